@@ -1,0 +1,280 @@
+//! The typed client: one method per route, over TCP with a token or over the Unix socket.
+
+mod address;
+mod error;
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::address::Address;
+pub use self::error::ClientError;
+use crate::batch::BatchResult;
+use crate::chunk::ChunkList;
+use crate::job::{BulkResult, Job, JobList, JobState, PatchJob};
+use crate::paths::{self, Action};
+use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
+use crate::query::{DeleteQuery, Files, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
+use crate::service::{Limits, Readiness, Settings, Stats};
+use crate::submit::{BatchRef, SubmitJob};
+
+/// A connection to one daemon. Cheap to clone; the clones share their connections.
+///
+/// Every method can fail with each [`ClientError`] but those of [`Client::new`].
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: Address,
+}
+
+impl Client {
+    /// Makes a client; nothing is sent yet. A Unix socket needs no token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::InvalidToken`], or [`ClientError::Setup`] when an `https` address finds no
+    /// certificate store.
+    ///
+    /// # Panics
+    ///
+    /// When no rustls provider is installed: reqwest asks for one even where only `http` is
+    /// spoken. `rustls::crypto::ring::default_provider().install_default()` comes first in `main`.
+    pub fn new(address: Address, token: Option<&str>) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .user_agent(concat!("haul/", env!("CARGO_PKG_VERSION")))
+            .default_headers(authorization(token)?);
+        if !address.is_tls() {
+            // Loading the system's certificates costs 17 ms and fails where there are none.
+            builder = builder.tls_certs_only([]);
+        }
+        if let Address::Unix(path) = &address {
+            builder = builder.unix_socket(path.as_path());
+        }
+        let http = builder.build().map_err(ClientError::Setup)?;
+        Ok(Self { http, address })
+    }
+
+    /// Where the daemon is expected.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Submits one job.
+    pub async fn submit(&self, job: &SubmitJob) -> Result<Job, ClientError> {
+        self.call(self.request(Method::POST, paths::JOBS, "").json(job)).await
+    }
+
+    /// Submits many jobs; each is accepted or refused by itself.
+    pub async fn submit_many(&self, jobs: &[SubmitJob]) -> Result<BatchResult, ClientError> {
+        let request = self.request(Method::POST, paths::JOBS, "");
+        self.call(request.json(&BatchRef { jobs })).await
+    }
+
+    /// Lists one page of jobs.
+    pub async fn jobs(&self, query: &JobQuery) -> Result<JobList, ClientError> {
+        self.call(self.request(Method::GET, paths::JOBS, &query.to_query())).await
+    }
+
+    /// Shows one job.
+    pub async fn job(&self, id: u64) -> Result<Job, ClientError> {
+        self.get(&paths::job(id)).await
+    }
+
+    /// Shows one job once its state is no longer `state` (else: once it ended), or when the
+    /// seconds are over. The daemon waits [`WAIT_SECONDS_MAX`] at most.
+    pub async fn wait(&self, id: u64, seconds: u64, state: Option<JobState>) -> Result<Job, ClientError> {
+        let seconds = seconds.min(WAIT_SECONDS_MAX);
+        let query = WaitQuery { wait_seconds: Some(seconds), state };
+        let request = self.request(Method::GET, &paths::job(id), &query.to_query());
+        self.call(request.timeout(ANSWER_TIMEOUT + Duration::from_secs(seconds))).await
+    }
+
+    /// Changes one job.
+    pub async fn patch(&self, id: u64, patch: &PatchJob) -> Result<Job, ClientError> {
+        self.send(Method::PATCH, &paths::job(id), patch).await
+    }
+
+    /// Pauses one job.
+    pub async fn pause(&self, id: u64) -> Result<Job, ClientError> {
+        self.act(id, Action::Pause).await
+    }
+
+    /// Resumes one job; a waiting one tries now.
+    pub async fn resume(&self, id: u64) -> Result<Job, ClientError> {
+        self.act(id, Action::Resume).await
+    }
+
+    /// Starts a failed job again from its bytes.
+    pub async fn retry(&self, id: u64) -> Result<Job, ClientError> {
+        self.act(id, Action::Retry).await
+    }
+
+    /// Gives one job up.
+    pub async fn cancel(&self, id: u64) -> Result<Job, ClientError> {
+        self.act(id, Action::Cancel).await
+    }
+
+    /// Pauses every job.
+    pub async fn pause_all(&self) -> Result<BulkResult, ClientError> {
+        self.call(self.request(Method::POST, paths::PAUSE_ALL, "")).await
+    }
+
+    /// Resumes every job.
+    pub async fn resume_all(&self) -> Result<BulkResult, ClientError> {
+        self.call(self.request(Method::POST, paths::RESUME_ALL, "")).await
+    }
+
+    /// Forgets one job.
+    pub async fn delete(&self, id: u64, files: Files) -> Result<(), ClientError> {
+        let query = DeleteQuery { files }.to_query();
+        let request = self.request(Method::DELETE, &paths::job(id), &query);
+        self.success(request).await.map(|_no_content| ())
+    }
+
+    /// Shows the chunks of one job.
+    pub async fn chunks(&self, id: u64) -> Result<ChunkList, ClientError> {
+        self.get(&paths::job_chunks(id)).await
+    }
+
+    /// Shows the totals.
+    pub async fn stats(&self) -> Result<Stats, ClientError> {
+        self.get(paths::STATS).await
+    }
+
+    /// Shows the settings in force.
+    pub async fn settings(&self) -> Result<Settings, ClientError> {
+        self.get(paths::SETTINGS).await
+    }
+
+    /// Changes settings and shows those in force then.
+    pub async fn patch_settings(&self, limits: &Limits) -> Result<Settings, ClientError> {
+        self.send(Method::PATCH, paths::SETTINGS, limits).await
+    }
+
+    /// Asks whether the daemon is ready. Not being ready is an answer, not an error.
+    pub async fn ready(&self) -> Result<Readiness, ClientError> {
+        let answer = self.exchange(self.request(Method::GET, paths::READYZ, "")).await?;
+        if answer.is_problem {
+            return Err(self.refusal(&answer));
+        }
+        match answer.status {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => self.decode(&answer),
+            _ => Err(self.refusal(&answer)),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(self.request(Method::GET, path, "")).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
+        self.call(self.request(method, path, "").json(body)).await
+    }
+
+    async fn act(&self, id: u64, action: Action) -> Result<Job, ClientError> {
+        self.call(self.request(Method::POST, &paths::job_action(id, action), "")).await
+    }
+
+    fn request(&self, method: Method, path: &str, query: &str) -> RequestBuilder {
+        self.http.request(method, self.address.url(path, query))
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.decode(&self.success(request).await?)
+    }
+
+    async fn success(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
+        let answer = self.exchange(request).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
+        let failed = |error| ClientError::from_exchange(error, &self.address);
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let is_problem = is_problem(response.headers());
+        let body = response.bytes().await.map_err(failed)?.to_vec();
+        Ok(Answer { status, is_problem, body })
+    }
+
+    fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, ClientError> {
+        serde_json::from_slice(&answer.body).map_err(|source| self.unexpected(answer.status, Some(source)))
+    }
+
+    fn refusal(&self, answer: &Answer) -> ClientError {
+        if !answer.is_problem {
+            return self.unexpected(answer.status, None);
+        }
+        match self.decode::<Problem>(answer) {
+            Ok(problem) => ClientError::Problem(problem),
+            Err(error) => error,
+        }
+    }
+
+    fn unexpected(&self, status: StatusCode, source: Option<serde_json::Error>) -> ClientError {
+        ClientError::Unexpected { address: self.address.clone(), status: status.as_u16(), source }
+    }
+}
+
+impl fmt::Debug for Client {
+    /// Leaves out the HTTP client, whose default headers hold the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    is_problem: bool,
+    body: Vec<u8>,
+}
+
+fn authorization(token: Option<&str>) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::InvalidToken)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().map(str::trim) == Some(PROBLEM_MEDIA_TYPE))
+}
+
+/// A guess: the daemon is on this machine or on this network.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A guess: the longest that a batch of 16 MiB may take to be committed on a slow disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_sec_20_the_token_header_hides_its_value() {
+        let headers = authorization(Some("s3cret")).expect("a good token");
+        assert_eq!(headers[AUTHORIZATION], "Bearer s3cret");
+        assert!(!format!("{headers:?}").contains("s3cret"));
+    }
+}

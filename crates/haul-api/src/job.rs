@@ -1,0 +1,322 @@
+//! Jobs as clients see them.
+//!
+//! Sizes are bytes, speeds bytes per second, times RFC 3339 in UTC. What is not known yet is
+//! `null`, not left out.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::body::present;
+use crate::chunk::ChunkTotals;
+
+/// One job and how it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The number that people type. Never reused.
+    pub id: u64,
+    /// The submitted URL, without userinfo.
+    pub url: String,
+    /// The one word for where the job stands.
+    pub state: JobState,
+    /// What a waiting job waits for.
+    pub waiting_for: Option<WaitingFor>,
+    /// Why the job waits or failed.
+    pub reason: Option<Reason>,
+    /// Where the file is or will be, once its name is known.
+    pub path: Option<String>,
+    /// The last part of `path`.
+    pub filename: Option<String>,
+    /// The length of the file.
+    pub total_bytes: Option<u64>,
+    /// How much is written.
+    pub done_bytes: u64,
+    /// How much would survive a power cut.
+    pub durable_bytes: u64,
+    /// Received bytes per second, lately.
+    pub speed: u64,
+    /// Seconds to the end at this speed.
+    pub eta_seconds: Option<u64>,
+    /// The connections in use and permitted.
+    pub connections: Connections,
+    /// The chunks done and planned.
+    pub chunks: ChunkTotals,
+    /// The digest that the file must have.
+    pub checksum: Option<String>,
+    /// What vouches for the bytes of a finished file.
+    pub verification: Option<Verification>,
+    /// Whether the server can go on in the middle of the file.
+    pub resumable: Option<bool>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Bytes per second at most, 0 for no limit.
+    pub bandwidth_limit: u64,
+    /// The word that the client gave to find the job by.
+    pub label: Option<String>,
+    /// When the job was submitted.
+    pub created_at: Timestamp,
+    /// When the first request was made.
+    pub started_at: Option<Timestamp>,
+    /// When the job completed, failed or was canceled.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for a slot.
+    Queued,
+    /// The first request is under way.
+    Probing,
+    /// Ranges are being fetched.
+    Active,
+    /// Cannot go on now; [`WaitingFor`] says what has to happen.
+    Waiting,
+    /// The user asked to pause.
+    Paused,
+    /// All bytes are there; digests are being finished.
+    Verifying,
+    /// Verified and sealed under its final name.
+    Completed,
+    /// Ended with a permanent reason; the bytes are kept.
+    Failed,
+    /// The user gave it up.
+    Canceled,
+}
+
+impl JobState {
+    /// Every state once, in the order of the documentation.
+    pub const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Probing,
+        Self::Active,
+        Self::Waiting,
+        Self::Paused,
+        Self::Verifying,
+        Self::Completed,
+        Self::Failed,
+        Self::Canceled,
+    ];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Probing => "probing",
+            Self::Active => "active",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Verifying => "verifying",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Finds the state of a word on the wire.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether nothing more happens unless a person asks for it.
+    pub const fn is_ended(self) -> bool {
+        match self {
+            Self::Completed | Self::Failed | Self::Canceled => true,
+            Self::Queued | Self::Probing | Self::Active | Self::Waiting | Self::Paused | Self::Verifying => false,
+        }
+    }
+}
+
+/// What has to happen before a waiting job goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// A backoff ends.
+    Retry,
+    /// The disk has space again.
+    Disk,
+    /// The network is back.
+    Network,
+    /// The host answers again.
+    Host,
+    /// A time window opens.
+    Schedule,
+    /// A person renews the expired URL.
+    Link,
+    /// A person mounts the volume.
+    Volume,
+}
+
+impl WaitingFor {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Disk => "disk",
+            Self::Network => "network",
+            Self::Host => "host",
+            Self::Schedule => "schedule",
+            Self::Link => "link",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+/// Why a job waits or failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The stable kebab-case code.
+    pub code: String,
+    /// The same for people, with what helps.
+    pub message: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When the job goes on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+}
+
+/// What vouches for the bytes of a file, from strong to weak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// The digest is the expected one.
+    Checksum,
+    /// Every answer had the same strong validator.
+    Validator,
+    /// Bytes fetched twice were equal.
+    Overlap,
+    /// Only the length is known to be right.
+    Length,
+    /// Not even the length was known.
+    None,
+    /// The file was found damaged.
+    Damaged,
+}
+
+/// The connections of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// In use now.
+    pub active: u32,
+    /// Permitted at most.
+    pub max: u32,
+}
+
+/// The body of `PATCH /v1/jobs/{id}`. A field that is `None` is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchJob {
+    /// Higher goes first.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// The most connections that this job may use at once.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Bytes per second at most, 0 for no limit.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub bandwidth_limit: Option<u64>,
+    /// The new label; `Some(None)`, on the wire `null`, takes the label away.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub label: Option<Option<String>>,
+}
+
+/// One page of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobList {
+    /// The jobs of this page.
+    pub jobs: Vec<Job>,
+    /// What to ask the next page with; `null` on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// The answer to `POST /v1/pause` and `/v1/resume`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkResult {
+    /// How many jobs changed.
+    pub changed: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::body;
+
+    /// A job as the documentation shows it.
+    pub(crate) fn job_json() -> Value {
+        json!({
+            "id": 17,
+            "url": "https://example.org/a.iso",
+            "state": "waiting",
+            "waiting_for": "retry",
+            "reason": {
+                "code": "connect",
+                "message": "connection refused; next attempt in 8 s",
+                "at": "2026-11-05T10:00:00Z",
+                "retry_at": "2026-11-05T10:00:08Z",
+            },
+            "path": "/srv/files/a.iso",
+            "filename": "a.iso",
+            "total_bytes": 4_700_000_000_u64,
+            "done_bytes": 1_000_000,
+            "durable_bytes": 900_000,
+            "speed": 0,
+            "eta_seconds": null,
+            "connections": {"active": 0, "max": 32},
+            "chunks": {"done": 0, "total": 281},
+            "checksum": null,
+            "verification": null,
+            "resumable": true,
+            "priority": 0,
+            "bandwidth_limit": 0,
+            "label": null,
+            "created_at": "2026-11-05T09:59:00.25Z",
+            "started_at": "2026-11-05T09:59:01Z",
+            "finished_at": null,
+        })
+    }
+
+    pub(crate) fn job() -> Job {
+        serde_json::from_value(job_json()).expect("the example is a job")
+    }
+
+    #[test]
+    fn a_job_survives_a_round_trip_with_its_nulls() {
+        assert_eq!(serde_json::to_value(job()).expect("plain data"), job_json());
+    }
+
+    #[test]
+    fn states_have_the_words_of_the_design() {
+        for state in JobState::ALL {
+            assert_eq!(json!(state), json!(state.as_str()));
+            assert_eq!(JobState::from_word(state.as_str()), Some(state));
+        }
+        assert_eq!(JobState::from_word("done"), None);
+        let ended: Vec<_> = JobState::ALL.iter().filter(|s| s.is_ended()).collect();
+        assert_eq!(json!(ended), json!(["completed", "failed", "canceled"]));
+        for waiting in [
+            WaitingFor::Retry,
+            WaitingFor::Disk,
+            WaitingFor::Network,
+            WaitingFor::Host,
+            WaitingFor::Schedule,
+            WaitingFor::Link,
+            WaitingFor::Volume,
+        ] {
+            assert_eq!(json!(waiting), json!(waiting.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_patch_tells_absent_from_null() {
+        let patch: PatchJob = body::parse(b"{}").expect("nothing to change");
+        assert_eq!(patch, PatchJob::default());
+        let patch: PatchJob = body::parse(br#"{"label": null}"#).expect("takes it away");
+        assert_eq!(patch.label, Some(None));
+        assert_eq!(json!(patch), json!({"label": null}));
+        let problem = body::parse::<PatchJob>(br#"{"priority": null}"#).expect_err("says nothing");
+        assert_eq!(problem.field.as_deref(), Some("priority"));
+    }
+}

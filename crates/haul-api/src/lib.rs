@@ -1,0 +1,42 @@
+//! What goes over the wire between `hauld` and its clients: bodies, problem codes, paths, and
+//! the typed [`Client`]. Knows no behaviour.
+//!
+//! ```
+//! use haul_api::{ProblemCode, SubmitBody};
+//!
+//! let body = br#"{"url": "https://example.org/a.iso", "conections": 4}"#;
+//! let problem = SubmitBody::parse(body).expect_err("the field is misspelt");
+//! assert_eq!(problem.known_code(), Some(ProblemCode::UnknownField));
+//! assert_eq!(problem.field.as_deref(), Some("conections"));
+//!
+//! let body = br#"{"url": "https://example.org/a.iso", "connections": 4}"#;
+//! let SubmitBody::One(job) = SubmitBody::parse(body)? else {
+//!     panic!("a body without `jobs` is one job");
+//! };
+//! assert_eq!(job.connections, Some(4));
+//! # Ok::<(), haul_api::Problem>(())
+//! ```
+
+pub mod batch;
+pub mod body;
+pub mod chunk;
+pub mod client;
+pub mod duration;
+pub mod job;
+pub mod paths;
+pub mod problem;
+pub mod query;
+pub mod service;
+pub mod size;
+pub mod submit;
+
+pub use batch::{BatchItem, BatchResult, Outcome};
+pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
+pub use client::{Address, Client, ClientError};
+pub use duration::HumanDuration;
+pub use job::{BulkResult, Connections, Job, JobList, JobState, PatchJob, Reason, Verification, WaitingFor};
+pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
+pub use query::{DeleteQuery, Files, JobQuery, WaitQuery};
+pub use service::{Limits, Readiness, Settings, Stats};
+pub use size::{Rate, Size};
+pub use submit::{OnConflict, Start, SubmitBody, SubmitJob};

@@ -1,0 +1,82 @@
+//! The paths of the API: constants with `{id}` for the router, functions for clients.
+
+/// The address that the daemon listens on by default (H-A-U-L on a phone pad).
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:4285";
+
+/// Submit and list jobs.
+pub const JOBS: &str = "/v1/jobs";
+/// Show, change and forget one job.
+pub const JOB: &str = "/v1/jobs/{id}";
+/// The chunks of one job.
+pub const JOB_CHUNKS: &str = "/v1/jobs/{id}/chunks";
+/// Pause one job.
+pub const JOB_PAUSE: &str = "/v1/jobs/{id}/pause";
+/// Resume one job.
+pub const JOB_RESUME: &str = "/v1/jobs/{id}/resume";
+/// Start a failed job again from its bytes.
+pub const JOB_RETRY: &str = "/v1/jobs/{id}/retry";
+/// Give one job up.
+pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
+/// Pause all jobs.
+pub const PAUSE_ALL: &str = "/v1/pause";
+/// Resume all jobs.
+pub const RESUME_ALL: &str = "/v1/resume";
+/// Totals.
+pub const STATS: &str = "/v1/stats";
+/// Show and change settings.
+pub const SETTINGS: &str = "/v1/settings";
+/// Liveness, without a token.
+pub const HEALTHZ: &str = "/healthz";
+/// Readiness with reasons, without a token.
+pub const READYZ: &str = "/readyz";
+
+/// An action on one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// [`JOB_PAUSE`].
+    Pause,
+    /// [`JOB_RESUME`].
+    Resume,
+    /// [`JOB_RETRY`].
+    Retry,
+    /// [`JOB_CANCEL`].
+    Cancel,
+}
+
+/// The path of one job, which is also its `Location`.
+pub fn job(id: u64) -> String {
+    fill(JOB, id)
+}
+
+/// The path of one job's chunks.
+pub fn job_chunks(id: u64) -> String {
+    fill(JOB_CHUNKS, id)
+}
+
+/// The path of an action on one job.
+pub fn job_action(id: u64, action: Action) -> String {
+    let pattern = match action {
+        Action::Pause => JOB_PAUSE,
+        Action::Resume => JOB_RESUME,
+        Action::Retry => JOB_RETRY,
+        Action::Cancel => JOB_CANCEL,
+    };
+    fill(pattern, id)
+}
+
+fn fill(pattern: &str, id: u64) -> String {
+    pattern.replace("{id}", &id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_takes_its_place_in_the_pattern() {
+        assert_eq!(job(17), "/v1/jobs/17");
+        assert_eq!(job_chunks(17), "/v1/jobs/17/chunks");
+        assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
+        assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);
+    }
+}

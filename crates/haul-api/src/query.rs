@@ -1,0 +1,234 @@
+//! The query strings: read by the daemon, written by the client.
+
+use url::form_urlencoded::{self, Serializer};
+
+use crate::body::{invalid_value, unknown_field};
+use crate::job::JobState;
+use crate::problem::Problem;
+
+/// Seconds that `?wait=` may ask for at most (DESIGN section 6).
+pub const WAIT_SECONDS_MAX: u64 = 60;
+/// Jobs on a page when the client names no number (DESIGN section 6).
+pub const LIMIT_DEFAULT: u32 = 100;
+/// Jobs on a page at most (DESIGN section 6).
+pub const LIMIT_MAX: u32 = 1000;
+
+/// Which jobs to list: `?state=active,queued&label=isos&limit=100&cursor=...`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Only jobs in one of these states; all when empty.
+    pub states: Vec<JobState>,
+    /// Only jobs with this label.
+    pub label: Option<String>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Jobs per page, 1 to [`LIMIT_MAX`].
+    pub limit: Option<u32>,
+}
+
+impl JobQuery {
+    /// Reads the query of `GET /v1/jobs`.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "state" => parsed.states.extend(states(&value)?),
+                "label" => parsed.label = Some(value.into_owned()),
+                "cursor" => parsed.cursor = Some(value.into_owned()),
+                "limit" => parsed.limit = Some(limit(&value)?),
+                other => return Err(unknown_field(other, "`state`, `label`, `cursor`, `limit`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query, empty when there is nothing to say.
+    pub fn to_query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if !self.states.is_empty() {
+            let words: Vec<_> = self.states.iter().map(|state| state.as_str()).collect();
+            query.append_pair("state", &words.join(","));
+        }
+        if let Some(label) = &self.label {
+            query.append_pair("label", label);
+        }
+        if let Some(cursor) = &self.cursor {
+            query.append_pair("cursor", cursor);
+        }
+        if let Some(limit) = self.limit {
+            query.append_pair("limit", &limit.to_string());
+        }
+        query.finish()
+    }
+}
+
+/// How long to wait for a change: `?wait=30&state=active`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitQuery {
+    /// Seconds to wait, at most [`WAIT_SECONDS_MAX`].
+    pub wait_seconds: Option<u64>,
+    /// Wait until the state is no longer this one; else until the job ends.
+    pub state: Option<JobState>,
+}
+
+impl WaitQuery {
+    /// Reads the query of `GET /v1/jobs/{id}`. More than the longest wait is the longest wait.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "wait" => parsed.wait_seconds = Some(wait_seconds(&value)?),
+                "state" => parsed.state = Some(state(&value)?),
+                other => return Err(unknown_field(other, "`wait`, `state`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query, empty when there is nothing to say.
+    pub fn to_query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if let Some(seconds) = self.wait_seconds {
+            query.append_pair("wait", &seconds.to_string());
+        }
+        if let Some(state) = self.state {
+            query.append_pair("state", state.as_str());
+        }
+        query.finish()
+    }
+}
+
+/// What becomes of a forgotten job's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Files {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are removed.
+    Delete,
+}
+
+impl Files {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// How to forget a job: `?files=keep` or `?files=delete`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteQuery {
+    /// What becomes of its files.
+    pub files: Files,
+}
+
+impl DeleteQuery {
+    /// Reads the query of `DELETE /v1/jobs/{id}`.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (name.as_ref(), value.as_ref()) {
+                ("files", "keep") => parsed.files = Files::Keep,
+                ("files", "delete") => parsed.files = Files::Delete,
+                ("files", _) => return Err(invalid_value("files", "`keep` or `delete`")),
+                (other, _) => return Err(unknown_field(other, "`files`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query.
+    pub fn to_query(&self) -> String {
+        format!("files={}", self.files.as_str())
+    }
+}
+
+fn states(value: &str) -> Result<Vec<JobState>, Problem> {
+    value.split(',').map(state).collect()
+}
+
+fn state(value: &str) -> Result<JobState, Problem> {
+    JobState::from_word(value).ok_or_else(|| {
+        let words = JobState::ALL.map(JobState::as_str).join("`, `");
+        invalid_value("state", &format!("one of `{words}`"))
+    })
+}
+
+fn limit(value: &str) -> Result<u32, Problem> {
+    value
+        .parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        .ok_or_else(|| invalid_value("limit", &format!("a whole number from 1 to {LIMIT_MAX}")))
+}
+
+fn wait_seconds(value: &str) -> Result<u64, Problem> {
+    value
+        .parse()
+        .map(|seconds: u64| seconds.min(WAIT_SECONDS_MAX))
+        .map_err(|_| invalid_value("wait", "a whole number of seconds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_survive_a_round_trip() {
+        let list = JobQuery {
+            states: vec![JobState::Active, JobState::Queued],
+            label: Some("a&b c".to_owned()),
+            cursor: Some("17".to_owned()),
+            limit: Some(5),
+        };
+        assert_eq!(JobQuery::parse(&list.to_query()), Ok(list));
+        assert_eq!(JobQuery::parse(""), Ok(JobQuery::default()));
+        assert_eq!(JobQuery::default().to_query(), "");
+
+        let wait = WaitQuery { wait_seconds: Some(30), state: Some(JobState::Probing) };
+        assert_eq!(wait.to_query(), "wait=30&state=probing");
+        assert_eq!(WaitQuery::parse(&wait.to_query()), Ok(wait));
+
+        let delete = DeleteQuery { files: Files::Delete };
+        assert_eq!(DeleteQuery::parse(&delete.to_query()), Ok(delete));
+        assert_eq!(DeleteQuery::parse(""), Ok(DeleteQuery::default()));
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        for (query, code, field) in [
+            ("limit=0", "invalid-value", "limit"),
+            ("limit=1001", "invalid-value", "limit"),
+            ("limit=", "invalid-value", "limit"),
+            ("state=active,done", "invalid-value", "state"),
+            ("page=2", "unknown-field", "page"),
+        ] {
+            let problem = JobQuery::parse(query).expect_err("the query is wrong");
+            assert_eq!(problem.code, code, "{query}");
+            assert_eq!(problem.field.as_deref(), Some(field), "{query}");
+        }
+        assert!(WaitQuery::parse("wait=-1").is_err());
+        assert!(DeleteQuery::parse("files=maybe").is_err());
+    }
+
+    #[test]
+    fn a_longer_wait_than_permitted_is_the_longest() {
+        let wait = WaitQuery::parse("wait=3600").expect("a number of seconds");
+        assert_eq!(wait.wait_seconds, Some(WAIT_SECONDS_MAX));
+    }
+}

@@ -1,0 +1,261 @@
+//! The body of `POST /v1/jobs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::body;
+use crate::problem::Problem;
+
+/// What a client wants downloaded, and how. `null` means the same as leaving a field out.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitJob {
+    /// Where the file is: `http` or `https`.
+    pub url: String,
+    /// The directory to save into, within the allowed roots. Default: `download_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// The name to save under. Default: what the server or the URL says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Request headers for the URL's own origin, value by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The `Referer` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrer: Option<String>,
+    /// The `User-Agent` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The most connections that this job may use at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Bytes per second at most, 0 for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_limit: Option<u64>,
+    /// Higher goes first. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// A word to find the job by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Whether to start at once. Default: `now`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// What happens when the target exists. Default: `rename`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+    /// The size in bytes that the file must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The digest that the file must have, as `sha256:hex`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+}
+
+impl SubmitJob {
+    /// Makes the request for a URL with every default.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Debug for SubmitJob {
+    /// Leaves out the URL, the referrer and the header values: people put passwords there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header_names: Vec<_> = self.headers.iter().flat_map(BTreeMap::keys).collect();
+        f.debug_struct("SubmitJob")
+            .field("dir", &self.dir)
+            .field("filename", &self.filename)
+            .field("header_names", &header_names)
+            .field("connections", &self.connections)
+            .field("bandwidth_limit", &self.bandwidth_limit)
+            .field("priority", &self.priority)
+            .field("label", &self.label)
+            .field("start", &self.start)
+            .field("on_conflict", &self.on_conflict)
+            .field("size", &self.size)
+            .field("checksum", &self.checksum)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When a new job starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// As soon as there is a slot.
+    #[default]
+    Now,
+    /// When it is resumed.
+    Paused,
+}
+
+/// What happens when the target file exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The new file gets another name.
+    #[default]
+    Rename,
+    /// The new file replaces the old one once it is complete.
+    Overwrite,
+    /// The job is refused, or fails.
+    Fail,
+}
+
+/// One job, or many of which each is accepted or refused by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubmitBody {
+    /// `{"url": ...}`.
+    One(Box<SubmitJob>),
+    /// `{"jobs": [...]}`, item by item in the order given.
+    Many(Vec<Result<SubmitJob, Problem>>),
+}
+
+impl SubmitBody {
+    /// Reads the bytes of a request.
+    ///
+    /// # Errors
+    ///
+    /// A problem of the body as a whole; those of single items are inside [`Self::Many`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        Self::from_value(body::json(bytes)?)
+    }
+
+    /// Reads JSON that has been parsed already. The presence of `jobs` decides the shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub fn from_value(value: Value) -> Result<Self, Problem> {
+        if value.get("jobs").is_none() {
+            return body::from_value(value).map(|job| Self::One(Box::new(job)));
+        }
+        let batch: Batch = body::from_value(value)?;
+        Ok(Self::Many(batch.jobs.into_iter().map(body::from_value).collect()))
+    }
+}
+
+/// A batch whose items are still unread, so that one bad item spoils only itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    jobs: Vec<Value>,
+}
+
+/// A batch on its way out.
+#[derive(Serialize)]
+pub(crate) struct BatchRef<'a> {
+    pub(crate) jobs: &'a [SubmitJob],
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_survives_a_round_trip() {
+        let body = json!({
+            "url": "https://example.org/a.iso",
+            "dir": "/srv/files",
+            "filename": "a.iso",
+            "headers": {"X-Key": "1"},
+            "referrer": "https://example.org/",
+            "user_agent": "test",
+            "connections": 8,
+            "bandwidth_limit": 1_000_000,
+            "priority": -5,
+            "label": "isos",
+            "start": "paused",
+            "on_conflict": "overwrite",
+            "size": 4_700_000_000_u64,
+            "checksum": "sha256:00",
+        });
+        let Ok(SubmitBody::One(job)) = SubmitBody::from_value(body.clone()) else {
+            panic!("the body is one good job");
+        };
+        assert_eq!(job.start, Some(Start::Paused));
+        assert_eq!(job.on_conflict, Some(OnConflict::Overwrite));
+        assert_eq!(serde_json::to_value(job).expect("plain data"), body);
+    }
+
+    #[test]
+    fn only_the_url_is_needed_and_null_is_absent() {
+        let expected = SubmitBody::One(Box::new(SubmitJob::new("http://a/b")));
+        for body in
+            [json!({"url": "http://a/b"}), json!({"url": "http://a/b", "dir": null, "headers": null, "start": null})]
+        {
+            assert_eq!(SubmitBody::from_value(body), Ok(expected.clone()));
+        }
+        assert_eq!(
+            serde_json::to_value(SubmitJob::new("http://a/b")).expect("plain data"),
+            json!({"url": "http://a/b"})
+        );
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        for (body, code, field) in [
+            (json!({}), "invalid-value", "url"),
+            (json!({"url": 5}), "invalid-value", "url"),
+            (json!({"url": "u", "start": "later"}), "invalid-value", "start"),
+            (json!({"url": "u", "headers": "A: b"}), "invalid-value", "headers"),
+            (json!({"url": "u", "headers": {"A": 1}}), "invalid-value", "headers.A"),
+            (json!({"url": "u", "uri": "v"}), "unknown-field", "uri"),
+            (json!({"jobs": {}}), "invalid-value", "jobs"),
+            (json!({"jobs": null}), "invalid-value", "jobs"),
+            (json!({"jobs": [], "url": "u"}), "unknown-field", "url"),
+        ] {
+            let problem = SubmitBody::from_value(body.clone()).expect_err("the body is wrong");
+            assert_eq!(problem.code, code, "{body}");
+            assert_eq!(problem.field.as_deref(), Some(field), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_bad_word_is_answered_with_the_good_ones() {
+        let body = json!({"url": "u", "on_conflict": "ask"});
+        let problem = SubmitBody::from_value(body).expect_err("no such policy");
+        assert_eq!(problem.detail, "`on_conflict` must be one of `rename`, `overwrite`, `fail`");
+    }
+
+    #[test]
+    fn f_api_14_a_refusal_does_not_repeat_header_values() {
+        for headers in [json!("Cookie: s3cret"), json!(["s3cret"])] {
+            let body = json!({"url": "u", "headers": headers});
+            let problem = SubmitBody::from_value(body).expect_err("not an object");
+            assert_eq!(problem.detail, "`headers` must be an object");
+        }
+    }
+
+    #[test]
+    fn one_bad_item_spoils_only_itself() {
+        let body = br#"{"jobs": [{"url": "http://a/1"}, {"url": 2}, 3, {"url": "http://a/4"}]}"#;
+        let Ok(SubmitBody::Many(items)) = SubmitBody::parse(body) else {
+            panic!("the body has `jobs`");
+        };
+        assert_eq!(items.len(), 4);
+        assert_eq!(items[0], Ok(SubmitJob::new("http://a/1")));
+        let problem = items[1].as_ref().expect_err("a number is no URL");
+        assert_eq!(problem.field.as_deref(), Some("url"));
+        assert_eq!(problem.status, 422);
+        assert!(items[2].is_err());
+        assert_eq!(items[3], Ok(SubmitJob::new("http://a/4")));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut job = SubmitJob::new("https://user:s3cret@a/b?sig=s3cret");
+        job.referrer = Some("https://a/?s3cret".to_owned());
+        job.headers = Some(BTreeMap::from([("Cookie".to_owned(), "s3cret".to_owned())]));
+        let shown = format!("{job:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("Cookie"), "{shown}");
+    }
+}

@@ -1,0 +1,261 @@
+//! The engine: every job, host and worker, and what is to be done next.
+//!
+//! A job's stages. Whatever leads out of `running` goes through `ending`, where the job stays until its last worker is
+//! gone; a job without a worker passes through it at once.
+//!
+//! | from | what happens | to |
+//! | --- | --- | --- |
+//! | (none) | started | `sealing`, `resetting` or `queued`, by its bytes |
+//! | `queued` | a slot is free | `running` |
+//! | `running` | all bytes are there | `sealing` |
+//! | `running` | a single stream broke: it cannot be continued | `resetting` |
+//! | `running` | nothing can be done before some time, or without a person | `ending`, then `waiting` |
+//! | `running` | the source changed, or its ranges cannot be trusted | `ending`, then `resetting` |
+//! | `running` | a permanent fault | `ending`, then gone: failed |
+//! | `running`, `queued`, `waiting`, `ending` | released | `ending`, then gone: released |
+//! | `ending` (released) | started again | `ending`, then as at the start |
+//! | `waiting` | its time has come, nudged, or its host is back | `queued` |
+//! | `resetting` | the bytes are dropped | `queued`; gone, if it was released meanwhile |
+//! | `sealing` | sealed, or refused for good | gone: completed or failed |
+//! | `sealing` | the disk is full | `waiting` |
+//!
+//! One input, then drain the effects, then wait for the next input or the alarm. The same policy, seed and inputs give
+//! the same effects. Facts about ids that are not known any more are late messages: ignored and counted.
+
+mod caps;
+mod host;
+mod job;
+mod outcome;
+mod progress;
+mod review;
+mod schedule;
+mod share;
+mod stages;
+mod view;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::messages::{Alarm, Command, Effect, Event, JobView};
+use crate::{Chunk, JobId, Policy, Refusal, Rng, Time, WorkerId};
+
+use caps::Squeeze;
+use host::{HostId, Hosts};
+use job::{Ending, Job};
+use worker::Worker;
+
+/// Decides for all jobs. See the module's documentation for how to drive it.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    rng: Rng,
+    jobs: BTreeMap<JobId, Job>,
+    hosts: Hosts,
+    workers: BTreeMap<WorkerId, Worker>,
+    next_worker: u64,
+    /// Jobs that wait for a slot, by rank.
+    queue: BTreeSet<job::Rank>,
+    /// Jobs that hold a slot.
+    running: BTreeSet<JobId>,
+    /// Running jobs without a worker.
+    idle: BTreeSet<JobId>,
+    /// Running jobs that may have a use for one more connection; the others were asked and had none.
+    hungry: BTreeSet<JobId>,
+    /// This process has run out of descriptors or ports.
+    squeeze: Option<Squeeze>,
+    alarms: BTreeSet<(Time, Alarm)>,
+    /// The worker whose lease is being cut for one that is yet to start: one at a time, so that each cut is made use of
+    /// before the next is decided on.
+    cut_for_another: Option<WorkerId>,
+    reviewing: bool,
+    touched: BTreeSet<JobId>,
+    /// Rows of jobs that are gone, until the store has taken them.
+    last_rows: BTreeMap<JobId, Vec<Chunk>>,
+    effects: VecDeque<Effect>,
+    late_facts: u64,
+}
+
+impl Engine {
+    /// An engine without a job. `seed` decides every jitter.
+    #[must_use]
+    pub fn new(policy: Policy, seed: u64) -> Self {
+        Self {
+            policy,
+            rng: Rng::new(seed),
+            jobs: BTreeMap::new(),
+            hosts: Hosts::default(),
+            workers: BTreeMap::new(),
+            next_worker: 1,
+            queue: BTreeSet::new(),
+            running: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            squeeze: None,
+            alarms: BTreeSet::new(),
+            cut_for_another: None,
+            reviewing: false,
+            touched: BTreeSet::new(),
+            last_rows: BTreeMap::new(),
+            effects: VecDeque::new(),
+            late_facts: 0,
+        }
+    }
+
+    /// Takes a wish.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownJob`] when the engine does not hold the job.
+    pub fn command(&mut self, now: Time, command: Command) -> Result<(), Refusal> {
+        match command {
+            Command::Start(id, spec) => self.start(now, id, *spec),
+            Command::Release(id) => {
+                self.known(id)?;
+                self.end_job(now, id, Ending::Release);
+            }
+            Command::Nudge(id) => {
+                self.known(id)?;
+                self.nudge(now, id);
+            }
+            Command::Tune(id, tuning) => {
+                self.known(id)?;
+                self.tune(id, tuning);
+            }
+            Command::SetCaps(caps) => self.set_caps(now, caps),
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes a fact.
+    pub fn event(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Opened { worker, total, partial } => self.opened(now, worker, total, partial),
+            Event::Progress { worker, at, throttled } => {
+                self.progress(now, worker, at, throttled);
+                // By far the most frequent input, and never one that makes room or work for another connection.
+                self.announce();
+                return;
+            }
+            Event::EndSet { worker, end } => self.end_set(worker, end),
+            Event::WorkerEnded { worker, at, end } => self.worker_ended(now, worker, at, end),
+            Event::ResetDone(id) => self.reset_done(now, id),
+            Event::Sealed(id) => self.seal_ended(now, id, None),
+            Event::SealFailed(id, fault) => self.seal_ended(now, id, Some(fault)),
+        }
+        self.settle(now);
+    }
+
+    /// Does what was to be done by `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(at, alarm)) = self.alarms.first() {
+            if at > now {
+                break;
+            }
+            self.alarms.pop_first();
+            match alarm {
+                Alarm::Review => self.review(now),
+                Alarm::Job(id) => self.wake_job(now, id),
+                Alarm::Host(id) => self.wake_host(now, HostId(id)),
+                Alarm::Connections => self.ease_squeeze(now),
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The next order, in the order in which they are to be carried out.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] wants to be called, and what for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Time, Alarm)> {
+        self.alarms.first().copied()
+    }
+
+    /// What the engine knows of a job; `None` when it does not hold it.
+    #[must_use]
+    pub fn job(&self, now: Time, id: JobId) -> Option<JobView> {
+        self.jobs.get(&id).map(|job| self.view(now, job))
+    }
+
+    /// The jobs that the engine holds.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.keys().copied()
+    }
+
+    /// A job's chunks, with the speed of the worker at each, in bytes per second.
+    #[must_use]
+    pub fn chunks(&self, now: Time, id: JobId) -> Vec<(Chunk, Option<f64>)> {
+        let Some(ledger) = self.jobs.get(&id).and_then(|job| job.ledger.as_ref()) else {
+            return Vec::new();
+        };
+        let speeds: BTreeMap<u64, f64> = self
+            .workers_of(id)
+            .filter_map(|(_, w)| Some((ledger.chunk_at(w.at)?.range.start, w.meter.bytes_per_second(now))))
+            .collect();
+        ledger.chunks().map(|chunk| (*chunk, speeds.get(&chunk.range.start).copied())).collect()
+    }
+
+    /// Takes the rows of a job that changed since the last call, for the store.
+    ///
+    /// The last rows of a job that was released or has ended can be taken after that, once, until it is started again.
+    pub fn take_changed_rows(&mut self, id: JobId) -> Vec<Chunk> {
+        match self.jobs.get_mut(&id) {
+            Some(job) => job.ledger.as_mut().map_or_else(Vec::new, crate::Ledger::take_changed),
+            None => self.last_rows.remove(&id).unwrap_or_default(),
+        }
+    }
+
+    /// Workers that are running.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Facts that came too late to mean anything.
+    #[must_use]
+    pub fn late_facts(&self) -> u64 {
+        self.late_facts
+    }
+
+    fn known(&self, id: JobId) -> Result<(), Refusal> {
+        if self.jobs.contains_key(&id) { Ok(()) } else { Err(Refusal::UnknownJob) }
+    }
+
+    fn wake_host(&mut self, now: Time, id: HostId) {
+        if let Some(next) = self.hosts.wake(now, id, &self.policy) {
+            self.set_alarm(next, Alarm::Host(id.0));
+        }
+    }
+
+    fn set_alarm(&mut self, at: Time, alarm: Alarm) {
+        self.alarms.insert((at, alarm));
+    }
+
+    fn workers_of(&self, id: JobId) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let workers = self.jobs.get(&id).map(|job| &job.workers);
+        workers.into_iter().flatten().map(|worker| (*worker, &self.workers[worker]))
+    }
+
+    /// Ends the handling of one input: hands out free connections and tells what has changed.
+    fn settle(&mut self, now: Time) {
+        self.hungry.extend(self.touched.intersection(&self.running));
+        self.schedule(now);
+        self.announce();
+    }
+
+    fn announce(&mut self) {
+        for id in std::mem::take(&mut self.touched) {
+            let Some(job) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            let shown = job.shown();
+            if job.announced.as_ref() != Some(&shown) {
+                job.announced = Some(shown);
+                self.effects.push_back(Effect::Changed(id));
+            }
+        }
+    }
+}

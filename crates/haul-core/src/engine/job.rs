@@ -1,0 +1,209 @@
+//! One job, as the engine sees it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::messages::{JobSpec, Tuning};
+use crate::meter::Meter;
+use crate::{Fault, JobId, JobState, Ledger, Policy, Time, WaitingFor, WorkerId};
+
+use super::host::HostId;
+
+/// The place in the queue: higher priority first, then first come, first served.
+pub(super) type Rank = (Reverse<i32>, JobId);
+
+/// The stretch over which a job's speed is shown.
+const SHOWN_WINDOW: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: JobId,
+    pub(super) host: HostId,
+    pub(super) tuning: Tuning,
+    pub(super) stage: Stage,
+    pub(super) total: Option<u64>,
+    pub(super) accepts_ranges: Option<bool>,
+    /// The rows; `None` until the length is known.
+    pub(super) ledger: Option<Ledger>,
+    /// Bytes of a file whose length is not known.
+    pub(super) streamed: u64,
+    pub(super) workers: BTreeSet<WorkerId>,
+    /// The worker that was asked to give its connection up for this job.
+    pub(super) promise: Option<WorkerId>,
+    pub(super) restarts: u32,
+    /// The server has served the job, in this life or an earlier one.
+    pub(super) served: bool,
+    /// The server was seen to answer a range.
+    pub(super) ranges_proven: bool,
+    /// Lies about ranges since the last honest answer.
+    pub(super) range_lies: u32,
+    /// The most bytes that were ever there of this file: a single stream that starts over gains nothing before it.
+    pub(super) furthest: u64,
+    /// Failed attempts since the last gain. Workers that fail side by side count as one attempt.
+    pub(super) attempts: u32,
+    /// When the last of these attempts failed.
+    pub(super) failed_at: Option<Time>,
+    /// Times in a row that the job was refused while others were served.
+    pub(super) refusals: u32,
+    /// No request before this time, and one alone from then on until it is answered.
+    pub(super) hold_until: Option<Time>,
+    /// The submitted URL is to be asked, not a redirect's target.
+    pub(super) resolve: bool,
+    /// When the submitted URL was last asked because a link had expired.
+    pub(super) link_tried_at: Option<Time>,
+    pub(super) fault: Option<Fault>,
+    pub(super) meter: Meter,
+    /// The stored rows do not describe the file: nothing of it counts.
+    rows_are_void: bool,
+    /// What was last announced to the shell.
+    pub(super) announced: Option<Shown>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stage {
+    /// Waits for a slot.
+    Queued,
+    /// Holds a slot.
+    Running,
+    /// Cannot go on before a time, or before a person has done something.
+    Waiting { until: Option<Time>, waiting_for: WaitingFor },
+    /// Its workers have been asked to end.
+    Ending(Ending),
+    /// Its bytes are being dropped; then it goes on, or leaves if it was released meanwhile.
+    Resetting { released: bool },
+    /// All bytes are there.
+    Sealing,
+}
+
+/// What happens when the last worker is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ending {
+    /// The job leaves the engine.
+    Release,
+    /// The job fails.
+    Fail(Fault),
+    /// The job waits.
+    Wait { until: Option<Time>, waiting_for: WaitingFor },
+    /// The job goes on.
+    Requeue,
+    /// The bytes are dropped, then the job goes on.
+    Reset,
+}
+
+/// The part of a job's view that is worth an announcement.
+pub(super) type Shown = (JobState, Option<Time>, Option<u64>, Option<bool>);
+
+impl Job {
+    pub(super) fn new(now: Time, id: JobId, host: HostId, spec: JobSpec) -> Self {
+        let ledger = spec.source.as_ref().and_then(|s| Ledger::restored(s.total, &s.chunks));
+        let accepts_ranges = spec.source.as_ref().filter(|_| ledger.is_some()).map(|s| s.accepts_ranges);
+        let done = ledger.as_ref().map_or(0, Ledger::done_bytes);
+        Self {
+            id,
+            host,
+            tuning: spec.tuning,
+            stage: Stage::Queued,
+            total: ledger.as_ref().map(Ledger::total),
+            accepts_ranges,
+            streamed: 0,
+            workers: BTreeSet::new(),
+            promise: None,
+            restarts: spec.restarts,
+            served: done > 0,
+            ranges_proven: false,
+            range_lies: 0,
+            furthest: done,
+            attempts: 0,
+            failed_at: None,
+            refusals: 0,
+            hold_until: None,
+            resolve: false,
+            link_tried_at: None,
+            fault: None,
+            meter: Meter::new(now, done, SHOWN_WINDOW),
+            rows_are_void: spec.source.is_some() && ledger.is_none(),
+            announced: None,
+            ledger,
+        }
+    }
+
+    pub(super) fn rank(&self) -> Rank {
+        (Reverse(self.tuning.priority), self.id)
+    }
+
+    /// What the job's connections count when connections are shared out: who has least is served first.
+    pub(super) fn holdings(&self) -> f64 {
+        f64::from(self.connections()) * self.connection_cost()
+    }
+
+    /// What one connection counts: each step of priority halves it.
+    pub(super) fn connection_cost(&self) -> f64 {
+        2_f64.powi(-self.tuning.priority.clamp(-5, 5))
+    }
+
+    /// Connections in use.
+    pub(super) fn connections(&self) -> u32 {
+        u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn connections_max(&self, policy: &Policy) -> u32 {
+        self.tuning.connections.unwrap_or(policy.connections_per_job).max(1)
+    }
+
+    pub(super) fn done_bytes(&self) -> u64 {
+        self.ledger.as_ref().map_or(self.streamed, Ledger::done_bytes)
+    }
+
+    /// All bytes are there. Never true because a queue is empty.
+    pub(super) fn is_covered(&self) -> bool {
+        self.ledger.as_ref().is_some_and(Ledger::is_complete)
+    }
+
+    /// A file that is read in one stream starts from its first byte every time.
+    pub(super) fn must_reset(&self) -> bool {
+        self.rows_are_void || (self.is_single() && self.done_bytes() > 0)
+    }
+
+    /// Only one connection makes sense, or is possible.
+    pub(super) fn is_single(&self) -> bool {
+        self.ledger.is_none() || self.accepts_ranges == Some(false)
+    }
+
+    /// Nothing is ready, so that another worker could only help one that is running.
+    pub(super) fn has_to_steal(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| !ledger.has_ready()) && !self.is_single()
+    }
+
+    /// Forgets every byte, and unless the ranges alone are at fault, the file as well.
+    pub(super) fn drop_bytes(&mut self, now: Time) {
+        self.ledger = None;
+        self.total = None;
+        self.streamed = 0;
+        self.rows_are_void = false;
+        if self.accepts_ranges != Some(false) {
+            self.accepts_ranges = None;
+        }
+        self.meter = Meter::new(now, 0, SHOWN_WINDOW);
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        let until = match self.stage {
+            Stage::Waiting { until, .. } | Stage::Ending(Ending::Wait { until, .. }) => until,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+        };
+        (self.state(), until, self.total, self.accepts_ranges)
+    }
+
+    pub(super) fn state(&self) -> JobState {
+        match self.stage {
+            Stage::Queued | Stage::Ending(Ending::Requeue) => JobState::Queued,
+            Stage::Waiting { waiting_for, .. } | Stage::Ending(Ending::Wait { waiting_for, .. }) => {
+                JobState::Waiting(waiting_for)
+            }
+            Stage::Sealing => JobState::Verifying,
+            Stage::Running if self.total.is_none() && self.streamed == 0 => JobState::Probing,
+            Stage::Running | Stage::Resetting { .. } | Stage::Ending(_) => JobState::Active,
+        }
+    }
+}

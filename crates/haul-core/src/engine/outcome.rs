@@ -1,0 +1,286 @@
+//! What follows from the end of a worker.
+
+use std::time::Duration;
+
+use crate::messages::{Alarm, Effect, End, Note, StopReason};
+use crate::{Class, Fault, FaultKind, JobId, Ledger, Time, WaitingFor, WorkerId};
+
+use super::Engine;
+use super::host::backoff;
+use super::job::{Ending, Stage};
+use super::worker::Worker;
+
+/// The wait after a break that came with progress: nothing suggests that the next attempt would fail.
+///
+/// FAILURES.md, F-NET-01: within a second; jittered, so that a hundred broken connections do not return at once.
+const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
+
+/// How long the submitted URL is left alone after it was asked for a new link (FAILURES.md section 2).
+const LINK_PAUSE: Duration = Duration::from_secs(30);
+
+/// How many times more lies it takes to turn a server's ranges off that were seen to work (FAILURES.md, F-RANGE-02:
+/// only some nodes of a farm may refuse them). A guess.
+const PROVEN_FACTOR: u32 = 4;
+
+impl Engine {
+    /// A worker is gone.
+    pub(super) fn worker_ended(&mut self, now: Time, id: WorkerId, at: u64, end: End) {
+        if !self.workers.contains_key(&id) {
+            self.late_facts += 1;
+            return;
+        }
+        self.advance(now, id, at, false);
+        let worker = self.workers.remove(&id).expect("it was just there");
+        if self.cut_for_another == Some(id) {
+            self.cut_for_another = None;
+        }
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        job.workers.remove(&id);
+        self.hosts.get_mut(job.host).left(worker.opened_at.is_some());
+        if let Some(ledger) = &mut job.ledger {
+            ledger.release(worker.at, worker.end);
+        } else if end == End::Finished {
+            // The end of the body is the only thing that tells the length.
+            let mut ledger = Ledger::planned(worker.at);
+            ledger.lease_all(id);
+            ledger.advance(0, worker.at);
+            job.total = Some(worker.at);
+            job.ledger = Some(ledger);
+        }
+        self.touched.insert(worker.job);
+        match end {
+            End::Finished => self.finished(now, &worker),
+            End::Stopped => self.stopped(now, &worker),
+            End::Fault(fault) => self.faulted(now, &worker, fault),
+        }
+        self.after_worker(now, worker.job);
+    }
+
+    /// A worker came to an end of its own: fine, as long as it brought something that can be built on.
+    fn finished(&mut self, now: Time, worker: &Worker) {
+        let job = &self.jobs[&worker.job];
+        let in_vain = worker.at == worker.from || job.is_single();
+        let ending = matches!(job.stage, Stage::Ending(_));
+        if worker.remaining() > 0 && !job.is_covered() && in_vain && !ending {
+            let fault = Fault::new(FaultKind::Truncated, "the server sent less than it had announced");
+            self.return_chunk(now, worker, fault);
+        }
+    }
+
+    fn stopped(&mut self, now: Time, worker: &Worker) {
+        if worker.stopping != Some(StopReason::BelowFloor) || worker.remaining() == 0 {
+            return;
+        }
+        let speed = worker.meter.bytes_per_second(now);
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        let Some(ledger) = &mut job.ledger else {
+            return;
+        };
+        ledger.note(worker.at, |chunk| chunk.strikes += 1);
+        if let Some(chunk) = ledger.chunk_at(worker.at) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "speeds are small and positive"
+            )]
+            let bytes_per_second = speed as u64;
+            let note = Note::Strike { chunk: chunk.range.start, strikes: chunk.strikes, bytes_per_second };
+            self.effects.push_back(Effect::Note(worker.job, note));
+        }
+    }
+
+    /// Decides what a fault means for the chunk, the host and the job.
+    fn faulted(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        let class = fault.kind.class();
+        // What comes after a worker's last byte harms nobody, unless it harms everybody.
+        let too_late =
+            worker.remaining() == 0 && !matches!(class, Class::Permanent | Class::Disk | Class::SourceChanged);
+        if matches!(job.stage, Stage::Ending(_)) || job.is_covered() || too_late {
+            return;
+        }
+        job.fault = Some(fault.clone());
+        match class {
+            Class::Permanent => self.end_job(now, worker.job, Ending::Fail(fault)),
+            Class::SourceChanged => self.source_changed(now, worker.job, fault),
+            Class::Link => self.link_refused(now, worker, fault),
+            Class::Busy => self.host_refused(now, worker, fault),
+            Class::Transient if worker.opened_at.is_none() && fault.kind.is_before_answer() => {
+                self.host_refused(now, worker, fault);
+            }
+            Class::Transient => self.return_chunk(now, worker, fault),
+            Class::Protocol | Class::RangesRefused => self.ranges_doubted(now, worker, fault),
+            Class::Disk => {
+                let until = Some(now + self.policy.disk_wait);
+                self.end_job(now, worker.job, Ending::Wait { until, waiting_for: WaitingFor::Disk });
+            }
+            Class::Local => self.squeeze(now),
+        }
+    }
+
+    fn source_changed(&mut self, now: Time, id: JobId, fault: Fault) {
+        let restarts_max = self.policy.restarts_max;
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        if job.restarts >= restarts_max {
+            self.end_job(now, id, Ending::Fail(fault));
+            return;
+        }
+        job.restarts += 1;
+        job.accepts_ranges = None;
+        job.ranges_proven = false;
+        job.furthest = 0;
+        let restarts = job.restarts;
+        self.effects.push_back(Effect::Note(id, Note::Restart { restarts }));
+        self.end_job(now, id, Ending::Reset);
+    }
+
+    /// 401, 403, 404 or 410: the end before the first byte, afterwards an expired link or a refused connection.
+    fn link_refused(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        if self.has_opened_worker(worker.job) {
+            self.lower_host_cap(now, worker, fault);
+            return;
+        }
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if !job.served {
+            self.end_job(now, worker.job, Ending::Fail(fault));
+        } else if worker.resolve {
+            // The submitted URL itself was asked and refused: only a person can help.
+            self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });
+        } else if !job.resolve {
+            job.resolve = true;
+            let at = job.link_tried_at.map_or(now, |tried| now.max(tried + LINK_PAUSE));
+            job.link_tried_at = Some(at);
+            self.effects.push_back(Effect::Note(worker.job, Note::LinkTriedAgain));
+            self.hold_job(worker.job, at);
+        }
+    }
+
+    /// The host did not take the connection, or not the request on it.
+    fn host_refused(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        let host_id = self.jobs[&worker.job].host;
+        let host = self.hosts.get_mut(host_id);
+        if host.opened > 0 {
+            self.lower_host_cap(now, worker, fault);
+            return;
+        }
+        let Some(wait) = host.failed(now, &fault, &self.policy, &mut self.rng) else {
+            // Others were refused in the same moment, and that has been dealt with.
+            return;
+        };
+        let note = Note::HostWaits { host: host.name.clone(), wait, fault: fault.clone() };
+        self.set_alarm(now + wait, Alarm::Host(host_id.0));
+        self.effects.push_back(Effect::Note(worker.job, note));
+        if fault.retry_after.is_none() {
+            self.charge(now, worker, fault, wait);
+        }
+    }
+
+    /// Others are being served: the host takes no more connections than it has.
+    fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        let host_id = self.jobs[&worker.job].host;
+        let host = self.hosts.get_mut(host_id);
+        let (cap, until) = host.refused(now, &fault, &self.policy);
+        let note = Note::HostCap { host: host.name.clone(), cap };
+        self.effects.push_back(Effect::Note(worker.job, note));
+        self.set_alarm(until, Alarm::Host(host_id.0));
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if job.workers.is_empty() {
+            // Perhaps it is not the connection but the job that the server refuses: others must not pay for finding out
+            // more than now and then.
+            let wish = fault.retry_after.unwrap_or_default().min(self.policy.retry_after_max);
+            let wait = wish.max(self.rng.jittered(backoff(&self.policy, job.refusals)));
+            job.refusals += 1;
+            self.hold_job(worker.job, now + wait);
+        }
+    }
+
+    fn ranges_doubted(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        let factor = if job.ranges_proven { PROVEN_FACTOR } else { 1 };
+        job.range_lies += 1;
+        if job.range_lies <= self.policy.range_lies_max * factor {
+            self.return_chunk(now, worker, fault);
+        } else if job.accepts_ranges == Some(false) {
+            self.end_job(now, worker.job, Ending::Fail(fault));
+        } else {
+            job.accepts_ranges = Some(false);
+            job.range_lies = 0;
+            job.furthest = 0;
+            self.effects.push_back(Effect::Note(worker.job, Note::SingleConnection));
+            self.end_job(now, worker.job, Ending::Reset);
+        }
+    }
+
+    /// Sends a chunk back to the queue after a fault of its own.
+    fn return_chunk(&mut self, now: Time, worker: &Worker, fault: Fault) {
+        let job = &self.jobs[&worker.job];
+        let wait = if worker.at > worker.from && job.attempts == 0 && fault.kind != FaultKind::Internal {
+            WAIT_AFTER_PROGRESS
+        } else if self.has_opened_worker(worker.job) {
+            let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
+            backoff(&self.policy, chunk.map_or(0, |chunk| chunk.failures))
+        } else {
+            backoff(&self.policy, job.attempts)
+        };
+        let wait = self.rng.jittered(wait);
+        self.charge(now, worker, fault, wait);
+        if self.jobs.contains_key(&worker.job) {
+            self.hold(now, worker, wait);
+        }
+    }
+
+    /// Counts a fault against a chunk and its job, which may be one too many.
+    fn charge(&mut self, now: Time, worker: &Worker, fault: Fault, wait: Duration) {
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if job.failed_at.is_none_or(|at| worker.started >= at) {
+            job.failed_at = Some(now);
+            job.attempts += 1;
+        }
+        let (mut start, mut retries) = (0, job.attempts);
+        if let Some(ledger) = &mut job.ledger {
+            ledger.note(worker.at, |chunk| {
+                chunk.retries += 1;
+                chunk.failures += 1;
+                chunk.stalls += u32::from(fault.kind == FaultKind::Stall);
+            });
+            if let Some(chunk) = ledger.chunk_at(worker.at) {
+                (start, retries) = (chunk.range.start, chunk.retries);
+            }
+        }
+        let note = Note::ChunkReturned { chunk: start, retries, wait, fault: fault.clone() };
+        self.effects.push_back(Effect::Note(worker.job, note));
+        let limit = self.policy.retry_limit;
+        if limit > 0 && job.attempts > limit {
+            let detail = format!("no progress in {} attempts; the last one: {fault}", job.attempts);
+            self.end_job(now, worker.job, Ending::Fail(Fault { detail, ..fault }));
+        }
+    }
+
+    /// Lets nobody touch the worker's next byte for `wait`, or none of the job's while nothing of it is being fetched.
+    ///
+    /// A chunk held back alone would only send the next chunk into the same fault.
+    fn hold(&mut self, now: Time, worker: &Worker, wait: Duration) {
+        let until = now + wait;
+        let others_run = self.has_opened_worker(worker.job);
+        let progressed = worker.at > worker.from;
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        match &mut job.ledger {
+            Some(ledger) if job.accepts_ranges != Some(false) && (others_run || progressed) => {
+                ledger.hold_back(worker.at, until);
+                self.set_alarm(until, Alarm::Job(worker.job));
+            }
+            Some(_) | None => self.hold_job(worker.job, until),
+        }
+    }
+
+    /// Makes no request for a job before `until`, and then one alone until it is answered.
+    fn hold_job(&mut self, id: JobId, until: Time) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.hold_until = job.hold_until.max(Some(until));
+        self.set_alarm(until, Alarm::Job(id));
+    }
+
+    fn has_opened_worker(&self, id: JobId) -> bool {
+        self.workers_of(id).any(|(_, worker)| worker.opened_at.is_some())
+    }
+}

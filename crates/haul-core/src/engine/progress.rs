@@ -1,0 +1,157 @@
+//! What a running worker reports: that its answer has begun, how far it has got, where its end stands.
+
+use crate::messages::{Effect, FetchKind};
+use crate::meter::Meter;
+use crate::{Ledger, Time, WorkerId, plan};
+
+use super::Engine;
+use super::worker::WINDOW;
+
+/// How much time a worker must have left before its end, so that it does not meet it before its next report.
+///
+/// Reports come some ten times a second; a guess with a margin.
+const RUNWAY_SECS: f64 = 0.5;
+
+impl Engine {
+    /// The answer to a worker's request has begun.
+    pub(super) fn opened(&mut self, now: Time, id: WorkerId, total: Option<u64>, partial: bool) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.opened_at.is_none()) else {
+            self.late_facts += 1;
+            return;
+        };
+        worker.opened_at = Some(now);
+        worker.meter = Meter::new(now, worker.at, WINDOW);
+        let (job_id, kind) = (worker.job, worker.kind);
+        let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
+        job.served = true;
+        job.resolve = false;
+        job.hold_until = None;
+        let host = job.host;
+        if kind == FetchKind::Range {
+            job.range_lies = 0;
+            job.ranges_proven = true;
+        } else {
+            self.learn_source(id, total, partial);
+        }
+        self.touched.insert(job_id);
+        if self.hosts.get_mut(host).answered() {
+            self.recall(now, host);
+        }
+        self.start_reviewing(now);
+    }
+
+    /// A probe, or a request for the whole file, tells what the file is like.
+    fn learn_source(&mut self, id: WorkerId, total: Option<u64>, partial: bool) {
+        let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        job.total = total;
+        if job.accepts_ranges.is_none() {
+            job.accepts_ranges = Some(partial && total.is_some());
+        }
+        let Some(total) = total else { return };
+        let mut ledger = Ledger::planned(total);
+        ledger.lease_all(id);
+        worker.end = total;
+        worker.request_end = total;
+        job.ledger = Some(ledger);
+        // The first request covers the whole file; what others can do is taken from its end.
+        let job = worker.job;
+        let chunk = plan::chunk_bytes(total);
+        let share = self.lease_bytes(job, total).min(total).div_ceil(chunk) * chunk;
+        if share < total {
+            self.set_end(id, share);
+        }
+    }
+
+    /// Orders the end mark of a worker to `end`.
+    pub(super) fn set_end(&mut self, id: WorkerId, end: u64) {
+        let worker = self.workers.get_mut(&id).expect("only running workers have an end mark");
+        worker.wished_end = Some(end);
+        self.effects.push_back(Effect::SetEnd { worker: id, end });
+    }
+
+    /// Some bytes have been written.
+    pub(super) fn progress(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
+        if !self.workers.contains_key(&id) {
+            self.late_facts += 1;
+            return;
+        }
+        self.advance(now, id, at, throttled);
+        self.lengthen(now, id);
+    }
+
+    pub(super) fn advance(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
+        let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        let at = at.min(worker.end);
+        if throttled {
+            worker.throttled_at = Some(now);
+        }
+        if at > worker.at {
+            match &mut job.ledger {
+                Some(ledger) => ledger.advance(worker.at, at),
+                None => job.streamed = at,
+            }
+            if worker.at == worker.from {
+                self.touched.insert(worker.job);
+            }
+            worker.at = at;
+        }
+        if job.done_bytes() > job.furthest {
+            job.furthest = job.done_bytes();
+            job.attempts = 0;
+            job.refusals = 0;
+            job.fault = None;
+        }
+        worker.meter.note(now, worker.at);
+        job.meter.note(now, job.done_bytes());
+    }
+
+    /// Lets a worker whose request reaches further go on over chunks that nobody works on: that costs no round trip.
+    fn lengthen(&mut self, now: Time, id: WorkerId) {
+        let worker = &self.workers[&id];
+        if worker.request_end <= worker.end || !worker.is_steady() {
+            return;
+        }
+        let runway = worker.meter.bytes_per_second(now) * RUNWAY_SECS;
+        if worker.remaining() as f64 > runway && worker.remaining() > self.policy.split_floor_bytes {
+            return;
+        }
+        let job_id = worker.job;
+        let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
+        let want = self.lease_bytes(job_id, ready).min(worker.request_end - worker.end);
+        let worker = self.workers.get_mut(&id).expect("the worker was just there");
+        let Some(ledger) = self.jobs.get_mut(&job_id).and_then(|job| job.ledger.as_mut()) else {
+            return;
+        };
+        let end = ledger.extend(id, worker.end, want);
+        if end > worker.end {
+            worker.end = end;
+            self.set_end(id, end);
+        }
+    }
+
+    /// A worker's end mark stands.
+    pub(super) fn end_set(&mut self, id: WorkerId, end: u64) {
+        if self.cut_for_another == Some(id) {
+            self.cut_for_another = None;
+        }
+        let Some((worker, wished)) = self.workers.get_mut(&id).and_then(|w| w.wished_end.take().map(|end| (w, end)))
+        else {
+            self.late_facts += 1;
+            return;
+        };
+        if end > wished {
+            // It had got that far already. Without this, the same cut would be tried over and over until it reports.
+            worker.claimed = end;
+        }
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if let Some(ledger) = &mut job.ledger
+            && end < worker.end
+        {
+            ledger.take_back(end, worker.end);
+            worker.end = end;
+        }
+        self.touched.insert(worker.job);
+    }
+}

@@ -1,0 +1,228 @@
+//! How a job comes, goes from stage to stage, and leaves. The table is in the engine's documentation.
+
+use crate::messages::{Alarm, Effect, JobSpec, Outcome, StopReason};
+use crate::{Class, Fault, JobId, Time, WaitingFor, WorkerId};
+
+use super::Engine;
+use super::host::HostId;
+use super::job::{Ending, Job, Stage};
+
+impl Engine {
+    pub(super) fn start(&mut self, now: Time, id: JobId, spec: JobSpec) {
+        if self.jobs.contains_key(&id) {
+            self.start_again(id, &spec);
+            return;
+        }
+        self.last_rows.remove(&id);
+        let host = self.hosts.enter(&spec.host);
+        self.jobs.insert(id, Job::new(now, id, host, spec));
+        self.begin(now, id);
+    }
+
+    /// A job that is on its way out and is wanted again comes back when its last worker is gone.
+    fn start_again(&mut self, id: JobId, spec: &JobSpec) {
+        self.tune(id, spec.tuning);
+        let job = self.jobs.get_mut(&id).expect("the caller checked");
+        match &mut job.stage {
+            Stage::Ending(ending @ Ending::Release) => *ending = Ending::Requeue,
+            Stage::Resetting { released } => *released = false,
+            Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing => {}
+        }
+    }
+
+    /// Puts a job that has no worker and no slot where it belongs.
+    pub(super) fn begin(&mut self, now: Time, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        debug_assert!(job.workers.is_empty(), "a job begins without workers");
+        if job.is_covered() {
+            job.stage = Stage::Sealing;
+            self.effects.push_back(Effect::Seal(id));
+        } else if job.must_reset() {
+            self.reset(now, id);
+        } else {
+            job.stage = Stage::Queued;
+            self.queue.insert(job.rank());
+        }
+        self.touched.insert(id);
+    }
+
+    /// Drops all bytes of a job that has no worker.
+    fn reset(&mut self, now: Time, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.stage = Stage::Resetting { released: false };
+        job.drop_bytes(now);
+        self.effects.push_back(Effect::Reset(id));
+    }
+
+    pub(super) fn reset_done(&mut self, now: Time, id: JobId) {
+        match self.jobs.get(&id).map(|job| &job.stage) {
+            Some(Stage::Resetting { released: false }) => self.begin(now, id),
+            Some(Stage::Resetting { released: true }) => self.let_go(id, Effect::Released(id)),
+            Some(Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing) | None => {
+                self.late_facts += 1;
+            }
+        }
+    }
+
+    /// Completes, restarts or ends a job, when its last worker has left it so.
+    pub(super) fn after_worker(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.workers.is_empty()) else {
+            return;
+        };
+        match job.stage {
+            Stage::Ending(_) => self.finish_ending(now, id),
+            Stage::Running if job.is_covered() || job.must_reset() => {
+                self.leave_stage(id);
+                self.begin(now, id);
+            }
+            Stage::Running => _ = self.idle.insert(id),
+            // The worker's end has already decided it.
+            Stage::Queued | Stage::Waiting { .. } | Stage::Resetting { .. } | Stage::Sealing => {}
+        }
+    }
+
+    /// Stops all workers of a job; what happens then is decided by `ending`.
+    pub(super) fn end_job(&mut self, now: Time, id: JobId, ending: Ending) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        match &mut job.stage {
+            // Nothing may come between a complete file and its name.
+            Stage::Sealing => return,
+            Stage::Resetting { released } => {
+                *released |= ending == Ending::Release;
+                return;
+            }
+            // The first verdict stands, unless the user wants the job gone.
+            Stage::Ending(_) if ending != Ending::Release => return,
+            Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) => {}
+        }
+        self.leave_stage(id);
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.stage = Stage::Ending(ending);
+        let workers: Vec<WorkerId> = job.workers.iter().copied().collect();
+        self.touched.insert(id);
+        for worker in workers {
+            self.stop_worker(worker, StopReason::JobStops);
+        }
+        if self.jobs[&id].workers.is_empty() {
+            self.finish_ending(now, id);
+        }
+    }
+
+    /// Takes the job out of the sets that its stage keeps it in.
+    fn leave_stage(&mut self, id: JobId) {
+        self.queue.remove(&self.jobs[&id].rank());
+        self.running.remove(&id);
+        self.idle.remove(&id);
+        self.hungry.remove(&id);
+    }
+
+    /// Completes an ending whose last worker is gone.
+    fn finish_ending(&mut self, now: Time, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let Stage::Ending(ending) = std::mem::replace(&mut job.stage, Stage::Queued) else {
+            unreachable!("only an ending job is finished")
+        };
+        self.touched.insert(id);
+        match ending {
+            Ending::Release => self.let_go(id, Effect::Released(id)),
+            Ending::Fail(fault) => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
+            Ending::Wait { until, waiting_for } => {
+                job.stage = Stage::Waiting { until, waiting_for };
+                if let Some(until) = until {
+                    self.set_alarm(until.max(now), Alarm::Job(id));
+                }
+            }
+            Ending::Requeue => self.begin(now, id),
+            Ending::Reset => self.reset(now, id),
+        }
+    }
+
+    pub(super) fn seal_ended(&mut self, now: Time, id: JobId, fault: Option<Fault>) {
+        if !self.jobs.get(&id).is_some_and(|job| job.stage == Stage::Sealing) {
+            self.late_facts += 1;
+            return;
+        }
+        match fault {
+            None => self.let_go(id, Effect::Ended(id, Outcome::Completed)),
+            Some(fault) if fault.kind.class() == Class::Disk => {
+                let until = now + self.policy.disk_wait;
+                let job = self.jobs.get_mut(&id).expect("it was just there");
+                job.fault = Some(fault);
+                job.stage = Stage::Waiting { until: Some(until), waiting_for: WaitingFor::Disk };
+                self.touched.insert(id);
+                self.set_alarm(until, Alarm::Job(id));
+            }
+            Some(fault) => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
+        }
+    }
+
+    /// Forgets a job; `farewell` is the last that is heard of it.
+    fn let_go(&mut self, id: JobId, farewell: Effect) {
+        self.leave_stage(id);
+        let mut job = self.jobs.remove(&id).expect("the caller holds the job");
+        self.touched.remove(&id);
+        self.hosts.leave(job.host);
+        if let Some(ledger) = &mut job.ledger {
+            self.last_rows.insert(id, ledger.take_changed());
+        }
+        self.effects.push_back(farewell);
+    }
+
+    /// Lets a job go on whose time has come.
+    pub(super) fn wake_job(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        self.touched.insert(id);
+        if let Some(ledger) = &mut job.ledger {
+            ledger.end_backoffs(Some(now));
+        }
+        if let Stage::Waiting { until: Some(until), .. } = job.stage
+            && until <= now
+        {
+            self.begin(now, id);
+        }
+    }
+
+    /// Tries now whatever waits for a clock, or for a person who says that it can go on.
+    pub(super) fn nudge(&mut self, now: Time, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller checked");
+        if let Some(ledger) = &mut job.ledger {
+            ledger.end_backoffs(None);
+        }
+        job.link_tried_at = None;
+        job.hold_until = None;
+        self.touched.insert(id);
+        self.hosts.forgive(job.host);
+        match &mut job.stage {
+            Stage::Waiting { .. } => self.begin(now, id),
+            Stage::Ending(ending @ Ending::Wait { .. }) => *ending = Ending::Requeue,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => {}
+        }
+    }
+
+    /// A host that was left alone is back: so are the jobs that wait for it, whatever time they were given.
+    pub(super) fn recall(&mut self, now: Time, host: HostId) {
+        let waits = |job: &&Job| {
+            let clock = matches!(
+                job.stage,
+                Stage::Waiting { until: Some(_), waiting_for: WaitingFor::Host | WaitingFor::Retry }
+            );
+            clock && job.host == host
+        };
+        let waiting: Vec<JobId> = self.jobs.values().filter(waits).map(|job| job.id).collect();
+        for id in waiting {
+            self.begin(now, id);
+        }
+    }
+
+    pub(super) fn stop_worker(&mut self, id: WorkerId, reason: StopReason) {
+        let worker = self.workers.get_mut(&id).expect("a job's workers are running");
+        if worker.stopping.is_none() {
+            worker.stopping = Some(reason);
+            self.effects.push_back(Effect::Stop { worker: id, reason });
+        } else if reason == StopReason::JobStops {
+            worker.stopping = Some(reason);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One running transfer, as the engine sees it.
+
+use std::time::Duration;
+
+use crate::messages::{Fetch, FetchKind, StopReason};
+use crate::meter::Meter;
+use crate::{JobId, Time};
+
+/// The stretch over which a worker's speed is judged.
+pub(super) const WINDOW: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) job: JobId,
+    pub(super) kind: FetchKind,
+    /// It asks the submitted URL, because the link behind it had expired.
+    pub(super) resolve: bool,
+    pub(super) started: Time,
+    /// Where it started.
+    pub(super) from: u64,
+    /// Where its next byte goes, as last reported.
+    pub(super) at: u64,
+    /// It is known to have got at least this far: a cut came back from here.
+    pub(super) claimed: u64,
+    /// The end of its lease; `u64::MAX` while the file's length is unknown.
+    pub(super) end: u64,
+    /// The end of what it asked the server for.
+    pub(super) request_end: u64,
+    /// When its answer began.
+    pub(super) opened_at: Option<Time>,
+    pub(super) meter: Meter,
+    /// When our own limit last held it up.
+    pub(super) throttled_at: Option<Time>,
+    /// The end that was wished for; the answer to that `SetEnd` is due.
+    pub(super) wished_end: Option<u64>,
+    pub(super) stopping: Option<StopReason>,
+}
+
+impl Worker {
+    pub(super) fn new(now: Time, fetch: &Fetch) -> Self {
+        Self {
+            job: fetch.job,
+            kind: fetch.kind,
+            resolve: fetch.resolve,
+            started: now,
+            from: fetch.from,
+            at: fetch.from,
+            claimed: fetch.from,
+            end: fetch.end.unwrap_or(u64::MAX),
+            request_end: fetch.end.unwrap_or(u64::MAX),
+            opened_at: None,
+            meter: Meter::new(now, fetch.from, WINDOW),
+            throttled_at: None,
+            wished_end: None,
+            stopping: None,
+        }
+    }
+
+    /// Bytes of its lease that are missing.
+    pub(super) fn remaining(&self) -> u64 {
+        self.end.saturating_sub(self.at)
+    }
+
+    /// Bytes of its lease that can still be taken from it, as far as is known.
+    pub(super) fn takeable(&self) -> u64 {
+        self.end.saturating_sub(self.at.max(self.claimed))
+    }
+
+    /// Its answer has begun, and nothing has been decided about it that is still to come true.
+    pub(super) fn is_steady(&self) -> bool {
+        self.opened_at.is_some() && self.wished_end.is_none() && self.stopping.is_none()
+    }
+
+    /// Its speed, once it has run long enough for one to be seen.
+    pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
+        let opened = self.opened_at?;
+        (now.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+    }
+
+    /// Tells whether our own limit held it up within the last window.
+    pub(super) fn is_throttled(&self, now: Time) -> bool {
+        self.throttled_at.is_some_and(|at| now.since(at) <= WINDOW)
+    }
+}

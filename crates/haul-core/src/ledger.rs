@@ -1,0 +1,443 @@
+//! The rows of one job: which bytes are there, which are being fetched, which wait.
+//!
+//! Invariant: the chunks tile the file, in order and without a gap, and each chunk's bytes that are there form a
+//! prefix of it. A job is complete when the prefixes cover the file, and for no other reason.
+//!
+//! ```text
+//!            lease                 all bytes there
+//!   ready ----------> active ----------------------> done
+//!     ^                 |  |
+//!     |     released    |  |  a fault
+//!     +-----------------+  +---------> backoff
+//!     +------------------------------- (its time has come)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{ByteRange, Time, WorkerId, plan};
+
+/// The unit of accounting, persistence and retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The bytes it is about.
+    pub range: ByteRange,
+    /// How many of them, from the start, are there.
+    pub done: u64,
+    /// Whose turn it is.
+    pub state: ChunkState,
+    /// Attempts that ended in a fault.
+    pub retries: u32,
+    /// Verdicts of the speed floor.
+    pub strikes: u32,
+    /// Faults since the last byte arrived; decides the backoff.
+    pub failures: u32,
+    /// Stalls so far; decides the patience.
+    pub stalls: u32,
+}
+
+/// Whose turn a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkState {
+    /// Nobody's: a worker may take it.
+    Ready,
+    /// Within the lease of this worker.
+    Active(WorkerId),
+    /// Nobody's before this time.
+    Backoff(Time),
+    /// All its bytes are there.
+    Done,
+}
+
+impl Chunk {
+    /// A chunk without a byte.
+    #[must_use]
+    pub fn empty(range: ByteRange) -> Self {
+        Self { range, done: 0, state: ChunkState::Ready, retries: 0, strikes: 0, failures: 0, stalls: 0 }
+    }
+
+    /// Where its next byte goes.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.range.start + self.done
+    }
+
+    /// The bytes that are missing.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.range.len() - self.done
+    }
+
+    fn is_trouble(&self) -> bool {
+        self.retries > 0 || self.strikes > 0
+    }
+}
+
+/// All chunks of one job.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    chunks: BTreeMap<u64, Chunk>,
+    total: u64,
+    done_bytes: u64,
+    done_chunks: usize,
+    ready: BTreeSet<u64>,
+    ready_bytes: u64,
+    backoff: BTreeSet<(Time, u64)>,
+    changed: BTreeSet<u64>,
+}
+
+impl Ledger {
+    /// The rows of a file of `total` bytes of which none is there.
+    #[must_use]
+    pub fn planned(total: u64) -> Self {
+        let chunks: Vec<_> = plan::chunks(total).map(Chunk::empty).collect();
+        let mut ledger = Self::restored(total, &chunks).expect("a plan tiles the file");
+        ledger.changed = ledger.chunks.keys().copied().collect();
+        ledger
+    }
+
+    /// The rows as they were stored; `None` when they do not tile a file of `total` bytes.
+    #[must_use]
+    pub fn restored(total: u64, rows: &[Chunk]) -> Option<Self> {
+        let mut ledger = Self {
+            chunks: BTreeMap::new(),
+            total,
+            done_bytes: 0,
+            done_chunks: 0,
+            ready: BTreeSet::new(),
+            ready_bytes: 0,
+            backoff: BTreeSet::new(),
+            changed: BTreeSet::new(),
+        };
+        let mut at = 0;
+        for row in rows {
+            if row.range.start != at || row.range.is_empty() || row.done > row.range.len() {
+                return None;
+            }
+            at = row.range.end;
+            let complete = row.missing() == 0;
+            let state = if complete { ChunkState::Done } else { ChunkState::Ready };
+            ledger.done_bytes += row.done;
+            if complete {
+                ledger.done_chunks += 1;
+            } else {
+                ledger.ready.insert(row.range.start);
+                ledger.ready_bytes += row.missing();
+            }
+            ledger.chunks.insert(row.range.start, Chunk { state, ..*row });
+        }
+        (at == total).then_some(ledger)
+    }
+
+    /// The file's length.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many bytes are there.
+    #[must_use]
+    pub fn done_bytes(&self) -> u64 {
+        self.done_bytes
+    }
+
+    /// How many chunks are done, and how many there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.done_chunks, self.chunks.len())
+    }
+
+    /// Tells whether the prefixes cover the file.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        debug_assert_eq!(self.done_bytes, self.chunks.values().map(|c| c.done).sum::<u64>());
+        debug_assert!(self.done_bytes < self.total || self.done_chunks == self.chunks.len());
+        debug_assert_eq!(self.ready_bytes, self.ready.iter().map(|start| self.chunks[start].missing()).sum::<u64>());
+        self.done_bytes == self.total
+    }
+
+    /// The chunks in the order of the file.
+    pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.values()
+    }
+
+    /// The chunk that holds the byte at `offset`.
+    #[must_use]
+    pub fn chunk_at(&self, offset: u64) -> Option<&Chunk> {
+        self.chunks.range(..=offset).next_back().map(|(_, c)| c).filter(|c| c.range.contains(offset))
+    }
+
+    /// Takes the rows that changed since the last call, for the store.
+    pub fn take_changed(&mut self) -> Vec<Chunk> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.iter().filter_map(|start| self.chunks.get(start)).copied().collect()
+    }
+
+    /// Missing bytes that nobody works on and nobody holds back.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The bytes in ready chunks.
+    #[must_use]
+    pub fn ready_bytes(&self) -> u64 {
+        self.ready_bytes
+    }
+
+    /// When the next chunk leaves its backoff.
+    #[must_use]
+    pub fn next_backoff(&self) -> Option<Time> {
+        self.backoff.first().map(|(until, _)| *until)
+    }
+
+    /// Makes chunks ready whose backoff is over, or all of them when `now` is `None`.
+    pub fn end_backoffs(&mut self, now: Option<Time>) {
+        while let Some(&(until, start)) = self.backoff.first() {
+            if now.is_some_and(|now| until > now) {
+                break;
+            }
+            self.set_state(start, ChunkState::Ready);
+        }
+    }
+
+    /// Leases the first ready bytes to `worker`: at most some `want` of them, in whole chunks.
+    ///
+    /// A chunk with a history of trouble is leased alone, so that nothing waits behind it.
+    pub fn lease(&mut self, worker: WorkerId, want: u64) -> Option<ByteRange> {
+        let first = self.chunks[self.ready.first()?];
+        let start = first.position();
+        self.set_state(first.range.start, ChunkState::Active(worker));
+        let mut end = first.range.end;
+        if !first.is_trouble() {
+            end = self.extend(worker, end, want.saturating_sub(end - start));
+        }
+        Some(ByteRange::new(start, end))
+    }
+
+    /// Adds up to some `want` bytes of untouched ready chunks behind `end` to the lease of `worker` and returns its
+    /// new end.
+    pub fn extend(&mut self, worker: WorkerId, mut end: u64, want: u64) -> u64 {
+        let until = end.saturating_add(want);
+        while let Some(next) = self.chunks.get(&end) {
+            let fits = next.range.end <= until;
+            if !fits || next.state != ChunkState::Ready || next.done > 0 || next.is_trouble() {
+                break;
+            }
+            let start = end;
+            end = next.range.end;
+            self.set_state(start, ChunkState::Active(worker));
+        }
+        end
+    }
+
+    /// Leases all that is missing to `worker`, which reads the whole file in one stream.
+    pub fn lease_all(&mut self, worker: WorkerId) {
+        let open: Vec<u64> = self.chunks.values().filter(|c| c.missing() > 0).map(|c| c.range.start).collect();
+        for start in open {
+            self.set_state(start, ChunkState::Active(worker));
+        }
+    }
+
+    /// Notes that the bytes from `from` to `to`, all within one lease, have been written.
+    pub fn advance(&mut self, from: u64, to: u64) {
+        let mut at = from;
+        while at < to {
+            let Some(start) = self.chunk_at(at).map(|c| c.range.start) else {
+                return;
+            };
+            let chunk = self.chunks.get_mut(&start).expect("the chunk was just found");
+            debug_assert_eq!(chunk.position(), at, "progress starts where the prefix ends");
+            debug_assert!(matches!(chunk.state, ChunkState::Active(_)), "only a lease makes progress");
+            let step = to.min(chunk.range.end) - at;
+            chunk.done += step;
+            chunk.failures = 0;
+            self.done_bytes += step;
+            at += step;
+            let complete = chunk.missing() == 0;
+            self.changed.insert(start);
+            if complete {
+                self.set_state(start, ChunkState::Done);
+            }
+        }
+    }
+
+    /// Takes the bytes from `at` to `end` back from the lease that they belong to.
+    ///
+    /// A cut inside a chunk makes two rows; retries and strikes stay with both, since either may have earned them.
+    pub fn take_back(&mut self, at: u64, end: u64) {
+        if at >= end {
+            return;
+        }
+        self.cut(at);
+        let taken: Vec<u64> = self.chunks.range(at..end).map(|(start, _)| *start).collect();
+        for start in taken {
+            if self.chunks[&start].missing() > 0 {
+                self.set_state(start, ChunkState::Ready);
+            }
+        }
+    }
+
+    /// Ends a lease whose next byte would have been at `at`: what it did not fetch is ready again.
+    pub fn release(&mut self, at: u64, end: u64) {
+        let Some(first) = self.chunk_at(at).filter(|_| at < end).map(|c| c.range.start) else {
+            return;
+        };
+        let held: Vec<u64> = self.chunks.range(first..end).map(|(start, _)| *start).collect();
+        for start in held {
+            if self.chunks[&start].missing() > 0 {
+                self.set_state(start, ChunkState::Ready);
+            }
+        }
+    }
+
+    /// Changes the history of the chunk at `offset`, if it is still missing bytes.
+    pub fn note(&mut self, offset: u64, change: impl FnOnce(&mut Chunk)) {
+        let Some(start) = self.chunk_at(offset).map(|c| c.range.start) else {
+            return;
+        };
+        change(self.chunks.get_mut(&start).expect("the chunk was just found"));
+        self.changed.insert(start);
+    }
+
+    /// Holds the ready chunk at `offset` back until `until`.
+    pub fn hold_back(&mut self, offset: u64, until: Time) {
+        let Some(chunk) = self.chunk_at(offset) else {
+            return;
+        };
+        if chunk.state == ChunkState::Ready {
+            let start = chunk.range.start;
+            self.set_state(start, ChunkState::Backoff(until));
+        }
+    }
+
+    fn cut(&mut self, at: u64) {
+        let Some(chunk) = self.chunk_at(at).copied() else {
+            return;
+        };
+        if chunk.range.start == at {
+            return;
+        }
+        debug_assert!(chunk.position() <= at, "a cut leaves the bytes that are there alone");
+        let left = Chunk { range: ByteRange::new(chunk.range.start, at), ..chunk };
+        let right = Chunk { range: ByteRange::new(at, chunk.range.end), done: 0, ..chunk };
+        self.chunks.insert(left.range.start, left);
+        self.chunks.insert(right.range.start, right);
+        self.changed.extend([left.range.start, right.range.start]);
+        if left.missing() == 0 {
+            self.set_state(left.range.start, ChunkState::Done);
+        }
+    }
+
+    fn set_state(&mut self, start: u64, state: ChunkState) {
+        let chunk = self.chunks.get_mut(&start).expect("a state belongs to a chunk");
+        let missing = chunk.missing();
+        let before = std::mem::replace(&mut chunk.state, state);
+        match before {
+            ChunkState::Ready => {
+                self.ready.remove(&start);
+                self.ready_bytes -= missing;
+            }
+            ChunkState::Backoff(until) => _ = self.backoff.remove(&(until, start)),
+            ChunkState::Done => self.done_chunks -= 1,
+            ChunkState::Active(_) => {}
+        }
+        match state {
+            ChunkState::Ready => {
+                self.ready.insert(start);
+                self.ready_bytes += missing;
+            }
+            ChunkState::Backoff(until) => _ = self.backoff.insert((until, start)),
+            ChunkState::Done => self.done_chunks += 1,
+            ChunkState::Active(_) => {}
+        }
+        self.changed.insert(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const W1: WorkerId = WorkerId(1);
+    const W2: WorkerId = WorkerId(2);
+
+    #[test]
+    fn a_lease_covers_whole_adjoining_chunks() {
+        let mut ledger = Ledger::planned(10 * MIB);
+        assert_eq!(ledger.lease(W1, 3 * MIB), Some(ByteRange::new(0, 3 * MIB)));
+        assert_eq!(ledger.lease(W2, 1), Some(ByteRange::new(3 * MIB, 4 * MIB)));
+    }
+
+    #[test]
+    fn a_released_lease_keeps_its_bytes_and_starts_behind_them() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        ledger.lease(W1, 4 * MIB);
+        ledger.advance(0, MIB + 5);
+        ledger.release(MIB + 5, 4 * MIB);
+        assert_eq!(ledger.done_bytes(), MIB + 5);
+        assert_eq!(ledger.lease(W2, 4 * MIB), Some(ByteRange::new(MIB + 5, 4 * MIB)));
+    }
+
+    #[test]
+    fn a_lease_never_runs_over_bytes_that_are_there() {
+        let mut ledger = Ledger::planned(3 * MIB);
+        ledger.lease(W1, MIB);
+        ledger.lease(W2, MIB);
+        ledger.advance(MIB, MIB + 7);
+        ledger.release(0, MIB);
+        ledger.release(MIB + 7, 2 * MIB);
+        assert_eq!(ledger.lease(W1, 3 * MIB), Some(ByteRange::new(0, MIB)));
+    }
+
+    #[test]
+    fn a_cut_inside_a_chunk_makes_two_rows_and_the_history_goes_with_both() {
+        let mut ledger = Ledger::planned(2 * MIB);
+        ledger.lease(W1, 2 * MIB);
+        ledger.note(5, |c| c.strikes = 2);
+        ledger.advance(0, 10);
+        ledger.take_back(100, 2 * MIB);
+        let rows: Vec<_> = ledger.chunks().map(|c| (c.range, c.done, c.strikes)).collect();
+        assert_eq!(
+            rows,
+            [(ByteRange::new(0, 100), 10, 2), (ByteRange::new(100, MIB), 0, 2), (ByteRange::new(MIB, 2 * MIB), 0, 0),]
+        );
+        ledger.advance(10, 100);
+        assert_eq!(ledger.counts(), (1, 3));
+    }
+
+    #[test]
+    fn a_chunk_with_a_history_is_leased_alone() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        ledger.note(0, |c| c.strikes = 1);
+        assert_eq!(ledger.lease(W1, 4 * MIB), Some(ByteRange::new(0, MIB)));
+        ledger.note(2 * MIB, |c| c.retries = 1);
+        assert_eq!(ledger.lease(W2, 4 * MIB), Some(ByteRange::new(MIB, 2 * MIB)));
+    }
+
+    #[test]
+    fn rows_with_a_gap_or_an_overlap_are_no_ledger() {
+        let row = |start, end| Chunk::empty(ByteRange::new(start, end));
+        assert!(Ledger::restored(10, &[row(0, 5), row(5, 10)]).is_some());
+        assert!(Ledger::restored(10, &[row(0, 5), row(6, 10)]).is_none());
+        assert!(Ledger::restored(10, &[row(0, 6), row(5, 10)]).is_none());
+        assert!(Ledger::restored(10, &[row(0, 5)]).is_none());
+        assert!(Ledger::restored(0, &[]).is_some());
+        let overfull = Chunk { done: 11, ..row(0, 10) };
+        assert!(Ledger::restored(10, &[overfull]).is_none());
+    }
+
+    #[test]
+    fn the_empty_queue_does_not_mean_complete() {
+        let mut ledger = Ledger::planned(MIB);
+        ledger.lease(W1, MIB);
+        assert!(!ledger.has_ready());
+        assert!(!ledger.is_complete());
+        ledger.release(0, MIB);
+        ledger.hold_back(0, Time::from_millis(10));
+        assert!(!ledger.has_ready());
+        assert!(!ledger.is_complete());
+        ledger.end_backoffs(Some(Time::from_millis(10)));
+        assert!(ledger.has_ready());
+    }
+}

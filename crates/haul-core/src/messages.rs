@@ -1,0 +1,311 @@
+//! What goes into the engine and what comes out of it.
+//!
+//! Commands are wishes, imperative; events are facts, in the past tense; effects are orders to the shell. Every
+//! [`Effect::Fetch`] is answered by exactly one [`Event::WorkerEnded`], whatever happened, and every
+//! [`Effect::SetEnd`] at once by one [`Event::EndSet`].
+
+use std::time::Duration;
+
+use crate::{Chunk, Fault, JobId, JobState, WorkerId};
+
+/// A wish of the user's.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Work on this job: a new one, or one that was stored.
+    Start(JobId, Box<JobSpec>),
+    /// Stop working on it and let go of it; answered by [`Effect::Released`], or by [`Effect::Ended`] if all bytes are
+    /// there already and the file is being sealed.
+    Release(JobId),
+    /// Try now whatever waits for a clock.
+    Nudge(JobId),
+    /// Change how much the job may use.
+    Tune(JobId, Tuning),
+    /// Change what all jobs together may use.
+    SetCaps(Caps),
+}
+
+/// What the engine has to know of a job.
+#[derive(Clone, Debug, Default)]
+pub struct JobSpec {
+    /// Scheme, host and port: what connections are counted by.
+    pub host: String,
+    /// How much it may use.
+    pub tuning: Tuning,
+    /// What an earlier run learned and fetched.
+    pub source: Option<Source>,
+    /// Times that it was started over because its source had changed.
+    pub restarts: u32,
+}
+
+/// How much a job may use, as its user decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Higher goes first and gets more; 0 is ordinary.
+    pub priority: i32,
+    /// Connections at most; `None` means the policy's default.
+    pub connections: Option<u32>,
+}
+
+/// What all jobs together may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Jobs that may hold a slot.
+    pub active_jobs: usize,
+    /// Connections a job may use unless it says otherwise.
+    pub connections_per_job: u32,
+    /// Connections to one host.
+    pub connections_per_host: u32,
+    /// Connections in all.
+    pub connections_total: u32,
+}
+
+/// A file as its server described it, and what of it is there.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file's length.
+    pub total: u64,
+    /// Whether the server answers ranges.
+    pub accepts_ranges: bool,
+    /// The stored rows.
+    pub chunks: Vec<Chunk>,
+}
+
+/// A fact.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The answer to a request has begun and fits what was asked.
+    Opened {
+        /// Whose request it was.
+        worker: WorkerId,
+        /// The file's length, when the server knows it.
+        total: Option<u64>,
+        /// Whether the answer was a 206.
+        partial: bool,
+    },
+    /// All bytes of the worker's range before `at` have been written.
+    Progress {
+        /// The worker.
+        worker: WorkerId,
+        /// The offset of its next byte.
+        at: u64,
+        /// Whether our own bandwidth limit has held it up since the last report.
+        throttled: bool,
+    },
+    /// The end mark of a worker now stands at `end`, which may lie behind the wished one.
+    EndSet {
+        /// The worker.
+        worker: WorkerId,
+        /// Where the worker will stop.
+        end: u64,
+    },
+    /// A worker is gone; it has written everything before `at`.
+    WorkerEnded {
+        /// The worker.
+        worker: WorkerId,
+        /// The offset of the byte it would have written next.
+        at: u64,
+        /// Why it ended.
+        end: End,
+    },
+    /// The bytes of a job were dropped, as [`Effect::Reset`] demanded.
+    ResetDone(JobId),
+    /// The file stands under its final name.
+    Sealed(JobId),
+    /// The file could not be verified or sealed.
+    SealFailed(JobId, Fault),
+}
+
+/// Why a worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It reached its end, or the end of a body without a declared length.
+    Finished,
+    /// It was told to stop.
+    Stopped,
+    /// The world got in its way.
+    Fault(Fault),
+}
+
+/// An order to the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a worker.
+    Fetch(Fetch),
+    /// Move a worker's end mark: back, but not before what it has claimed, or forth.
+    SetEnd {
+        /// The worker.
+        worker: WorkerId,
+        /// The wished end.
+        end: u64,
+    },
+    /// Ask a worker to end.
+    Stop {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Drop all bytes of this job and forget the file's identity; answered by [`Event::ResetDone`].
+    Reset(JobId),
+    /// Every byte is written: sync, verify and seal; answered by [`Event::Sealed`] or [`Event::SealFailed`].
+    Seal(JobId),
+    /// What a client sees of the job has changed.
+    Changed(JobId),
+    /// The job has no worker any more and the engine has forgotten it, as it was asked to.
+    Released(JobId),
+    /// The job has ended and the engine has forgotten it.
+    Ended(JobId, Outcome),
+    /// Something worth a line in the log.
+    Note(JobId, Note),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its file is in place.
+    Completed,
+    /// It cannot be completed.
+    Failed(Fault),
+}
+
+/// The order to transfer one range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The name of the new worker.
+    pub worker: WorkerId,
+    /// The job it works for.
+    pub job: JobId,
+    /// What kind of request to make.
+    pub kind: FetchKind,
+    /// The first byte to fetch.
+    pub from: u64,
+    /// One past the last byte to fetch; `None` means as far as the body goes.
+    pub end: Option<u64>,
+    /// Start from the submitted URL, even where a redirect is known.
+    pub resolve: bool,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// What kind of request a worker makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchKind {
+    /// The first request: `Range: bytes=0-`, probe and first bytes in one.
+    Probe,
+    /// A range of a known file.
+    Range,
+    /// The whole file from the start, without a range.
+    Whole,
+}
+
+/// How long a worker waits for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, per address.
+    pub connect: Duration,
+    /// For the first byte of the answer.
+    pub response: Duration,
+    /// For the next byte of the body.
+    pub stall: Duration,
+}
+
+/// Why a worker was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Its job is paused, canceled, failed, or starts over.
+    JobStops,
+    /// It is slower than the speed floor allows.
+    BelowFloor,
+    /// Another job has a better claim to its connection.
+    Yield,
+}
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A chunk went back to the queue, its bytes kept.
+    ChunkReturned {
+        /// Where it starts.
+        chunk: u64,
+        /// Its retries by now.
+        retries: u32,
+        /// How long it will be held back.
+        wait: Duration,
+        /// What happened.
+        fault: Fault,
+    },
+    /// A chunk got a strike from the speed floor.
+    Strike {
+        /// Where it starts.
+        chunk: u64,
+        /// Its strikes by now.
+        strikes: u32,
+        /// The speed that was too low, in bytes per second.
+        bytes_per_second: u64,
+    },
+    /// A host does not want more than this many connections.
+    HostCap {
+        /// The host.
+        host: String,
+        /// The learned cap.
+        cap: u32,
+    },
+    /// A host is left alone for this long.
+    HostWaits {
+        /// The host.
+        host: String,
+        /// For how long.
+        wait: Duration,
+        /// Why.
+        fault: Fault,
+    },
+    /// The server does not do ranges: one connection from now on.
+    SingleConnection,
+    /// The source has changed; the job starts over.
+    Restart {
+        /// Restarts by now.
+        restarts: u32,
+    },
+    /// A link has expired: the submitted URL is tried once more.
+    LinkTriedAgain,
+}
+
+/// When to call [`handle_timeout`](crate::Engine::handle_timeout), and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// To look at the workers' speeds.
+    Review,
+    /// To let chunks of a job out of their backoff, or a waiting job go on.
+    Job(JobId),
+    /// To try a host again, or one connection more.
+    Host(u32),
+    /// To try some connections more than this process could last bear.
+    Connections,
+}
+
+/// What the engine knows of a job that it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    /// The state, as far as it does not depend on the user's intent.
+    pub state: JobState,
+    /// The fault that explains a waiting state.
+    pub fault: Option<Fault>,
+    /// In how long the job goes on by itself, counted from the view's time.
+    pub retry_in: Option<Duration>,
+    /// The file's length.
+    pub total: Option<u64>,
+    /// Whether the server answers ranges; `None` while unknown.
+    pub accepts_ranges: Option<bool>,
+    /// Bytes written.
+    pub done_bytes: u64,
+    /// Bytes per second over the last seconds.
+    pub bytes_per_second: f64,
+    /// Connections in use.
+    pub connections: u32,
+    /// Connections it may use by its own cap.
+    pub connections_max: u32,
+    /// Chunks done, and chunks in all.
+    pub chunks: (usize, usize),
+    /// Times that it was started over.
+    pub restarts: u32,
+}

@@ -1,0 +1,89 @@
+//! Seeded virtual worlds: hosts, links, disks and users that misbehave, with the invariants checked after each step.
+//!
+//! `HAUL_SIM_WORLDS=N` runs that many worlds, `HAUL_SIM_SEED=N` replays the one whose seed a failure printed, and
+//! `HAUL_SIM_TRACE=1` tells its story.
+
+mod generate;
+mod host;
+mod invariants;
+mod link;
+mod spans;
+mod user;
+mod world;
+
+use std::time::Duration;
+
+use haul_core::Time;
+use world::World;
+
+/// Worlds of an ordinary run. A guess: all kinds of trouble meet in a few seconds.
+const WORLDS: u64 = 2_000;
+
+/// No world needs longer: the longest waits are backoffs and pauses of some minutes, and every kind of trouble ends.
+const DEADLINE: Duration = Duration::from_secs(12 * 3600);
+
+fn number(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "only tests are steered by the environment")]
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
+}
+
+/// Names the seed when anything panics, the engine included.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a failing test says how to replay it")]
+            {
+                eprintln!("this was world {0}; replay it with HAUL_SIM_SEED={0} HAUL_SIM_TRACE=1", self.0);
+            }
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let _seed = Seed(seed);
+    let mut world = World::random(seed);
+    if !world.run(Time::ZERO + DEADLINE) {
+        let stuck: Vec<_> = world.jobs.iter().filter(|(_, job)| job.outcome.is_none()).collect();
+        let views: Vec<_> = stuck.iter().map(|(id, _)| (**id, world.engine.job(world.now, **id))).collect();
+        world.fail(format!("stuck: {views:#?}"));
+    }
+    world.check(world.workers.is_empty() || world.jobs.values().any(|job| job.held), || "workers are left".to_owned());
+}
+
+/// The worlds are shared out over some tests, which run side by side.
+fn run_share(share: u64) {
+    if let Some(seed) = number("HAUL_SIM_SEED") {
+        if share == 0 {
+            run(seed);
+        }
+        return;
+    }
+    let worlds = number("HAUL_SIM_WORLDS").unwrap_or(WORLDS);
+    let base = number("HAUL_SIM_BASE").unwrap_or(1);
+    for seed in (base..base + worlds).filter(|seed| seed % 4 == share) {
+        run(seed);
+    }
+}
+
+#[test]
+fn invariants_hold_in_random_worlds_1() {
+    run_share(0);
+}
+
+#[test]
+fn invariants_hold_in_random_worlds_2() {
+    run_share(1);
+}
+
+#[test]
+fn invariants_hold_in_random_worlds_3() {
+    run_share(2);
+}
+
+#[test]
+fn invariants_hold_in_random_worlds_4() {
+    run_share(3);
+}

@@ -1,0 +1,30 @@
+//! Remembers jobs and chunks in one SQLite file.
+//!
+//! The store carries out what it is told and keeps its rows consistent; it decides nothing. One thread writes, with
+//! two connections: one whose commits survive a power cut, and one whose commits survive the end of the process and
+//! cost no sync (the [`written`](Store::mark_written) marks). A few threads read. No async thread ever touches SQLite.
+//!
+//! What holds at every commit:
+//!
+//! - operations are committed in the order of their submission, whichever connection carries them out;
+//! - `durable <= written <= length` in each row of `chunks`, and the sums in `jobs` are the sums of these rows;
+//! - a job that is completed or canceled stays so, and has no secret headers;
+//! - two jobs that may still write never share a final path.
+
+mod error;
+mod open;
+mod reader;
+mod rows;
+mod schema;
+mod store;
+mod types;
+mod writer;
+
+pub use error::{ActError, OpenError, StoreError, UpdateError};
+pub use open::Opened;
+pub use store::Store;
+pub use types::{
+    ChunkRow, Counts, Filter, Identity, JobPatch, JobRow, JobRows, NewJob, OnConflict, Page, Part, PhaseChange,
+    Private, Reason, StateFilter, StoredJob, Wish,
+};
+pub use writer::Stats;

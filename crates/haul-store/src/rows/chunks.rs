@@ -1,0 +1,178 @@
+//! Chunks and the sums over them.
+//!
+//! Marks only rise and ends only come nearer, so a row that was noted before a sync and arrives after a cut does no
+//! harm: a range that has been cut stays cut.
+
+use haul_core::{ByteRange, Chunk, ChunkState, JobId, Phase};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::{ChunkWord, Stored, Word, key};
+use crate::{ChunkRow, JobRows};
+
+/// Which mark a row's `done` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It survives a power cut, and so it is written as well.
+    Durable,
+    /// It survives the end of the process.
+    Written,
+}
+
+/// Stores changed rows and keeps the job's sums. Jobs that are gone, completed or canceled are passed over.
+pub(crate) fn mark(conn: &Connection, job: &JobRows, mark: Mark) -> rusqlite::Result<()> {
+    let phase = conn
+        .prepare_cached("SELECT phase FROM jobs WHERE id = ?1")?
+        .query_row([key(job.job)], |row| row.get::<_, Stored<Phase>>(0))
+        .optional()?;
+    let Some(Stored(Phase::Fetching | Phase::Verifying | Phase::Failed)) = phase else {
+        return Ok(());
+    };
+    let mut change = Sums::default();
+    for chunk in &job.rows {
+        change.add(put(conn, job.job, chunk, mark)?);
+    }
+    conn.prepare_cached(ADD_SUMS)?.execute(named_params! {
+        ":id": key(job.job),
+        ":done": change.written,
+        ":durable": change.durable,
+        ":chunks_done": change.chunks_done,
+        ":chunks_total": change.chunks_total,
+    })?;
+    Ok(())
+}
+
+/// Removes all rows of a job.
+pub(crate) fn clear(conn: &Connection, job: JobId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM chunks WHERE job_id = ?1")?.execute([key(job)])?;
+    conn.prepare_cached(CLEAR_SUMS)?.execute([key(job)]).map(drop)
+}
+
+/// The rows of a job in the order of the file.
+pub(crate) fn all(conn: &Connection, job: JobId) -> rusqlite::Result<Vec<ChunkRow>> {
+    conn.prepare_cached(SELECT_ALL)?.query_map([key(job)], read)?.collect()
+}
+
+/// What can be relied on, in the core's words.
+pub(crate) fn reliable(row: &ChunkRow) -> Chunk {
+    let mut chunk = Chunk::empty(row.range);
+    chunk.done = row.written;
+    chunk.retries = row.retries;
+    chunk.strikes = row.strikes;
+    if chunk.missing() == 0 {
+        chunk.state = ChunkState::Done;
+    }
+    chunk
+}
+
+/// The change of a job's sums.
+#[derive(Default)]
+struct Sums {
+    written: i64,
+    durable: i64,
+    chunks_done: i64,
+    chunks_total: i64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.written += other.written;
+        self.durable += other.durable;
+        self.chunks_done += other.chunks_done;
+        self.chunks_total += other.chunks_total;
+    }
+}
+
+fn put(conn: &Connection, job: JobId, chunk: &Chunk, mark: Mark) -> rusqlite::Result<Sums> {
+    let before = conn.prepare_cached(SELECT_ONE)?.query_row(params![key(job), chunk.range.start], read).optional()?;
+    let after = merged(before, chunk, mark);
+    conn.prepare_cached(PUT)?.execute(named_params! {
+        ":job_id": key(job),
+        ":start": after.range.start,
+        ":end_": after.range.end,
+        ":durable": after.durable,
+        ":written": after.written,
+        ":state": after.state,
+        ":retries": after.retries,
+        ":strikes": after.strikes,
+    })?;
+    Ok(Sums {
+        written: difference(before.map(|b| b.written), after.written),
+        durable: difference(before.map(|b| b.durable), after.durable),
+        chunks_done: i64::from(is_done(&after)) - i64::from(before.as_ref().is_some_and(is_done)),
+        chunks_total: i64::from(before.is_none()),
+    })
+}
+
+fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
+    let start = chunk.range.start;
+    let end = before.map_or(chunk.range.end, |b| b.range.end.min(chunk.range.end));
+    let range = ByteRange::new(start, end);
+    let (durable, written) = before.map_or((0, 0), |b| (b.durable, b.written));
+    let durable = match mark {
+        Mark::Durable => durable.max(chunk.done),
+        Mark::Written => durable,
+    };
+    // Of a prefix that reaches beyond the end, the rest belongs to the row behind it.
+    let durable = durable.min(range.len());
+    let written = written.max(chunk.done).min(range.len());
+    ChunkRow {
+        range,
+        durable,
+        written,
+        state: state(chunk.state, written == range.len()).word(),
+        retries: chunk.retries.max(before.map_or(0, |b| b.retries)),
+        strikes: chunk.strikes.max(before.map_or(0, |b| b.strikes)),
+    }
+}
+
+/// A row is done when its bytes are written; a mark that is behind the engine's state is still on its way.
+fn state(engine: ChunkState, complete: bool) -> ChunkWord {
+    if complete {
+        return ChunkWord::Done;
+    }
+    match engine {
+        ChunkState::Ready => ChunkWord::Ready,
+        ChunkState::Backoff(_) => ChunkWord::Backoff,
+        ChunkState::Active(_) | ChunkState::Done => ChunkWord::Active,
+    }
+}
+
+fn is_done(row: &ChunkRow) -> bool {
+    row.written == row.range.len()
+}
+
+/// Both are lengths of ranges that SQLite has taken, so they fit.
+fn difference(before: Option<u64>, after: u64) -> i64 {
+    after.cast_signed() - before.unwrap_or(0).cast_signed()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
+    Ok(ChunkRow {
+        range: ByteRange::new(row.get("start")?, row.get("end_")?),
+        durable: row.get("durable")?,
+        written: row.get("written")?,
+        state: row.get::<_, Stored<ChunkWord>>("state")?.0.word(),
+        retries: row.get("retries")?,
+        strikes: row.get("strikes")?,
+    })
+}
+
+const SELECT_ONE: &str = "SELECT * FROM chunks WHERE job_id = ?1 AND start = ?2";
+
+const SELECT_ALL: &str = "SELECT * FROM chunks WHERE job_id = ?1 ORDER BY start";
+
+const PUT: &str = "
+    INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes)
+    VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes)
+    ON CONFLICT DO UPDATE SET
+        end_ = excluded.end_, durable = excluded.durable, written = excluded.written, state = excluded.state,
+        retries = excluded.retries, strikes = excluded.strikes";
+
+const ADD_SUMS: &str = "
+    UPDATE jobs SET
+        done_bytes = done_bytes + :done, durable_bytes = durable_bytes + :durable,
+        chunks_done = chunks_done + :chunks_done, chunks_total = chunks_total + :chunks_total
+    WHERE id = :id";
+
+const CLEAR_SUMS: &str = "
+    UPDATE jobs SET done_bytes = 0, durable_bytes = 0, chunks_done = 0, chunks_total = 0 WHERE id = ?1";

@@ -1,0 +1,325 @@
+//! One job at a time: insert, read, change, remove.
+
+use haul_core::{Action, Changed, JobId, Lifecycle, Phase};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Stored, Word, key};
+use crate::{
+    ActError, Counts, Identity, JobPatch, JobRow, NewJob, Part, PhaseChange, Private, Reason, UpdateError, Wish,
+};
+
+pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
+    let wish = &job.wish;
+    conn.prepare_cached(INSERT)?.execute(named_params! {
+        ":url": &*wish.url,
+        ":host": wish.host,
+        ":dir": wish.dir,
+        ":filename": wish.filename,
+        ":expected_size": wish.expected_size,
+        ":checksum": wish.checksum,
+        ":on_conflict": wish.on_conflict.word(),
+        ":headers": wish.headers.as_deref(),
+        ":referrer": wish.referrer.as_deref(),
+        ":user_agent": wish.user_agent,
+        ":connections": wish.connections,
+        ":bandwidth_limit": wish.bandwidth_limit,
+        ":priority": wish.priority,
+        ":label": wish.label,
+        ":intent": job.intent.word(),
+        ":part_token": job.part_token,
+        ":now": now_ms,
+    })?;
+    u64::try_from(conn.last_insert_rowid()).map(JobId).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
+}
+
+/// The job, hidden or not.
+pub(crate) fn get(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRow>> {
+    conn.prepare_cached(SELECT)?.query_row([key(id)], read).optional()
+}
+
+/// The job, unless it is hidden.
+pub(crate) fn get_visible(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRow>> {
+    Ok(get(conn, id)?.filter(|row| row.deleted_at_ms.is_none()))
+}
+
+/// Carries out an action on one job, as [`Lifecycle::apply`] rules.
+pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> Result<(Changed, JobRow), ActError> {
+    let mut row = get_visible(conn, id)?.ok_or(ActError::Unknown)?;
+    let before = row.lifecycle;
+    let changed = row.lifecycle.apply(action).map_err(|refusal| ActError::Refused(refusal, before.phase))?;
+    if changed == Changed::No {
+        return Ok((changed, row));
+    }
+    if row.lifecycle.phase != before.phase {
+        row.reason = None;
+        row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
+    }
+    save(conn, &mut row, now_ms)?;
+    Ok((changed, row))
+}
+
+/// Takes a step of the work, unless the job has ended meanwhile.
+pub(crate) fn set_phase(
+    conn: &Connection,
+    id: JobId,
+    change: PhaseChange,
+    now_ms: i64,
+) -> Result<(Changed, JobRow), UpdateError> {
+    let mut row = get(conn, id)?.ok_or(UpdateError::Unknown)?;
+    if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
+        return Ok((Changed::No, row));
+    }
+    row.lifecycle.phase = change.phase;
+    row.reason = change.reason;
+    row.path = change.path.or(row.path);
+    row.verification = change.verification.or(row.verification);
+    row.finished_at_ms = match change.phase {
+        Phase::Fetching | Phase::Verifying => None,
+        Phase::Completed | Phase::Failed | Phase::Canceled => Some(now_ms),
+    };
+    save(conn, &mut row, now_ms)?;
+    Ok((Changed::Yes, row))
+}
+
+/// Changes one row and stores it.
+pub(crate) fn edit(
+    conn: &Connection,
+    id: JobId,
+    now_ms: i64,
+    change: impl FnOnce(&mut JobRow),
+) -> Result<JobRow, UpdateError> {
+    let mut row = get(conn, id)?.ok_or(UpdateError::Unknown)?;
+    change(&mut row);
+    save(conn, &mut row, now_ms)?;
+    Ok(row)
+}
+
+impl JobPatch {
+    pub(crate) fn apply(self, wish: &mut Wish) {
+        if let Some((url, host)) = self.url {
+            wish.url = url;
+            wish.host = host;
+        }
+        set(&mut wish.filename, self.filename);
+        set(&mut wish.priority, self.priority);
+        set(&mut wish.bandwidth_limit, self.bandwidth_limit);
+        set(&mut wish.connections, self.connections);
+        set(&mut wish.headers, self.headers);
+        set(&mut wish.label, self.label);
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// Hides jobs, keeping their rows for a while.
+pub(crate) fn hide(conn: &Connection, ids: &[JobId], now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
+    let mut hide = conn.prepare_cached(HIDE)?;
+    let mut hidden = Vec::new();
+    for id in ids {
+        if hide.execute(named_params! { ":id": key(*id), ":now": now_ms })? > 0 {
+            hidden.extend(get(conn, *id)?);
+        }
+    }
+    Ok(hidden)
+}
+
+/// Shows hidden jobs again. One whose name was reserved by another meanwhile comes back without a name.
+pub(crate) fn restore(conn: &Connection, ids: &[JobId], now_ms: i64) -> Result<Vec<JobRow>, UpdateError> {
+    let mut restored = Vec::new();
+    for id in ids {
+        let Some(mut row) = get(conn, *id)?.filter(|row| row.deleted_at_ms.is_some()) else {
+            continue;
+        };
+        row.deleted_at_ms = None;
+        match save(conn, &mut row, now_ms).map_err(UpdateError::from) {
+            Err(UpdateError::NameTaken) => {
+                row.identity.name = None;
+                save(conn, &mut row, now_ms)?;
+            }
+            saved => saved?,
+        }
+        restored.push(row);
+    }
+    Ok(restored)
+}
+
+/// Removes jobs with their chunks and tells what they were.
+pub(crate) fn delete(conn: &Connection, ids: &[JobId]) -> rusqlite::Result<Vec<JobRow>> {
+    let mut delete = conn.prepare_cached("DELETE FROM jobs WHERE id = ?1")?;
+    let mut gone = Vec::new();
+    for id in ids {
+        gone.extend(get(conn, *id)?);
+        delete.execute([key(*id)])?;
+    }
+    Ok(gone)
+}
+
+/// Stores all of a row but its counts, which belong to the chunks. Secrets end with the job.
+fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()> {
+    if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
+        row.wish.headers = None;
+    }
+    row.updated_at_ms = now_ms;
+    let (wish, identity) = (&row.wish, &row.identity);
+    let reason = row.reason.as_ref();
+    let part = row.part.as_ref();
+    conn.prepare_cached(UPDATE)?.execute(named_params! {
+        ":id": key(row.id),
+        ":url": &*wish.url,
+        ":host": wish.host,
+        ":filename": wish.filename,
+        ":headers": wish.headers.as_deref(),
+        ":connections": wish.connections,
+        ":bandwidth_limit": wish.bandwidth_limit,
+        ":priority": wish.priority,
+        ":label": wish.label,
+        ":phase": row.lifecycle.phase.word(),
+        ":intent": row.lifecycle.intent.word(),
+        ":reason_code": reason.map(|r| &r.code),
+        ":reason_message": reason.map(|r| &r.message),
+        ":reason_at_ms": reason.map(|r| r.at_ms),
+        ":retry_at_ms": reason.and_then(|r| r.retry_at_ms),
+        ":restarts": row.restarts,
+        ":total_bytes": identity.total_bytes,
+        ":accepts_ranges": identity.accepts_ranges,
+        ":etag": identity.etag,
+        ":last_modified": identity.last_modified,
+        ":final_url": identity.final_url.as_deref(),
+        ":name": identity.name,
+        ":path": row.path,
+        ":part_name": part.map(|p| &p.name),
+        ":part_dev": part.map(|p| p.dev.cast_signed()),
+        ":part_ino": part.map(|p| p.ino.cast_signed()),
+        ":verification": row.verification,
+        ":started_at_ms": row.started_at_ms,
+        ":finished_at_ms": row.finished_at_ms,
+        ":updated_at_ms": row.updated_at_ms,
+        ":deleted_at_ms": row.deleted_at_ms,
+    })?;
+    Ok(())
+}
+
+/// Reads a row of [`columns`]. By position: looking each of the many names up costs ten times the rest of a page.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    // Fields are evaluated in the order in which they stand here, which is the order of the columns.
+    let mut cells = Cells { row, at: 0 };
+    Ok(JobRow {
+        id: JobId(cells.next()?),
+        wish: Wish {
+            url: Private(cells.next()?),
+            host: cells.next()?,
+            dir: cells.next()?,
+            filename: cells.next()?,
+            expected_size: cells.next()?,
+            checksum: cells.next()?,
+            on_conflict: cells.next::<Stored<_>>()?.0,
+            headers: cells.private()?,
+            referrer: cells.private()?,
+            user_agent: cells.next()?,
+            connections: cells.next()?,
+            bandwidth_limit: cells.next()?,
+            priority: cells.next()?,
+            label: cells.next()?,
+        },
+        lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
+        reason: cells.reason()?,
+        restarts: cells.next()?,
+        identity: Identity {
+            name: cells.next()?,
+            total_bytes: cells.next()?,
+            accepts_ranges: cells.next()?,
+            etag: cells.next()?,
+            last_modified: cells.next()?,
+            final_url: cells.private()?,
+        },
+        path: cells.next()?,
+        part_token: cells.next()?,
+        part: cells.part()?,
+        verification: cells.next()?,
+        counts: Counts {
+            done_bytes: cells.next()?,
+            durable_bytes: cells.next()?,
+            chunks_done: cells.next()?,
+            chunks_total: cells.next()?,
+        },
+        created_at_ms: cells.next()?,
+        started_at_ms: cells.next()?,
+        finished_at_ms: cells.next()?,
+        updated_at_ms: cells.next()?,
+        deleted_at_ms: cells.next()?,
+    })
+}
+
+/// The columns that [`read`] wants, in its order.
+macro_rules! columns {
+    () => {
+        "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
+         connections, bandwidth_limit, priority, label, phase, intent, reason_code, reason_message, reason_at_ms, \
+         retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, path, part_token, \
+         part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
+         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
+    };
+}
+pub(super) use columns;
+
+/// The cells of a row from left to right.
+struct Cells<'a> {
+    row: &'a Row<'a>,
+    at: usize,
+}
+
+impl Cells<'_> {
+    fn next<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.at += 1;
+        self.row.get(self.at - 1)
+    }
+
+    fn private(&mut self) -> rusqlite::Result<Option<Private>> {
+        Ok(self.next::<Option<String>>()?.map(Private))
+    }
+
+    fn reason(&mut self) -> rusqlite::Result<Option<Reason>> {
+        let (code, message, at_ms, retry_at_ms): (Option<String>, Option<String>, Option<i64>, _) =
+            (self.next()?, self.next()?, self.next()?, self.next()?);
+        // The three come together, as the schema demands.
+        Ok(code.zip(message).zip(at_ms).map(|((code, message), at_ms)| Reason { code, message, at_ms, retry_at_ms }))
+    }
+
+    fn part(&mut self) -> rusqlite::Result<Option<Part>> {
+        let (name, dev, ino): (Option<String>, Option<i64>, Option<i64>) = (self.next()?, self.next()?, self.next()?);
+        // The three come together, as the schema demands.
+        let part = name.zip(dev).zip(ino);
+        Ok(part.map(|((name, dev), ino)| Part { name, dev: dev.cast_unsigned(), ino: ino.cast_unsigned() }))
+    }
+}
+
+const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
+
+const INSERT: &str = "
+    INSERT INTO jobs (
+        url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, connections,
+        bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+    ) VALUES (
+        :url, :host, :dir, :filename, :expected_size, :checksum, :on_conflict, :headers, :referrer, :user_agent,
+        :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
+    )";
+
+const UPDATE: &str = "
+    UPDATE jobs SET
+        url = :url, host = :host, filename = :filename, headers = :headers, connections = :connections,
+        bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
+        reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
+        retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
+        accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,
+        name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
+        verification = :verification, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
+        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
+    WHERE id = :id";
+
+const HIDE: &str = "
+    UPDATE jobs SET deleted_at_ms = :now, updated_at_ms = :now WHERE id = :id AND deleted_at_ms IS NULL";

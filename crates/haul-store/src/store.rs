@@ -1,0 +1,426 @@
+//! The handle: typed operations and queries.
+//!
+//! # Cancel safety
+//!
+//! An operation is submitted at the first poll unless the queue is full, and takes effect as a whole or not at all.
+//! Dropping its future once it is submitted forgoes the answer only.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use haul_core::{Action, Changed, JobId, Lifecycle, Phase};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::error::OpError;
+use crate::reader::{self, Read};
+use crate::rows::{self, chunks, chunks::Mark, jobs, list};
+use crate::writer::{Counters, Lane, Op, Request, Writer};
+use crate::{
+    ActError, ChunkRow, Filter, Identity, JobPatch, JobRow, JobRows, NewJob, OpenError, Opened, Page, Part,
+    PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
+};
+
+/// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
+/// committed, and the next ones stand ready.
+const WAITING_MAX: usize = 1024;
+
+/// The store. Clones speak to the same threads, which end after [`close`](Self::close) or with the last clone.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    writes: mpsc::Sender<Request>,
+    reads: mpsc::Sender<Read>,
+    counters: Arc<Counters>,
+    // Last, because it waits for the threads, and they wait for the senders to go.
+    _threads: Threads,
+}
+
+impl Store {
+    /// Opens the database at `path`, creating it and its directory where they are missing. Blocks; after an unclean
+    /// stop it reads the whole file.
+    ///
+    /// `boot_id` names the machine's current boot; an empty one is never the same as the last.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; a refused file is left as it was.
+    pub fn open(path: &Path, boot_id: &str) -> Result<(Self, Opened), OpenError> {
+        Self::open_with(path, boot_id, schema::MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, boot_id: &str, migrations: &[schema::Migration]) -> Result<(Self, Opened), OpenError> {
+        let (connections, opened) = open::open(path, boot_id, migrations)?;
+        let counters = Arc::new(Counters::default());
+        let (reads, mut threads) = reader::start(connections.readers).map_err(OpenError::Thread)?;
+        let (writes, requests) = mpsc::channel(WAITING_MAX);
+        let writer = Writer {
+            written: connections.written,
+            durable: connections.durable,
+            lock: connections.lock,
+            counters: Arc::clone(&counters),
+        };
+        let writer = thread::Builder::new()
+            .name("haul-store".to_owned())
+            .spawn(move || writer.run(requests))
+            .map_err(OpenError::Thread)?;
+        threads.push(writer);
+        let shared = Shared { writes, reads, counters, _threads: Threads(threads) };
+        Ok((Self(Arc::new(shared)), opened))
+    }
+
+    /// Accepts jobs, all or none of them, and answers with their ids in the same order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_jobs(&self, new: Vec<NewJob>, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
+        self.durable(move |conn| {
+            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms));
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Carries out a user's action on a job and answers with its row.
+    ///
+    /// # Errors
+    ///
+    /// [`ActError`]; then nothing has changed.
+    pub async fn act(&self, id: JobId, action: Action, now_ms: i64) -> Result<(Changed, JobRow), ActError> {
+        self.durable(move |conn| jobs::act(conn, id, action, now_ms)).await
+    }
+
+    /// Carries out a user's action on all jobs that `filter` means, passing over those that refuse it. Answers with
+    /// the ids of those that it has changed, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job has changed.
+    pub async fn act_all(&self, action: Action, filter: Filter, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
+        self.durable(move |conn| list::act_on_all(conn, action, &filter, now_ms)).await
+    }
+
+    /// Changes what the user wishes of a job.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn patch(&self, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| {
+            jobs::get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+            jobs::edit(conn, id, now_ms, |row| patch.apply(&mut row.wish))
+        })
+        .await
+    }
+
+    /// Notes what the server said of the file in place of what was noted before, and reserves the final name within the
+    /// job's directory. The first time also counts as the job's start.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError::NameTaken`] when another live job has that name: choose another one.
+    pub async fn set_opened(&self, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| {
+            row.identity = identity;
+            row.started_at_ms.get_or_insert(now_ms);
+        })
+        .await
+    }
+
+    /// Notes the part file that was created for a job, or that it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_part(&self, id: JobId, part: Option<Part>, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| row.part = part).await
+    }
+
+    /// Notes why a job waits, or that it no longer does. A job that is not fetching or verifying keeps its reason.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_reason(&self, id: JobId, reason: Option<Reason>, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| {
+            if matches!(row.lifecycle.phase, Phase::Fetching | Phase::Verifying) {
+                row.reason = reason;
+            }
+        })
+        .await
+    }
+
+    /// Notes a step of the work. A job that is completed or canceled stays as it is: the answer is [`Changed::No`] and
+    /// what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_phase(
+        &self,
+        id: JobId,
+        change: PhaseChange,
+        now_ms: i64,
+    ) -> Result<(Changed, JobRow), UpdateError> {
+        self.durable(move |conn| jobs::set_phase(conn, id, change, now_ms)).await
+    }
+
+    /// Forgets the bytes of a job and what its server said of the file; its name and its part file stay.
+    /// `is_restart` counts it as one.
+    ///
+    /// Marks that were noted before must not be submitted after it.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn reset_chunks(&self, id: JobId, is_restart: bool, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| {
+            chunks::clear(conn, id)?;
+            jobs::edit(conn, id, now_ms, |row| {
+                row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
+                row.verification = None;
+                row.restarts += u32::from(is_restart);
+            })
+        })
+        .await
+    }
+
+    /// Notes bytes that survive a power cut. They must have been synced before. Jobs that are gone, completed or
+    /// canceled are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no mark was set.
+    pub async fn checkpoint(&self, jobs: Vec<JobRows>) -> Result<(), StoreError> {
+        self.mark(Lane::Durable, Mark::Durable, jobs).await
+    }
+
+    /// Notes bytes that survive the end of the process, without waiting for the disk. Jobs that are gone, completed or
+    /// canceled are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no mark was set.
+    pub async fn mark_written(&self, jobs: Vec<JobRows>) -> Result<(), StoreError> {
+        self.mark(Lane::Written, Mark::Written, jobs).await
+    }
+
+    /// Hides jobs from all lists and actions; answers with those that were not hidden yet. Their names are free at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn hide_jobs(&self, ids: Vec<JobId>, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
+        self.durable(move |conn| Ok(jobs::hide(conn, &ids, now_ms)?)).await
+    }
+
+    /// Shows hidden jobs again; answers with those that were hidden. One whose name another job has reserved meanwhile
+    /// comes back without one.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn restore_jobs(&self, ids: Vec<JobId>, now_ms: i64) -> Result<Vec<JobRow>, UpdateError> {
+        self.durable(move |conn| jobs::restore(conn, &ids, now_ms)).await
+    }
+
+    /// Removes jobs, hidden or not, with their chunks; answers with what they were.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<JobRow>, StoreError> {
+        self.durable(move |conn| Ok(jobs::delete(conn, &ids)?)).await
+    }
+
+    /// Stores a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn set_setting(&self, key: String, value: String) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(rows::set_setting(conn, &key, &value)?)).await
+    }
+
+    /// A stored setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn setting(&self, key: String) -> Result<Option<String>, StoreError> {
+        self.read(move |conn| rows::setting(conn, &key)).await
+    }
+
+    /// A job, unless it is hidden.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        self.read(move |conn| jobs::get_visible(conn, id)).await
+    }
+
+    /// A job with its chunks, unless it is hidden.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn stored_job(&self, id: JobId) -> Result<Option<StoredJob>, StoreError> {
+        self.read(move |conn| {
+            let row = jobs::get_visible(conn, id)?;
+            row.map(|row| list::with_chunks(conn, row)).transpose()
+        })
+        .await
+    }
+
+    /// One page of jobs from the newest down, and what to ask for as `before` next.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn jobs(&self, page: Page) -> Result<(Vec<JobRow>, Option<JobId>), StoreError> {
+        self.read(move |conn| list::page(conn, &page)).await
+    }
+
+    /// How many jobs there are in each stored state, hidden ones aside.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn count_by_state(&self) -> Result<Vec<(Lifecycle, u64)>, StoreError> {
+        self.read(list::counts).await
+    }
+
+    /// The chunks of a job in the order of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn chunks(&self, id: JobId) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read(move |conn| chunks::all(conn, id)).await
+    }
+
+    /// The next jobs that are fetching or verifying, running or paused, with their chunks: oldest first, those after
+    /// `after`, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn unfinished(&self, after: Option<JobId>, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        self.read(move |conn| list::unfinished(conn, after, limit)).await
+    }
+
+    /// The hidden jobs, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn hidden_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        self.read(list::hidden).await
+    }
+
+    /// What the writer has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.counters.read()
+    }
+
+    /// Carries out what was submitted, notes that this run ended in order, and ends all threads. From then on every
+    /// clone answers [`StoreError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the threads have ended all the same.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let (alive, mut readers_gone) = mpsc::channel(1);
+        for _ in 0..open::READERS {
+            let sent = self.0.reads.send(Read::Stop(alive.clone())).await;
+            sent.map_err(|_| StoreError::Closed)?;
+        }
+        drop(alive);
+        // Nothing is ever sent: this ends when the last reader has dropped its end.
+        readers_gone.recv().await;
+        let (reply, closed) = oneshot::channel();
+        let sent = self.0.writes.send(Request::Close(reply)).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        closed.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn mark(&self, lane: Lane, mark: Mark, jobs: Vec<JobRows>) -> Result<(), StoreError> {
+        self.submit(lane, move |conn| {
+            for job in &jobs {
+                chunks::mark(conn, job, mark)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn edit(
+        &self,
+        id: JobId,
+        now_ms: i64,
+        change: impl FnOnce(&mut JobRow) + Send + 'static,
+    ) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::edit(conn, id, now_ms, change)).await
+    }
+
+    async fn durable<T, E>(&self, run: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: OpError,
+    {
+        self.submit(Lane::Durable, run).await
+    }
+
+    async fn submit<T, E>(
+        &self,
+        lane: Lane,
+        run: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: OpError,
+    {
+        let (request, answer) = Op::request(lane, run);
+        let sent = self.0.writes.send(request).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let query = Read::Query(Box::new(move |conn| {
+            // Whoever asked may have stopped listening.
+            drop(reply.send(query(conn)));
+        }));
+        let sent = self.0.reads.send(query).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        Ok(answer.await.map_err(|_| StoreError::Closed)??)
+    }
+}
+
+/// The threads, waited for at the end.
+#[derive(Debug)]
+struct Threads(Vec<JoinHandle<()>>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            if thread.join().is_err() {
+                error!("a thread of the store had panicked");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! What goes into the store and comes out of it. Times are Unix milliseconds.
+
+use std::fmt;
+use std::ops::Deref;
+
+use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, Phase};
+
+/// Text that must not get into a log: a URL with its query, or secret headers.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Private(pub String);
+
+impl Deref for Private {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes hidden)", self.0.len())
+    }
+}
+
+impl From<&str> for Private {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for Private {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// What to do when the final name is taken on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Save under another name.
+    #[default]
+    Rename,
+    /// Replace the file that is there.
+    Overwrite,
+    /// Fail the job.
+    Fail,
+}
+
+/// What a user asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Where the file is.
+    pub url: Private,
+    /// Its `scheme://host:port`.
+    pub host: String,
+    /// The directory to save into, in its one canonical spelling.
+    pub dir: String,
+    /// The name to save under; `None` leaves it to the server.
+    pub filename: Option<String>,
+    /// The size that the file must have.
+    pub expected_size: Option<u64>,
+    /// The digest that the file must have.
+    pub checksum: Option<String>,
+    /// What to do when the final name is taken.
+    pub on_conflict: OnConflict,
+    /// Secret headers as JSON; dropped when the job is completed or canceled.
+    pub headers: Option<Private>,
+    /// The page that linked to the file.
+    pub referrer: Option<Private>,
+    /// The program to pose as.
+    pub user_agent: Option<String>,
+    /// Connections at most.
+    pub connections: Option<u32>,
+    /// Bytes per second at most; 0 means no limit.
+    pub bandwidth_limit: Option<u64>,
+    /// Higher goes first; 0 is ordinary.
+    pub priority: i32,
+    /// A word to find it by.
+    pub label: Option<String>,
+}
+
+/// A job to be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// What the user asked for.
+    pub wish: Wish,
+    /// Whether it starts at once.
+    pub intent: Intent,
+    /// Eight random hexadecimal digits for the name of its part file.
+    pub part_token: String,
+}
+
+/// The file as its server described it, and the name that was decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The final name; reserved within the job's directory.
+    pub name: Option<String>,
+    /// The length.
+    pub total_bytes: Option<u64>,
+    /// Whether the server answers ranges.
+    pub accepts_ranges: Option<bool>,
+    /// The entity tag.
+    pub etag: Option<String>,
+    /// The modification time, as the server wrote it.
+    pub last_modified: Option<String>,
+    /// The URL behind all redirects.
+    pub final_url: Option<Private>,
+}
+
+/// The part file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name within the job's directory.
+    pub name: String,
+    /// The device that it is on.
+    pub dev: u64,
+    /// Its inode.
+    pub ino: u64,
+}
+
+/// Why a job waits, or has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The stable code.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+    /// Since when.
+    pub at_ms: i64,
+    /// When the job goes on by itself.
+    pub retry_at_ms: Option<i64>,
+}
+
+/// The sums of a job's chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes written.
+    pub done_bytes: u64,
+    /// Bytes that survive a power cut.
+    pub durable_bytes: u64,
+    /// Chunks of which every byte is written.
+    pub chunks_done: u64,
+    /// All chunks.
+    pub chunks_total: u64,
+}
+
+/// A job as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Its id.
+    pub id: JobId,
+    /// What the user asked for.
+    pub wish: Wish,
+    /// How far it is, and what the user wants.
+    pub lifecycle: Lifecycle,
+    /// Why it waits or has failed.
+    pub reason: Option<Reason>,
+    /// Times that it was started over because its source had changed.
+    pub restarts: u32,
+    /// The file as its server described it.
+    pub identity: Identity,
+    /// The whole final path, once it is known.
+    pub path: Option<String>,
+    /// Eight random hexadecimal digits for the name of its part file.
+    pub part_token: String,
+    /// The part file, once there is one.
+    pub part: Option<Part>,
+    /// How the bytes were checked.
+    pub verification: Option<String>,
+    /// The sums of its chunks.
+    pub counts: Counts,
+    /// When it was accepted.
+    pub created_at_ms: i64,
+    /// When its server first answered.
+    pub started_at_ms: Option<i64>,
+    /// When it was completed, failed or canceled.
+    pub finished_at_ms: Option<i64>,
+    /// When its row last changed, marks aside.
+    pub updated_at_ms: i64,
+    /// Since when it is hidden.
+    pub deleted_at_ms: Option<i64>,
+}
+
+/// A job with its chunks: all that is needed to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    /// The job.
+    pub row: JobRow,
+    /// Its chunks in the order of the file, each either ready or done. `done` is what can be relied on.
+    pub chunks: Vec<Chunk>,
+}
+
+/// A chunk as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// The bytes it is about.
+    pub range: ByteRange,
+    /// How many of them, from the start, survive a power cut.
+    pub durable: u64,
+    /// How many of them, from the start, are written.
+    pub written: u64,
+    /// `ready`, `active`, `backoff` or `done`.
+    pub state: &'static str,
+    /// Attempts that ended in a fault.
+    pub retries: u32,
+    /// Verdicts of the speed floor.
+    pub strikes: u32,
+}
+
+/// Changed chunks of one job; in each, `done` is the mark to set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRows {
+    /// The job.
+    pub job: JobId,
+    /// Its changed chunks. A chunk that was cut comes together with its other half.
+    pub rows: Vec<Chunk>,
+}
+
+/// What a user can change of a job later; `None` leaves a field alone, `Some(None)` empties it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPatch {
+    /// A renewed URL and its `scheme://host:port`.
+    pub url: Option<(Private, String)>,
+    /// The name to save under.
+    pub filename: Option<Option<String>>,
+    /// Higher goes first.
+    pub priority: Option<i32>,
+    /// Bytes per second at most.
+    pub bandwidth_limit: Option<Option<u64>>,
+    /// Connections at most.
+    pub connections: Option<Option<u32>>,
+    /// Secret headers as JSON.
+    pub headers: Option<Option<Private>>,
+    /// A word to find it by.
+    pub label: Option<Option<String>>,
+}
+
+/// A step of the work, as the daemon found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseChange {
+    /// How far the work is now.
+    pub phase: Phase,
+    /// Why, where that needs a reason; `None` clears an old one.
+    pub reason: Option<Reason>,
+    /// The final path, where it is known now.
+    pub path: Option<String>,
+    /// How the bytes were checked, where that is known now.
+    pub verification: Option<String>,
+}
+
+/// One stored state, or two that differ in the intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateFilter {
+    /// How far the work is.
+    pub phase: Phase,
+    /// What the user wants; `None` means either.
+    pub intent: Option<Intent>,
+}
+
+/// Which jobs are meant. Hidden ones never are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In one of these states; empty means any.
+    pub states: Vec<StateFilter>,
+    /// With this label.
+    pub label: Option<String>,
+    /// From this `scheme://host:port`.
+    pub host: Option<String>,
+    /// With this text in URL, label or name, whatever the case of its ASCII letters.
+    pub q: Option<String>,
+}
+
+/// One page of a list that runs from the newest job down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The jobs older than this one; `None` starts with the newest.
+    pub before: Option<JobId>,
+    /// How many at most.
+    pub limit: u32,
+    /// Which jobs.
+    pub filter: Filter,
+}

@@ -1,0 +1,147 @@
+//! Marks: what a chunk's row claims, and the sums over them.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{World, chunk, rows, submitted};
+use haul_core::{ByteRange, Chunk, ChunkState, JobId, WorkerId};
+use haul_store::{Counts, Store};
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+async fn claims(store: &Store, id: JobId) -> Vec<(ByteRange, u64, u64, &'static str)> {
+    let chunks = store.chunks(id).await.unwrap();
+    chunks.iter().map(|c| (c.range, c.durable, c.written, c.state)).collect()
+}
+
+#[tokio::test]
+async fn the_two_marks_are_independent_until_the_durable_one_overtakes() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let range = ByteRange::new(0, 100);
+    store.mark_written(rows(id, &[chunk(0, 100, 60)])).await.unwrap();
+    assert_eq!(claims(&store, id).await, [(range, 0, 60, "ready")]);
+    store.checkpoint(rows(id, &[chunk(0, 100, 40)])).await.unwrap();
+    assert_eq!(claims(&store, id).await, [(range, 40, 60, "ready")]);
+    store.checkpoint(rows(id, &[chunk(0, 100, 100)])).await.unwrap();
+    assert_eq!(claims(&store, id).await, [(range, 100, 100, "done")]);
+}
+
+#[tokio::test]
+async fn a_row_noted_before_a_cut_does_not_undo_the_cut() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    store.checkpoint(rows(id, &[chunk(0, 100, 10)])).await.unwrap();
+    store.mark_written(rows(id, &[chunk(0, 50, 50), chunk(50, 100, 20)])).await.unwrap();
+    let mut late = chunk(0, 100, 30);
+    late.state = ChunkState::Active(WorkerId(1));
+    store.checkpoint(rows(id, &[late])).await.unwrap();
+    let expected = [(ByteRange::new(0, 50), 30, 50, "done"), (ByteRange::new(50, 100), 0, 20, "ready")];
+    assert_eq!(claims(&store, id).await, expected);
+    let counts = store.job(id).await.unwrap().unwrap().counts;
+    let expected = Counts { done_bytes: 70, durable_bytes: 30, chunks_done: 1, chunks_total: 2 };
+    assert_eq!(counts, expected);
+}
+
+#[tokio::test]
+async fn what_an_unfinished_job_comes_back_with_makes_a_ledger() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let mut troubled = chunk(100, 200, 7);
+    (troubled.retries, troubled.strikes) = (4, 2);
+    troubled.state = ChunkState::Backoff(haul_core::Time::from_millis(5));
+    store.checkpoint(rows(id, &[chunk(0, 100, 100), troubled])).await.unwrap();
+    assert_eq!(claims(&store, id).await[1].3, "backoff");
+    let jobs = store.unfinished(None, 10).await.unwrap();
+    let ledger = haul_core::Ledger::restored(200, &jobs[0].chunks).expect("rows that tile the file");
+    assert_eq!((ledger.done_bytes(), ledger.counts()), (107, (1, 2)));
+    let restored = ledger.chunk_at(150).unwrap();
+    assert_eq!((restored.retries, restored.strikes), (4, 2));
+    assert_eq!(jobs, [store.stored_job(id).await.unwrap().unwrap()]);
+    assert!(store.unfinished(Some(id), 10).await.unwrap().is_empty());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Checkpoint(usize, Vec<Chunk>),
+    Written(usize, Vec<Chunk>),
+    Reset(usize),
+    Reboot,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let a_chunk = (0..6_u64, 1..=10_u64, 0..=10_u64, 0..3_u32).prop_map(|(slot, len, done, trouble)| {
+        let range = ByteRange::new(slot * 10, slot * 10 + len);
+        Chunk {
+            done: done.min(len),
+            retries: trouble,
+            state: if trouble == 1 { ChunkState::Active(WorkerId(1)) } else { ChunkState::Ready },
+            ..Chunk::empty(range)
+        }
+    });
+    let chunks = || prop::collection::vec(a_chunk.clone(), 0..8);
+    let step = prop_oneof![
+        6 => (0..2_usize, chunks()).prop_map(|(job, rows)| Step::Checkpoint(job, rows)),
+        6 => (0..2_usize, chunks()).prop_map(|(job, rows)| Step::Written(job, rows)),
+        1 => (0..2_usize).prop_map(Step::Reset),
+        1 => Just(Step::Reboot),
+    ];
+    prop::collection::vec(step, 1..20)
+}
+
+/// The sums as the rows have them, beside the sums as the jobs have them.
+fn sums(path: &Path) -> Vec<([i64; 4], [i64; 4])> {
+    let conn = Connection::open(path).unwrap();
+    let mut statement = conn
+        .prepare(
+            "SELECT j.done_bytes, j.durable_bytes, j.chunks_done, j.chunks_total,
+                ifnull(sum(c.written), 0), ifnull(sum(c.durable), 0),
+                count(*) FILTER (WHERE c.written = c.end_ - c.start), count(c.start)
+            FROM jobs j LEFT JOIN chunks c ON c.job_id = j.id GROUP BY j.id ORDER BY j.id",
+        )
+        .unwrap();
+    let four = |row: &rusqlite::Row<'_>, at: usize| -> rusqlite::Result<[i64; 4]> {
+        Ok([row.get(at)?, row.get(at + 1)?, row.get(at + 2)?, row.get(at + 3)?])
+    };
+    statement.query_map([], |row| Ok((four(row, 0)?, four(row, 4)?))).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_sums_of_a_job_are_the_sums_of_its_rows(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let world = World::new();
+        let (mut store, _) = world.open("0");
+        let ids = [(); 2].map(|()| runtime.block_on(submitted(&store)));
+        let mut boots = 0;
+        for step in steps {
+            match step {
+                Step::Checkpoint(job, chunks) => {
+                    runtime.block_on(store.checkpoint(rows(ids[job], &chunks))).unwrap();
+                }
+                Step::Written(job, chunks) => {
+                    runtime.block_on(store.mark_written(rows(ids[job], &chunks))).unwrap();
+                }
+                Step::Reset(job) => {
+                    runtime.block_on(store.reset_chunks(ids[job], false, 1)).unwrap();
+                }
+                Step::Reboot => {
+                    boots += 1;
+                    drop(store);
+                    store = world.open(&boots.to_string()).0;
+                }
+            }
+            for (stored, counted) in sums(&world.path()) {
+                prop_assert_eq!(stored, counted);
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! From the socket to the file: positional writes, clamped to the end mark.
+//!
+//! The hot path is one read, one claim, one write per piece of some 400 KB; nothing is copied or allocated.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use haul_core::messages::End;
+use haul_core::{Fault, FaultKind};
+use reqwest::Response;
+use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
+use url::Url;
+
+use crate::classify::{self, Phase, disk_fault};
+use crate::{Lane, Limiter, Masked};
+
+/// Where a body goes and what bounds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    /// Where the body ends in the file, as its head declares.
+    pub(crate) end: Option<u64>,
+    /// The length of the file, where it is known.
+    pub(crate) total: Option<u64>,
+    /// Where it comes from, for messages.
+    pub(crate) url: &'a Url,
+    pub(crate) lane: &'a Lane,
+    pub(crate) limiter: &'a Limiter,
+    /// How long to wait for the next byte.
+    pub(crate) stall: Duration,
+    pub(crate) file: &'a File,
+}
+
+/// Whether a piece was written as a whole.
+enum Written {
+    All,
+    /// The end mark came first.
+    UpToTheEnd,
+}
+
+impl Body<'_> {
+    /// Writes the body from the lane's offset on, until its end, the end mark, or a stop.
+    ///
+    /// The end mark is read before each wait and with each piece, because it may have been moved meanwhile.
+    pub(crate) async fn transfer(self, mut response: Response) -> Result<End, Fault> {
+        let mut changed = pin!(self.lane.changed());
+        changed.as_mut().enable();
+        let mut silence = Silence::new(self.stall);
+        let mut alarm = pin!(sleep_until(silence.deadline()));
+        loop {
+            if self.lane.is_stopped() {
+                return Ok(End::Stopped);
+            }
+            if self.lane.close_if_reached() {
+                self.read_to_the_end(response).await;
+                return Ok(End::Finished);
+            }
+            let piece = tokio::select! {
+                biased;
+                piece = response.chunk() => piece,
+                () = changed.as_mut() => {
+                    changed.set(self.lane.changed());
+                    changed.as_mut().enable();
+                    continue;
+                }
+                () = alarm.as_mut() => {
+                    silence.judge(alarm.as_mut(), self.url)?;
+                    continue;
+                }
+            };
+            let piece = piece.map_err(|error| classify::transfer_fault(&error, Phase::Body, self.url))?;
+            let Some(piece) = piece else {
+                return self.at_end_of_body();
+            };
+            self.lane.note_byte();
+            if let Written::UpToTheEnd = self.write(piece).await? {
+                return Ok(End::Finished);
+            }
+            silence.broken();
+        }
+    }
+
+    /// Writes a piece, in slices where a bandwidth limit would make it jerk.
+    async fn write(&self, mut piece: Bytes) -> Result<Written, Fault> {
+        while !piece.is_empty() && !self.lane.is_stopped() {
+            let len = as_u64(piece.len()).min(self.limiter.slice());
+            let slice = piece.split_to(as_usize(len));
+            let allowed = self.lane.claim(len);
+            let at = self.lane.at();
+            self.file
+                .write_all_at(&slice[..as_usize(allowed)], at)
+                .map_err(|error| disk_fault(&error, "cannot write the part file"))?;
+            self.lane.advance(at + allowed);
+            self.limiter.pay(allowed, self.lane).await;
+            if allowed < len {
+                return Ok(Written::UpToTheEnd);
+            }
+        }
+        Ok(Written::All)
+    }
+
+    /// hyper calls it a clean end when a body without a length breaks off, so it is compared with what is known.
+    fn at_end_of_body(&self) -> Result<End, Fault> {
+        let at = self.lane.at();
+        match self.end.or(self.total) {
+            Some(end) if at < end => {
+                let detail = format!("the answer from {} ended at byte {at} of {end}", Masked(self.url));
+                Err(Fault::new(FaultKind::Truncated, detail))
+            }
+            Some(_) | None => Ok(End::Finished),
+        }
+    }
+
+    /// Takes note of the end of a body that has been read as a whole, so that its connection can be used again.
+    async fn read_to_the_end(&self, mut response: Response) {
+        if self.end == Some(self.lane.at()) {
+            // No byte is left to wait for; a connection that does not say so in time is closed.
+            let _at_end = timeout(LAST_READ_MAX, response.chunk()).await.is_ok();
+        }
+    }
+}
+
+/// Measures how long nothing has come.
+///
+/// The alarm is not set anew with each piece: when it goes off, it is compared with the last piece.
+struct Silence {
+    stall: Duration,
+    since: Instant,
+}
+
+impl Silence {
+    fn new(stall: Duration) -> Self {
+        Self { stall, since: Instant::now() }
+    }
+
+    fn broken(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn deadline(&self) -> Instant {
+        self.since + self.stall
+    }
+
+    /// Sets the alarm anew, unless it is silent for too long already.
+    fn judge(&mut self, alarm: Pin<&mut Sleep>, url: &Url) -> Result<(), Fault> {
+        let now = Instant::now();
+        if now >= self.deadline() {
+            if now - self.deadline() < LATE {
+                let seconds = self.stall.as_secs_f64();
+                let detail = format!("nothing came from {} for {seconds} s", Masked(url));
+                return Err(Fault::new(FaultKind::Stall, detail));
+            }
+            // The thread itself was held up, by a slow disk or a suspended machine: what came
+            // meanwhile is still in the socket.
+            self.since = now;
+        }
+        alarm.reset(self.deadline());
+        Ok(())
+    }
+}
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("a length fits 64 bits")
+}
+
+fn as_usize(len: u64) -> usize {
+    usize::try_from(len).expect("it is at most the length of a slice")
+}
+
+/// Beyond this a timer's lateness is that of the thread. Timers tick in milliseconds.
+const LATE: Duration = Duration::from_millis(200);
+
+/// How long the end of a fully read body may take: it is in the same packet but for chunked ones.
+const LAST_READ_MAX: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_was_held_up_is_no_stall() {
+        let url = Url::parse("http://host/").expect("a URL");
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        let stall = Duration::from_secs(5);
+        let now = Instant::now();
+        let mut silence = Silence { stall, since: now };
+        silence.judge(alarm.as_mut(), &url).expect("a piece has just come");
+        assert_eq!(alarm.deadline(), now + stall);
+        silence.since = now - stall;
+        let fault = silence.judge(alarm.as_mut(), &url).expect_err("a stall");
+        assert_eq!(fault.kind, FaultKind::Stall);
+        silence.since = now - stall * 2;
+        silence.judge(alarm.as_mut(), &url).expect("far too late for a timer");
+        assert!(alarm.deadline() >= now + stall);
+    }
+}

@@ -1,0 +1,160 @@
+//! The only HTTP clients that transfer, one cache per thread.
+//!
+//! All jobs of a thread share the clients and with them the kept-alive connections, which is what many small files
+//! from one server live on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use haul_core::{Fault, FaultKind};
+use reqwest::{Certificate, Client};
+
+use crate::classify;
+
+/// What distinguishes the clients of different jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientKey {
+    /// Takes any certificate. Only ever because the user of this one job said so.
+    pub insecure: bool,
+    /// A PEM file with certificates to trust besides the platform's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The clients of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    /// The one used last is the last.
+    cached: Vec<(Key, Client)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    /// A client for plain HTTP needs no certificates, so that it works on a machine without any.
+    tls: bool,
+    connect: Duration,
+    options: ClientKey,
+}
+
+impl Clients {
+    /// The client for requests with this scheme and these options.
+    pub(crate) fn get(&mut self, scheme: &str, options: &ClientKey, connect: Duration) -> Result<Client, Fault> {
+        let tls = scheme == "https";
+        let found = self
+            .cached
+            .iter()
+            .rposition(|(key, _)| key.tls == tls && key.connect == connect && (!tls || key.options == *options));
+        if let Some(index) = found {
+            self.cached[index..].rotate_left(1);
+        } else {
+            let key = Key { tls, connect, options: options.clone() };
+            let client = build(&key)?;
+            if self.cached.len() == CLIENTS_MAX {
+                self.cached.remove(0);
+            }
+            self.cached.push((key, client));
+        }
+        let (_, client) = self.cached.last().expect("it has just been put there");
+        Ok(client.clone())
+    }
+}
+
+/// No decoder is compiled in, nothing is read from the environment, and redirects are ours to follow.
+fn build(key: &Key) -> Result<Client, Fault> {
+    install_crypto();
+    let mut builder = Client::builder()
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(key.connect)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    if !key.tls {
+        builder = builder.tls_certs_only([]);
+    } else if key.options.insecure {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    } else if let Some(path) = &key.options.ca_file {
+        builder = builder.tls_certs_merge(certificates(path)?);
+    }
+    builder.build().map_err(|error| {
+        let cause = classify::innermost(&error);
+        let help = "install `ca-certificates` or name a `ca_file`";
+        Fault::new(FaultKind::Tls, format!("cannot prepare TLS: {cause}; {help}"))
+    })
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, Fault> {
+    let fault = |cause: String| {
+        let detail = format!("cannot use the `ca_file` {}: {cause}", path.display());
+        Fault::new(FaultKind::Tls, detail)
+    };
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(fault("it holds no certificate in PEM form".to_owned())),
+        Err(error) => Err(fault(classify::innermost(&error))),
+    }
+}
+
+/// reqwest is built without a default provider and panics where none is installed.
+fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing a race means that another thread has installed the same one.
+        let _installed_or_there = rustls::crypto::ring::default_provider().install_default().is_ok();
+    }
+}
+
+/// Clients per thread. A guess: options differ in few jobs, and a client with certificates weighs some 300 KB.
+const CLIENTS_MAX: usize = 16;
+
+/// Kept-alive connections per host: as many as one job may use by default.
+const IDLE_PER_HOST_MAX: usize = 32;
+
+/// How long a connection is kept without use: shorter than the 60-75 s after which common servers close it, so that
+/// we seldom meet one that is about to go.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(ca_file: &std::path::Path) -> ClientKey {
+        ClientKey { insecure: false, ca_file: Some(ca_file.to_owned()) }
+    }
+
+    #[test]
+    fn plain_http_needs_no_certificates_and_shares_one_client() {
+        let mut clients = Clients::default();
+        let connect = Duration::from_secs(5);
+        let missing = std::path::Path::new("/nonexistent/ca.pem");
+        clients.get("http", &key(missing), connect).expect("no TLS");
+        clients.get("http", &ClientKey::default(), connect).expect("no TLS");
+        assert_eq!(clients.cached.len(), 1);
+    }
+
+    #[test]
+    fn a_useless_ca_file_is_an_understandable_fault() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let empty = dir.path().join("empty.pem");
+        std::fs::write(&empty, "nothing").expect("a file");
+        for (path, part) in [(dir.path().join("missing"), "No such file"), (empty, "no certificate")] {
+            let fault = Clients::default().get("https", &key(&path), Duration::from_secs(5)).expect_err("not usable");
+            assert_eq!(fault.kind, FaultKind::Tls);
+            assert!(fault.detail.contains(part), "{}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_was_used_last() {
+        let mut clients = Clients::default();
+        for millis in 1..=20 {
+            let connect = Duration::from_millis(millis);
+            clients.get("http", &ClientKey::default(), connect).expect("no TLS");
+            clients.get("http", &ClientKey::default(), Duration::from_millis(1)).expect("no TLS");
+        }
+        assert_eq!(clients.cached.len(), CLIENTS_MAX);
+        assert!(clients.cached.iter().any(|(key, _)| key.connect.as_millis() == 1));
+    }
+}

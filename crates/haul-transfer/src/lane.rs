@@ -1,0 +1,225 @@
+//! What the driver and a worker share of one range.
+//!
+//! ```text
+//! from ...... at ...... claimed ............ end
+//!      written   being      free to be taken    another's
+//!                written    away by `set_end`
+//! ```
+//!
+//! Invariant: `at <= claimed <= end`. A worker claims bytes before it writes them, and the end mark never moves
+//! before what is claimed, so no byte is written behind it. Once the worker has seen that it stands at the end
+//! mark, the lane is closed and the mark stays: both sides then agree where the worker stopped.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// The shared state of one range: next offset, end mark, the wish to stop.
+#[derive(Debug)]
+pub struct Lane {
+    at: AtomicU64,
+    marks: Mutex<Marks>,
+    stop: AtomicBool,
+    /// Wakes the worker: it shall stop, or its end mark has moved.
+    changed: Notify,
+    throttled_nanos: AtomicU64,
+    first_byte: OnceLock<Instant>,
+}
+
+#[derive(Debug)]
+struct Marks {
+    claimed: u64,
+    end: u64,
+    closed: bool,
+}
+
+impl Lane {
+    /// A lane for the bytes from `from` up to, not including, `end`; [`Lane::OPEN`] means as far as the body goes.
+    #[must_use]
+    pub fn new(from: u64, end: u64) -> Self {
+        Self {
+            at: AtomicU64::new(from),
+            marks: Mutex::new(Marks { claimed: from, end: end.max(from), closed: false }),
+            stop: AtomicBool::new(false),
+            changed: Notify::new(),
+            throttled_nanos: AtomicU64::new(0),
+            first_byte: OnceLock::new(),
+        }
+    }
+
+    /// The end mark of a lane that goes as far as the body does.
+    pub const OPEN: u64 = u64::MAX;
+
+    /// The offset of the next byte; all bytes of the range before it have been written.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.at.load(Ordering::Acquire)
+    }
+
+    /// Where the worker will stop.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.marks().end
+    }
+
+    /// Moves the end mark, back or forth, and tells where it stands now: never before what the worker has claimed,
+    /// and where it was once the worker has reached it.
+    pub fn set_end(&self, wished: u64) -> u64 {
+        let end = {
+            let mut marks = self.marks();
+            if !marks.closed {
+                marks.end = wished.max(marks.claimed);
+            }
+            marks.end
+        };
+        self.changed.notify_waiters();
+        end
+    }
+
+    /// Asks the worker to stop. Asking twice is the same as asking once.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Tells whether the worker has been asked to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// How long a bandwidth limit has held the worker up so far. Grows only.
+    #[must_use]
+    pub fn throttled(&self) -> Duration {
+        Duration::from_nanos(self.throttled_nanos.load(Ordering::Relaxed))
+    }
+
+    /// When the first byte of the body arrived.
+    #[must_use]
+    pub fn first_byte(&self) -> Option<Instant> {
+        self.first_byte.get().copied()
+    }
+
+    /// Claims the next `wanted` bytes and returns how many of them may be written; fewer than wanted means that the
+    /// end mark is reached and stays.
+    pub(crate) fn claim(&self, wanted: u64) -> u64 {
+        let mut marks = self.marks();
+        let allowed = wanted.min(marks.end - marks.claimed);
+        marks.claimed += allowed;
+        marks.closed |= allowed < wanted;
+        allowed
+    }
+
+    /// Closes the lane where everything up to the end mark is claimed, and tells whether that is so.
+    pub(crate) fn close_if_reached(&self) -> bool {
+        let mut marks = self.marks();
+        marks.closed |= marks.claimed == marks.end;
+        marks.closed
+    }
+
+    /// Closes the lane where the worker stands: it has ended, and what it claimed but did not write is free again.
+    pub(crate) fn close(&self) -> u64 {
+        let at = self.at();
+        let mut marks = self.marks();
+        marks.claimed = at;
+        marks.end = at;
+        marks.closed = true;
+        at
+    }
+
+    /// Notes that everything before `at` has been written.
+    pub(crate) fn advance(&self, at: u64) {
+        debug_assert!(at >= self.at(), "a lane only goes forth");
+        self.at.store(at, Ordering::Release);
+    }
+
+    pub(crate) fn add_throttled(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.throttled_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_byte(&self) {
+        if self.first_byte.get().is_none() {
+            self.first_byte.get_or_init(Instant::now);
+        }
+    }
+
+    /// Completes when the lane changes after this future was enabled. Cancel safe: nothing is consumed.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Completes once the worker has been asked to stop. Cancel safe: nothing is consumed.
+    pub(crate) async fn stopped(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed());
+            changed.as_mut().enable();
+            if self.is_stopped() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().expect("nothing panics while the marks are held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn the_end_mark_never_moves_before_what_is_claimed() {
+        let lane = Lane::new(100, 200);
+        assert_eq!(lane.claim(30), 30);
+        assert_eq!(lane.set_end(110), 130);
+        assert!(lane.close_if_reached());
+        assert_eq!(lane.set_end(500), 130, "a reached end stays");
+    }
+
+    #[test]
+    fn the_end_mark_moves_forth_until_it_is_reached() {
+        let lane = Lane::new(0, 10);
+        assert_eq!(lane.claim(10), 10);
+        assert_eq!(lane.set_end(20), 20);
+        assert!(!lane.close_if_reached());
+        assert_eq!(lane.claim(15), 10, "clamped");
+        assert_eq!(lane.set_end(40), 20);
+    }
+
+    #[test]
+    fn an_ended_lane_ends_where_it_stands() {
+        let lane = Lane::new(0, Lane::OPEN);
+        lane.claim(10);
+        lane.advance(4);
+        assert_eq!(lane.close(), 4);
+        assert_eq!(lane.set_end(100), 4);
+        assert_eq!(lane.claim(1), 0);
+    }
+
+    #[test]
+    fn claims_and_end_marks_of_two_threads_agree() {
+        for round in 0..50 {
+            let lane = Arc::new(Lane::new(0, 1000));
+            let thief = Arc::clone(&lane);
+            let stolen = std::thread::spawn(move || thief.set_end(400 + round));
+            let mut written = 0;
+            while !lane.close_if_reached() {
+                written += lane.claim(7);
+            }
+            let end = stolen.join().expect("the thief does not panic");
+            if written < 1000 {
+                assert_eq!(written, end);
+            } else {
+                assert_eq!(end, 1000);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What goes to a worker and what comes back.
+
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+
+use haul_core::messages::{End, FetchKind, Timeouts};
+use haul_core::{Fault, WorkerId};
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::{mpsc, oneshot};
+use url::Url;
+
+use crate::{ClientKey, Identity, Lane, Limiter, name};
+
+/// The order to transfer one range.
+pub struct Order {
+    /// Whose reports these are.
+    pub worker: WorkerId,
+    /// What kind of request to make.
+    pub kind: FetchKind,
+    /// The URL as the user gave it: its origin is the only one that gets secrets.
+    pub submitted: Url,
+    /// Where an earlier answer came from; the request starts there if this is given.
+    pub resolved: Option<Url>,
+    /// The range: from [`Lane::at`] to its end mark.
+    pub lane: Arc<Lane>,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// What is known of the file so far; empty before the first answer.
+    pub identity: Identity,
+    /// Whether `If-Range` may be sent.
+    pub if_range: bool,
+    /// Whether caches on the way are to be asked for a fresh answer, as after a changed source.
+    pub no_cache: bool,
+    /// The user's own request headers. They and the referrer stay on the submitted URL's origin.
+    pub headers: HeaderMap,
+    /// Who we say we are; `None` means haul with its version.
+    pub user_agent: Option<HeaderValue>,
+    /// The page that linked to the file.
+    pub referrer: Option<HeaderValue>,
+    /// Which client carries it.
+    pub client: ClientKey,
+    /// What it pays for its bytes.
+    pub limiter: Limiter,
+    /// Where the bytes go.
+    pub target: Target,
+    /// Where the reports go. Once nobody listens any more the worker stops.
+    pub reports: mpsc::Sender<Report>,
+}
+
+/// Where the bytes go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Into this file.
+    Ready(Arc<File>),
+    /// Into the file that comes back as the reply to [`Report::Opened`].
+    Ask,
+}
+
+/// What a worker tells the driver.
+#[derive(Debug)]
+pub enum Report {
+    /// The answer has begun and fits what was asked and what is known.
+    Opened {
+        /// Whose answer it is.
+        worker: WorkerId,
+        /// What the answer says.
+        opened: Box<Opened>,
+        /// Takes the file, or why there is none; `None` where the order brought its file. The body stays in the
+        /// socket until then; dropping it stops the worker.
+        reply: Option<oneshot::Sender<Result<Arc<File>, Fault>>>,
+    },
+    /// The worker is gone. Comes exactly once, and nothing comes after it.
+    Ended {
+        /// The worker.
+        worker: WorkerId,
+        /// The offset of the byte it would have written next.
+        at: u64,
+        /// Why it ended.
+        end: End,
+    },
+}
+
+/// What an answer says of its file.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The file's length, where the server tells it.
+    pub total: Option<u64>,
+    /// Whether the answer is a 206.
+    pub partial: bool,
+    /// Where it came from, after redirects, without userinfo.
+    pub final_url: Url,
+    /// What will recognize this version again.
+    pub identity: Identity,
+    /// `Content-Disposition`, as it was sent.
+    pub content_disposition: Option<Vec<u8>>,
+    /// Whether `Accept-Ranges: none` was sent.
+    pub refuses_ranges: bool,
+}
+
+impl Opened {
+    /// A safe name for the file of a user who gave none.
+    #[must_use]
+    pub fn file_name(&self, submitted: &Url) -> String {
+        name::choose(self.content_disposition.as_deref(), &self.final_url, submitted)
+    }
+}
+
+impl Order {
+    /// The URL that the first request goes to.
+    pub(crate) fn start(&self) -> &Url {
+        self.resolved.as_ref().unwrap_or(&self.submitted)
+    }
+}
+
+/// Without headers and URLs, which hold secrets.
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("worker", &self.worker)
+            .field("kind", &self.kind)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,306 @@
+//! The command line: what can be typed, and the table of exit codes under `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use haul_api::{OnConflict, Rate, Size};
+
+use crate::error::Exit;
+
+/// Downloads files through the daemon `hauld`, or by itself.
+#[derive(Debug, Parser)]
+#[command(name = "haul", version, after_help = Exit::table(), max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Ask the daemon on this Unix socket
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "server")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Ask the daemon at this address, such as `http://127.0.0.1:4285`
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Read the token from this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but what was asked for, and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say what is going on
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Download into this directory and wait for the end
+    ///
+    /// Uses the running daemon if it may write here, else an engine in this process. After an interruption the same
+    /// command goes on where it was. Unless standard output is a terminal, the paths of the finished files go there,
+    /// one a line; progress goes to standard error.
+    Get(Get),
+    /// Hand URLs to the daemon and return at once
+    Add(Add),
+    /// List jobs
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Show all about one job
+    Show(Show),
+    /// Follow jobs until they end; all unfinished ones unless some are named
+    Watch {
+        /// The jobs
+        #[arg(value_name = "ID", value_parser = job_id)]
+        ids: Vec<u64>,
+    },
+    /// Pause jobs
+    Pause(IdsOrAll),
+    /// Resume jobs; a waiting one tries now
+    Resume(IdsOrAll),
+    /// Start failed jobs again from the bytes that are there
+    Retry(Ids),
+    /// Give jobs up and remove their unfinished files
+    Cancel(Ids),
+    /// Forget jobs; finished files stay unless --delete-files is given
+    Rm {
+        #[command(flatten)]
+        ids: Ids,
+        /// Delete the files, too
+        #[arg(long)]
+        delete_files: bool,
+    },
+    /// Show or set the bandwidth limit of everything or of one job
+    ///
+    /// `haul limit` shows it, `haul limit 2MB/s` sets it, `haul limit 17` shows that of job 17, `haul limit 17 500KB`
+    /// sets it, `none` takes it away. A single plain number is a job; write `500B` for 500 bytes per second.
+    Limit {
+        /// The job and the rate; without a job everything is meant
+        #[arg(value_names = ["ID", "RATE"], num_args = 0..=2)]
+        words: Vec<String>,
+    },
+    /// Print where the token is, for programs that talk to the daemon
+    Token {
+        /// Print the token itself
+        #[arg(long)]
+        show: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// What to download
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+    #[command(flatten)]
+    pub(crate) options: JobOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// What to download
+    #[arg(value_name = "URL", required_unless_present = "input")]
+    pub(crate) urls: Vec<String>,
+    /// Read URLs from a file, one a line; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Do not start yet
+    #[arg(long)]
+    pub(crate) paused: bool,
+    #[command(flatten)]
+    pub(crate) options: JobOptions,
+}
+
+/// How to download, the same for `get` and `add`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct JobOptions {
+    /// Save into this directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Save under this name (one URL only)
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) output: Option<PathBuf>,
+    /// Use at most this many connections
+    #[arg(short = 'x', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) connections: Option<u32>,
+    /// Take at most this many bytes per second, such as `2MB`
+    #[arg(short, long, value_name = "RATE")]
+    pub(crate) limit: Option<Rate>,
+    /// Go before jobs with a lower number
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// A word to find the job by
+    #[arg(long, value_name = "WORD")]
+    pub(crate) label: Option<String>,
+    /// Send this request header (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Send this Referer
+    #[arg(long, value_name = "URL")]
+    pub(crate) referer: Option<String>,
+    /// Send this User-Agent
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) user_agent: Option<String>,
+    /// The digest that the file must have, as `sha256:HEX`
+    #[arg(long, value_name = "ALGORITHM:HEX")]
+    pub(crate) checksum: Option<String>,
+    /// The size that the file must have, such as `4700000000`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<Size>,
+    /// What to do when the file exists
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) on_conflict: Option<Conflict>,
+}
+
+/// [`OnConflict`] as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Conflict {
+    /// Save under another name
+    Rename,
+    /// Replace the file once the new one is complete
+    Overwrite,
+    /// Refuse
+    Fail,
+}
+
+impl From<Conflict> for OnConflict {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Rename => Self::Rename,
+            Conflict::Overwrite => Self::Overwrite,
+            Conflict::Fail => Self::Fail,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ls {
+    /// Only jobs in these states, such as `active,waiting`
+    #[arg(short, long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
+    pub(crate) state: Vec<haul_api::JobState>,
+    /// Only jobs with this label
+    #[arg(long, value_name = "WORD")]
+    pub(crate) label: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The job
+    #[arg(value_name = "ID", value_parser = job_id)]
+    pub(crate) id: u64,
+    /// Show its chunks
+    #[arg(long)]
+    pub(crate) chunks: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ids {
+    /// The jobs
+    #[arg(value_name = "ID", required = true, value_parser = job_id)]
+    pub(crate) ids: Vec<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IdsOrAll {
+    /// The jobs
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", value_parser = job_id)]
+    pub(crate) ids: Vec<u64>,
+    /// All jobs
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Reads a job's number, with or without the `#` that people put before it.
+pub(crate) fn job_id(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|id| is_number && *id != 0)
+        .ok_or_else(|| "a job's id is a number such as `17`; `haul ls` shows them".to_owned())
+}
+
+fn state(text: &str) -> Result<haul_api::JobState, String> {
+    haul_api::JobState::from_word(text).ok_or_else(|| {
+        let words = haul_api::JobState::ALL.map(haul_api::JobState::as_str).join(", ");
+        format!("a state is one of {words}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ids_are_numbers_from_one() {
+        assert_eq!(job_id("17"), Ok(17));
+        assert_eq!(job_id("#17"), Ok(17));
+        assert_eq!(job_id("18446744073709551615"), Ok(u64::MAX));
+        for text in ["", "#", "0", "-1", "+1", "1.0", "a", "17a", "18446744073709551616"] {
+            assert!(job_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn global_flags_may_follow_the_command() {
+        let cli = Cli::try_parse_from(["haul", "ls", "--json", "--socket", "/run/x"]).expect("a good line");
+        assert!(cli.global.json);
+        assert_eq!(cli.global.socket, Some("/run/x".into()));
+        for line in [
+            &["haul", "ls", "--socket", "/x", "--server", "http://x"][..],
+            &["haul", "pause"],
+            &["haul", "pause", "--all", "3"],
+            &["haul", "limit", "1", "2", "3"],
+            &["haul", "get"],
+            &["haul", "add"],
+            &["haul", "get", "http://a/", "-x", "65"],
+            &["haul", "get", "http://a/", "-l", "fast"],
+            &["haul", "ls", "-s", "done"],
+        ] {
+            let error = Cli::try_parse_from(line).expect_err("a wrong line");
+            assert_eq!(error.exit_code(), 2, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_job_are_read() {
+        let cli = Cli::try_parse_from([
+            "haul",
+            "get",
+            "-x4",
+            "-l",
+            "2MB/s",
+            "-p",
+            "-3",
+            "-H",
+            "A: b",
+            "-H",
+            "C: d",
+            "-o",
+            "x",
+            "http://a/",
+        ])
+        .expect("a good line");
+        let Command::Get(get) = cli.command else { panic!("not get: {:?}", cli.command) };
+        assert_eq!(get.urls, ["http://a/"]);
+        assert_eq!(get.options.connections, Some(4));
+        assert_eq!(get.options.limit, Some(Rate(2_000_000)));
+        assert_eq!(get.options.priority, Some(-3));
+        assert_eq!(get.options.headers, ["A: b", "C: d"]);
+    }
+}

@@ -1,0 +1,225 @@
+//! Turns URLs and options into what the daemon is asked for, and finds mistakes before anything is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use haul_api::{Start, SubmitJob};
+use url::Url;
+
+use crate::args::{Add, Get, JobOptions};
+use crate::error::Failure;
+use crate::text::{escaped, shown_url};
+
+/// What `haul add` asks for.
+pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Vec<SubmitJob>, Failure> {
+    let mut urls = checked(&add.urls)?;
+    if let Some(input) = &add.input {
+        urls.extend(from_lines(&read_input(input)?, &input.display().to_string())?);
+    }
+    if urls.is_empty() {
+        return Err(Failure::usage("there is no URL in the input"));
+    }
+    let target = Target::of(&add.options, urls.len())?;
+    let dir = match target.dir {
+        // On another machine the directory may well be one that is not there here.
+        Some(dir) if is_local => Some(absolute(&dir)?),
+        other => other,
+    };
+    let start = add.paused.then_some(Start::Paused);
+    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template(&add.options, target.filename)? };
+    Ok(urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect())
+}
+
+/// What `haul get` asks for: each URL once, all into a directory that exists.
+pub(crate) fn for_get(get: &Get) -> Result<(PathBuf, Vec<SubmitJob>), Failure> {
+    let mut urls = checked(&get.urls)?;
+    let mut seen = BTreeSet::new();
+    // The same URL in another spelling would be the same job twice.
+    urls.retain(|url| seen.insert(Url::parse(url).ok()));
+    let target = Target::of(&get.options, urls.len())?;
+    let dir = absolute(&target.dir.unwrap_or_else(|| ".".into()))?;
+    fs::create_dir_all(&dir).map_err(|error| Failure::local("create the directory", &dir, &error))?;
+    let dir = fs::canonicalize(&dir).map_err(|error| Failure::local("open the directory", &dir, &error))?;
+    let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template(&get.options, target.filename)? };
+    Ok((dir, urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect()))
+}
+
+/// Where a file goes: `--dir` and `--output`, of which the latter may bring a directory along.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    dir: Option<PathBuf>,
+    filename: Option<String>,
+}
+
+impl Target {
+    fn of(options: &JobOptions, urls: usize) -> Result<Self, Failure> {
+        let dir = options.dir.clone();
+        let Some(output) = &options.output else { return Ok(Self { dir, filename: None }) };
+        if urls > 1 {
+            let failure = Failure::usage(format!("--output names one file, but there are {urls} URLs"));
+            return Err(failure.with_help("`--dir DIR` says where all of them go"));
+        }
+        let is_dir = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let Some(filename) = output.file_name().filter(|_| !is_dir) else {
+            return Err(
+                Failure::usage("--output must be the name of a file").with_help("`--dir DIR` names a directory")
+            );
+        };
+        let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let dir = match (dir, parent) {
+            (Some(dir), Some(parent)) => Some(dir.join(parent)),
+            (dir, parent) => dir.or_else(|| parent.map(Path::to_owned)),
+        };
+        Ok(Self { dir, filename: Some(text_of(filename.into())?) })
+    }
+}
+
+fn template(options: &JobOptions, filename: Option<String>) -> Result<SubmitJob, Failure> {
+    Ok(SubmitJob {
+        filename,
+        headers: headers(&options.headers)?,
+        referrer: options.referer.clone(),
+        user_agent: options.user_agent.clone(),
+        connections: options.connections,
+        bandwidth_limit: options.limit.map(|rate| rate.0),
+        priority: options.priority,
+        label: options.label.clone(),
+        on_conflict: options.on_conflict.map(Into::into),
+        size: options.size.map(|size| size.0),
+        checksum: options.checksum.clone(),
+        ..SubmitJob::default()
+    })
+}
+
+/// Reads `Name: value` pairs. No text repeats one: it may be a password in the wrong form.
+fn headers(lines: &[String]) -> Result<Option<BTreeMap<String, String>>, Failure> {
+    let mut headers = BTreeMap::<String, String>::new();
+    for (index, line) in lines.iter().enumerate() {
+        let pair = line.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+        let Some((name, value)) = pair.filter(|(name, _)| !name.is_empty()) else {
+            return Err(Failure::usage(format!("--header number {} is not of the form `Name: value`", index + 1)));
+        };
+        if headers.keys().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(Failure::usage(format!("--header sets `{}` twice", escaped(name))));
+        }
+        headers.insert(name.to_owned(), value.to_owned());
+    }
+    Ok((!headers.is_empty()).then_some(headers))
+}
+
+fn checked(urls: &[String]) -> Result<Vec<String>, Failure> {
+    urls.iter().map(|url| check(url).map_err(|what| not_a_url(&what, url))).collect()
+}
+
+/// Reads URLs one a line; blank lines and those that begin with `#` say nothing, as in `text/uri-list`.
+fn from_lines(text: &str, place: &str) -> Result<Vec<String>, Failure> {
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| {
+            check(line).map_err(|what| not_a_url(&format!("line {number} of `{}`: {what}", escaped(place)), line))
+        })
+        .collect()
+}
+
+/// What the daemon would refuse, too, but here before anything is sent.
+fn check(url: &str) -> Result<String, String> {
+    match Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(url.to_owned()),
+        Ok(_) => Err(format!("`{}` is neither http nor https", shown_url(url))),
+        Err(error) => Err(format!("this is not a URL: {error}")),
+    }
+}
+
+fn not_a_url(what: &str, url: &str) -> Failure {
+    let failure = Failure::usage(what);
+    let with_scheme = format!("https://{url}");
+    match Url::parse(&with_scheme).ok().filter(|_| !url.contains("://")) {
+        Some(guess) if guess.host_str().is_some_and(|host| host.contains('.')) => {
+            failure.with_help(format!("did you mean `{}`?", shown_url(&with_scheme)))
+        }
+        _ => failure.with_help("a URL looks like `https://example.org/a.iso`"),
+    }
+}
+
+fn read_input(input: &Path) -> Result<String, Failure> {
+    if input.as_os_str() == "-" {
+        let mut text = String::new();
+        let read = io::stdin().lock().read_to_string(&mut text);
+        return read.map(|_| text).map_err(|error| Failure::local("read", "standard input".as_ref(), &error));
+    }
+    fs::read_to_string(input).map_err(|error| Failure::local("read", input, &error))
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(dir).map_err(|error| Failure::local("find the directory", dir, &error))
+}
+
+fn text_of(path: PathBuf) -> Result<String, Failure> {
+    path.into_os_string().into_string().map_err(|path| {
+        let shown = path.display().to_string();
+        Failure::usage(format!("`{}` is not UTF-8, which the API needs", escaped(&shown)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(dir: Option<&str>, output: Option<&str>) -> JobOptions {
+        JobOptions { dir: dir.map(Into::into), output: output.map(Into::into), ..JobOptions::default() }
+    }
+
+    #[test]
+    fn an_output_may_bring_its_directory() {
+        for (dir, output, expected_dir, filename) in [
+            (None, Some("a.iso"), None, Some("a.iso")),
+            (None, Some("/tmp/a.iso"), Some("/tmp"), Some("a.iso")),
+            (Some("/srv"), Some("x/a.iso"), Some("/srv/x"), Some("a.iso")),
+            (Some("/srv"), None, Some("/srv"), None),
+        ] {
+            let target = Target::of(&options(dir, output), 1).expect("a good target");
+            let expected = Target { dir: expected_dir.map(Into::into), filename: filename.map(Into::into) };
+            assert_eq!(target, expected);
+        }
+        for output in ["x/", "/", "..", ""] {
+            let error = Target::of(&options(None, Some(output)), 1).expect_err(output);
+            assert_eq!(error.exit.code(), 2);
+        }
+        assert!(Target::of(&options(None, Some("a")), 2).is_err());
+        assert!(Target::of(&options(Some("/srv"), None), 2).is_ok());
+    }
+
+    #[test]
+    fn headers_are_pairs_and_never_repeated() {
+        let lines = |lines: &[&str]| headers(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let pairs = lines(&["A: b", "Cookie:x=1; y: 2"]).expect("two pairs").expect("not empty");
+        assert_eq!(pairs["A"], "b");
+        assert_eq!(pairs["Cookie"], "x=1; y: 2");
+        assert_eq!(lines(&[]).expect("nothing wrong"), None);
+        for wrong in [&["Bearer s3cret"][..], &[": s3cret"], &["A: s3cret", "a: s3cret"]] {
+            let failure = lines(wrong).expect_err("wrong");
+            assert_eq!(failure.exit.code(), 2);
+            assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn lists_may_have_comments_and_windows_line_ends() {
+        let text = "# isos\r\nhttp://a/1\r\n\r\n  https://a/2  \n";
+        assert_eq!(from_lines(text, "x").expect("two URLs"), ["http://a/1", "https://a/2"]);
+        let failure = from_lines("http://a/1\nftp://me:s3cret@a/?s3cret\n", "list.txt").expect_err("ftp");
+        assert_eq!(failure.message, "line 2 of `list.txt`: `ftp://a/?...` is neither http nor https");
+    }
+
+    #[test]
+    fn a_forgotten_scheme_is_guessed() {
+        let failure = checked(&["example.org/a.iso?s3cret".to_owned()]).expect_err("no scheme");
+        assert_eq!(failure.help, ["did you mean `https://example.org/a.iso?...`?"]);
+        let failure = checked(&["s3cret".to_owned()]).expect_err("no URL");
+        assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The binary as a user meets it: help, exit codes, and what is printed where.
+
+mod daemon;
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use daemon::{FakeDaemon, JOB};
+use tempfile::TempDir;
+
+/// `haul` in an environment of its own, where no daemon is running.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn haul(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::cargo_bin("haul").expect("the binary is built");
+        let output = command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("XDG_STATE_HOME", self.path().join("state"))
+            // Nothing listens on the discard port.
+            .env("HAULD_LISTEN", "127.0.0.1:9")
+            .current_dir(self.path())
+            .output()
+            .expect("it runs");
+        Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// `haul` with a daemon that answers everything like this.
+    fn haul_with(&self, status: &str, body: &str, arguments: &[&str]) -> (Run, String) {
+        let daemon = FakeDaemon::start(status, body);
+        let token = self.path().join("token");
+        std::fs::write(&token, "t0ken-s3cret\n").expect("a writable directory");
+        let token = token.to_str().expect("UTF-8").to_owned();
+        let all = [&["--server", daemon.url(), "--token-file", &token], arguments].concat();
+        let run = self.haul(&all);
+        (run, daemon.asked())
+    }
+}
+
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+#[test]
+fn help_explains_commands_and_exit_codes() {
+    let run = Home::new().haul(&["--help"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for word in ["get", "add", "ls", "watch", "--json", "Exit codes:", "130  interrupted"] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn without_a_daemon_it_says_how_to_start_one() {
+    let run = Home::new().haul(&["ls"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.starts_with("error: the daemon is not running\n"), "{run:?}");
+    assert!(run.stderr.contains("help: start it with `hauld`, or `systemctl --user start hauld`"), "{run:?}");
+    assert!(run.stderr.contains("http://127.0.0.1:9"), "{run:?}");
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn a_named_socket_that_is_not_there_is_named_in_the_error() {
+    let run = Home::new().haul(&["--socket", "/nowhere/hauld.sock", "get", "http://localhost/a"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.contains("`/nowhere/hauld.sock`"), "{run:?}");
+}
+
+#[test]
+fn mistakes_on_the_command_line_have_code_2() {
+    let home = Home::new();
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["show", "abc"],
+        &["limit", "fast"],
+        &["get", "example.org/a.iso"],
+        &["get", "ftp://example.org/a.iso"],
+        &["get", "-o", "x", "http://a.invalid/1", "http://a.invalid/2"],
+        &["get", "-H", "no colon", "http://a.invalid/"],
+        &["--server", "localhost:4285", "ls"],
+        &["--server", "http://192.0.2.1", "get", "http://a.invalid/"],
+    ] {
+        let run = home.haul(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_has_code_6_and_names_its_place() {
+    let home = Home::new();
+    let dir = home.path().join(".config/hauld");
+    std::fs::create_dir_all(&dir).expect("a writable directory");
+    std::fs::write(dir.join("hauld.toml"), "\nmax_activ_jobs = 3\n").expect("a writable file");
+    let run = home.haul(&["ls"]);
+    assert_eq!(run.code, Some(6), "{run:?}");
+    assert!(run.stderr.contains("line 2") && run.stderr.contains("max_activ_jobs"), "{run:?}");
+}
+
+#[test]
+fn a_wrong_token_has_code_4_and_names_its_file() {
+    let body = r#"{"status": 401, "detail": "a valid token is needed", "code": "unauthorized"}"#;
+    let home = Home::new();
+    let (run, asked) = home.haul_with("401 Unauthorized", body, &["ls"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.contains("/token`"), "{run:?}");
+    assert!(!run.stderr.contains("t0ken-s3cret"), "{run:?}");
+    assert!(asked.contains("authorization: Bearer t0ken-s3cret\r\n"), "{asked}");
+}
+
+#[test]
+fn a_missing_token_file_has_code_4() {
+    let daemon = FakeDaemon::start("200 OK", "{}");
+    let run = Home::new().haul(&["--server", daemon.url(), "--token-file", "/nowhere/token", "ls"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.contains("`/nowhere/token`"), "{run:?}");
+}
+
+#[test]
+fn an_unknown_job_has_code_5_and_points_to_the_list() {
+    let body = r#"{"status": 404, "detail": "no job has the id 17", "code": "job-not-found"}"#;
+    for arguments in [&["show", "17"][..], &["pause", "17"], &["watch", "17"], &["limit", "17", "2MB"]] {
+        let (run, _) = Home::new().haul_with("404 Not Found", body, arguments);
+        assert_eq!(run.code, Some(5), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("no job has the id 17"), "{run:?}");
+        assert!(run.stderr.contains("`haul ls`"), "{run:?}");
+    }
+}
+
+#[test]
+fn with_json_errors_are_json_too() {
+    let body = r#"{"status": 404, "detail": "no job has the id 17", "code": "job-not-found"}"#;
+    let (run, _) = Home::new().haul_with("404 Not Found", body, &["show", "17", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&run.stderr).expect("one document");
+    assert_eq!(error["error"]["exit_code"], 5);
+    assert_eq!(error["error"]["problem"]["code"], "job-not-found");
+}
+
+#[test]
+fn ls_prints_a_table_or_what_the_api_answered() {
+    let body = format!(r#"{{"jobs": [{JOB}], "next_cursor": null}}"#);
+    let (run, asked) = Home::new().haul_with("200 OK", &body, &["ls", "-s", "active,queued", "--label", "x"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(asked.starts_with("GET /v1/jobs?state=active%2Cqueued&label=x&limit=1000 "), "{asked}");
+    let expected = "ID  STATE   DONE     SIZE      SPEED  LEFT  NAME\n17  active  34 %  1.00 GB  87.3 MB/s   8 s  a\\u{1b}[2J.iso\n";
+    assert_eq!(run.stdout, expected);
+    let (run, _) = Home::new().haul_with("200 OK", &body, &["ls", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(list["jobs"][0]["id"], 17);
+}
+
+#[test]
+fn add_sends_what_was_asked_for_and_prints_the_job() {
+    let home = Home::new();
+    let arguments = ["add", "-d", "/srv", "-x", "4", "-l", "2MB", "-H", "Cookie: a=s3cret", "http://a/b?s3cret"];
+    let (run, asked) = home.haul_with("201 Created", JOB, &arguments);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("17  a"), "{run:?}");
+    assert!(!format!("{run:?}").contains("s3cret"), "{run:?}");
+    let (_, body) = asked.split_once("\r\n\r\n").expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let expected = serde_json::json!({
+        "url": "http://a/b?s3cret", "dir": "/srv", "connections": 4, "bandwidth_limit": 2_000_000,
+        "headers": {"Cookie": "a=s3cret"},
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn add_reads_a_list_and_reports_each_refusal() {
+    let home = Home::new();
+    std::fs::write(home.path().join("list"), "# two\nhttp://a/1\n\nhttp://a/2?s3cret\n").expect("a writable file");
+    let body = format!(
+        r#"{{"results": [{{"status": 201, "job": {JOB}}}, {{"status": 422,
+            "problem": {{"status": 422, "detail": "it cannot be used", "code": "invalid-url", "field": "url"}}}}]}}"#
+    );
+    let (run, _) = home.haul_with("200 OK", &body, &["add", "-i", "list"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.starts_with("17  "), "{run:?}");
+    assert!(run.stderr.contains("error: http://a/2?...: it cannot be used"), "{run:?}");
+    std::fs::write(home.path().join("list"), "http://a/1\nnonsense\n").expect("a writable file");
+    let (run, asked) = home.haul_with("200 OK", &body, &["add", "-i", "list"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("line 2 of `list`"), "{run:?}");
+    assert_eq!(asked, "", "nothing is sent when a line is wrong");
+}
+
+#[test]
+fn limit_shows_and_sets() {
+    let settings = r#"{"bandwidth_limit": 2000000, "max_active_jobs": 8, "connections_per_host": 32,
+        "connections_per_job": 32, "connections_total": 512}"#;
+    let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit", "2MB/s"]);
+    assert_eq!(run.stdout, "everything: 2MB/s\n");
+    assert!(asked.starts_with("PATCH /v1/settings ") && asked.ends_with(r#"{"bandwidth_limit":2000000}"#), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", JOB, &["limit", "17", "none"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(asked.starts_with("PATCH /v1/jobs/17 ") && asked.ends_with(r#"{"bandwidth_limit":0}"#), "{asked}");
+}
+
+#[test]
+fn token_prints_its_place_or_itself() {
+    let home = Home::new();
+    let run = home.haul(&["token"]);
+    let path = home.path().join(".local/share/hauld/token");
+    assert_eq!(run.stdout.trim_end(), path.to_str().expect("UTF-8"));
+    let run = home.haul(&["token", "--show"]);
+    assert_eq!(run.code, Some(6), "{run:?}");
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a writable directory");
+    std::fs::write(&path, "t0ken\n").expect("a writable file");
+    assert_eq!(home.haul(&["token", "--show"]).stdout, "t0ken\n");
+}
+
+#[test]
+fn a_watched_job_that_completes_ends_the_watching() {
+    let done = JOB.replace(r#""state": "active""#, r#""state": "completed""#);
+    let (run, _) = Home::new().haul_with("200 OK", &done, &["watch", "17"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.starts_with("completed a"), "{run:?}");
+    let failed = JOB.replace(r#""state": "active""#, r#""state": "failed""#);
+    let (run, _) = Home::new().haul_with("200 OK", &failed, &["watch", "17", "--json"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let event: serde_json::Value = serde_json::from_str(&run.stdout).expect("one event");
+    assert_eq!(event["event"], "failed");
+}

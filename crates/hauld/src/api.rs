@@ -1,0 +1,80 @@
+//! The HTTP API: parse, send one wish, await the answer, convert.
+
+mod extract;
+mod guard;
+mod health;
+mod jobs;
+mod problem;
+mod serve;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use haul_api::{ProblemCode, paths};
+use haul_store::Store;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::driver::Handle;
+use crate::submit::Roots;
+use crate::token::TokenCheck;
+
+pub(crate) use guard::Allowed;
+pub(crate) use serve::Server;
+
+use problem::Refused;
+
+/// What every handler may use.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) driver: Handle,
+    pub(crate) store: Store,
+    pub(crate) roots: Arc<Roots>,
+    pub(crate) token: TokenCheck,
+    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) started: Instant,
+}
+
+/// All routes.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route(paths::JOBS, get(jobs::list).post(jobs::submit))
+        .route(paths::JOB, get(jobs::show).patch(jobs::patch).delete(jobs::delete))
+        .route(paths::JOB_CHUNKS, get(jobs::chunks))
+        .route(paths::JOB_PAUSE, post(jobs::pause))
+        .route(paths::JOB_RESUME, post(jobs::resume))
+        .route(paths::JOB_RETRY, post(jobs::retry))
+        .route(paths::JOB_CANCEL, post(jobs::cancel))
+        .route(paths::PAUSE_ALL, post(jobs::pause_all))
+        .route(paths::RESUME_ALL, post(jobs::resume_all))
+        .route(paths::STATS, get(health::stats))
+        .route(paths::SETTINGS, get(settings::show).patch(settings::change))
+        .route(paths::HEALTHZ, get(health::healthz))
+        .route(paths::READYZ, get(health::readyz))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a request handler panicked; this is a defect of haul");
+            let detail = "the daemon failed to handle this request; its log says why";
+            Refused::new(ProblemCode::Internal, detail).into_response()
+        }))
+        // Bodies are read with a limit and a deadline of our own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(api)
+}
+
+async fn no_route() -> Refused {
+    Refused::new(ProblemCode::NotFound, "there is no such route; `GET /v1/jobs` is a good start")
+}
+
+async fn no_method() -> Refused {
+    Refused::new(ProblemCode::MethodNotAllowed, "this route exists, but not for this method")
+}

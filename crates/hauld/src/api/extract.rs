@@ -1,0 +1,103 @@
+//! Ids and bodies out of requests, with our own refusals.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use haul_api::ProblemCode;
+use haul_core::JobId;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::problem::Refused;
+
+/// What `POST /v1/jobs` takes at most (DESIGN.md section 6).
+const SUBMIT_BYTES_MAX: usize = 16 << 20;
+/// What every other route takes at most.
+const BODY_BYTES_MAX: usize = 256 << 10;
+/// How long a body may take to arrive (FAILURES.md, F-API-04).
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The job that the path names.
+pub(crate) struct Id(pub(crate) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Refused::new(ProblemCode::JobNotFound, "a job's id is a number"))?;
+        // SQLite's integers end at 2^63 - 1, and so do ids.
+        match text.parse::<u64>() {
+            Ok(id) if id <= i64::MAX as u64 => Ok(Self(JobId(id))),
+            Ok(_) | Err(_) => Err(Refused::new(ProblemCode::JobNotFound, "a job's id is a number")),
+        }
+    }
+}
+
+/// A JSON body within its route's limit.
+pub(crate) struct Json(pub(crate) Bytes);
+
+/// A JSON body or a list of URLs, as submitting takes it.
+pub(crate) enum Submitted {
+    /// `application/json`.
+    Json(Bytes),
+    /// `text/uri-list` (RFC 2483 section 5).
+    UriList(Bytes),
+}
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
+        match media_type(&request).as_str() {
+            "application/json" => read(request, BODY_BYTES_MAX).await.map(Self),
+            _ => Err(wrong_media_type("`application/json`")),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Submitted {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
+        match media_type(&request).as_str() {
+            "application/json" => read(request, SUBMIT_BYTES_MAX).await.map(Self::Json),
+            "text/uri-list" => read(request, SUBMIT_BYTES_MAX).await.map(Self::UriList),
+            // Never `text/plain`: any web page may post that without being asked.
+            _ => Err(wrong_media_type("`application/json` or `text/uri-list`")),
+        }
+    }
+}
+
+fn media_type(request: &Request) -> String {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+fn wrong_media_type(wanted: &str) -> Refused {
+    Refused::new(ProblemCode::UnsupportedMediaType, format!("send the body with `Content-Type:` {wanted}"))
+}
+
+async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
+    let body = Limited::new(request.into_body(), bytes_max);
+    match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("this route takes at most {bytes_max} bytes");
+            Err(Refused::new(ProblemCode::BodyTooLarge, detail))
+        }
+        Ok(Err(_)) => Err(Refused::new(ProblemCode::MalformedJson, "the body broke off")),
+        Err(_) => Err(Refused::new(ProblemCode::RequestTimeout, "the body did not arrive within 10 seconds")),
+    }
+}
+
+/// Refuses a body where none is expected; an action needs none.
+pub(crate) async fn no_body(body: Body) -> Result<(), Refused> {
+    let empty = matches!(tokio::time::timeout(BODY_DEADLINE, Limited::new(body, 0).collect()).await, Ok(Ok(_)));
+    if empty { Ok(()) } else { Err(Refused::new(ProblemCode::BodyTooLarge, "this route takes no body")) }
+}

@@ -1,0 +1,238 @@
+//! The routes about jobs.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use haul_api::{
+    BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, Files, Job, JobList, JobQuery, JobState, PatchJob,
+    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, body, paths, query,
+};
+use haul_core::{Action, JobId, Policy};
+use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+use super::Api;
+use super::extract::{self, Id, Submitted, no_body};
+use super::problem::{Refused, refused};
+use crate::convert;
+use crate::driver::DriverError;
+use crate::submit;
+
+pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Response, Refused> {
+    let body = match body {
+        Submitted::Json(bytes) => SubmitBody::parse(&bytes)?,
+        Submitted::UriList(bytes) => submit::uri_list(&bytes)?,
+    };
+    match body {
+        SubmitBody::One(job) => {
+            let job = check(&api, &job)?;
+            let rows = api.driver.submit(vec![job]).await.map_err(|e| driver_error(None, e))?;
+            let job = shown(&api, &rows).await?.pop().expect("one row for one job");
+            let location = paths::job(job.id);
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(job)).into_response())
+        }
+        SubmitBody::Many(items) => Ok(Json(submit_many(&api, items).await?).into_response()),
+    }
+}
+
+/// Accepts what can be accepted, in one transaction, and answers in the order of the request.
+async fn submit_many(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<BatchResult, Refused> {
+    let checked: Vec<Result<NewJob, Problem>> =
+        items.into_iter().map(|item| check(api, &item?).map_err(|refused| refused.0)).collect();
+    let accepted: Vec<NewJob> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
+    let rows = api.driver.submit(accepted).await.map_err(|e| driver_error(None, e))?;
+    let mut jobs = shown(api, &rows).await?.into_iter();
+    let results = checked
+        .into_iter()
+        .map(|item| match item {
+            Ok(_) => BatchItem::created(jobs.next().expect("a row for each accepted job")),
+            Err(problem) => BatchItem::refused(problem),
+        })
+        .collect();
+    Ok(BatchResult { results })
+}
+
+fn check(api: &Api, job: &SubmitJob) -> Result<NewJob, Refused> {
+    submit::check(job, &api.roots).map_err(Refused)
+}
+
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<JobList>, Refused> {
+    let query = JobQuery::parse(uri.query().unwrap_or_default())?;
+    let before = query.cursor.as_deref().map(parse_cursor).transpose()?;
+    let limit = query.limit.unwrap_or(query::LIMIT_DEFAULT);
+    let page = Page { before, limit, filter: filter(&query.states, query.label) };
+    let (rows, next) = api.store.jobs(page).await?;
+    let mut jobs = shown(&api, &rows).await?;
+    // Rows know intent and phase; what a running job does at the moment only the engine knows.
+    jobs.retain(|job| query.states.is_empty() || query.states.contains(&job.state));
+    Ok(Json(JobList { jobs, next_cursor: next.map(|id| id.to_string()) }))
+}
+
+fn parse_cursor(cursor: &str) -> Result<JobId, Refused> {
+    let id = cursor.parse().ok().filter(|id| *id <= i64::MAX as u64);
+    id.map(JobId).ok_or_else(|| {
+        Refused::field(ProblemCode::InvalidValue, "cursor", "`cursor` must be the `next_cursor` of the page before")
+    })
+}
+
+fn filter(states: &[JobState], label: Option<String>) -> Filter {
+    let mut filters: Vec<StateFilter> = Vec::new();
+    for state in states {
+        let (phase, intent) = convert::phase_of(*state);
+        let filter = StateFilter { phase, intent };
+        if !filters.contains(&filter) {
+            filters.push(filter);
+        }
+    }
+    Filter { states: filters, label, ..Filter::default() }
+}
+
+pub(super) async fn show(State(api): State<Api>, Id(id): Id, uri: Uri) -> Result<Json<Job>, Refused> {
+    let query = WaitQuery::parse(uri.query().unwrap_or_default())?;
+    let Some(seconds) = query.wait_seconds else { return Ok(Json(one(&api, id).await?)) };
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    // Watch first and look afterwards: no change can fall between the two.
+    let mut changes = api.driver.watch();
+    loop {
+        let job = one(&api, id).await?;
+        let over = match query.state {
+            Some(state) => job.state != state,
+            None => job.state.is_ended(),
+        };
+        if over || api.stop.is_cancelled() {
+            return Ok(Json(job));
+        }
+        let changed = async {
+            loop {
+                match changes.recv().await {
+                    Ok(changed) if changed != id => {}
+                    // Whoever lags behind has to look again, too.
+                    Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = api.stop.cancelled() => return Ok(Json(one(&api, id).await?)),
+            woken = timeout_at(deadline, changed) => if woken.is_err() {
+                return Ok(Json(one(&api, id).await?));
+            },
+        }
+    }
+}
+
+pub(super) async fn patch(
+    State(api): State<Api>,
+    Id(id): Id,
+    extract::Json(bytes): extract::Json,
+) -> Result<Json<Job>, Refused> {
+    let wish: PatchJob = body::parse(&bytes)?;
+    let patch = submit::check_patch(wish).map_err(Refused)?;
+    let row = api.driver.patch(id, patch).await.map_err(|e| driver_error(Some(id), e))?;
+    Ok(Json(shown_one(&api, row).await?))
+}
+
+pub(super) async fn pause(api: State<Api>, id: Id, body: Body) -> Result<Json<Job>, Refused> {
+    act(api, id, body, Action::Pause).await
+}
+
+pub(super) async fn resume(api: State<Api>, id: Id, body: Body) -> Result<Json<Job>, Refused> {
+    act(api, id, body, Action::Resume).await
+}
+
+pub(super) async fn retry(api: State<Api>, id: Id, body: Body) -> Result<Json<Job>, Refused> {
+    act(api, id, body, Action::Retry).await
+}
+
+pub(super) async fn cancel(api: State<Api>, id: Id, body: Body) -> Result<Json<Job>, Refused> {
+    act(api, id, body, Action::Cancel).await
+}
+
+async fn act(State(api): State<Api>, Id(id): Id, body: Body, action: Action) -> Result<Json<Job>, Refused> {
+    no_body(body).await?;
+    let row = api.driver.act(id, action).await.map_err(|e| driver_error(Some(id), e))?;
+    Ok(Json(shown_one(&api, row).await?))
+}
+
+pub(super) async fn pause_all(api: State<Api>, body: Body) -> Result<Json<BulkResult>, Refused> {
+    act_all(api, body, Action::Pause).await
+}
+
+pub(super) async fn resume_all(api: State<Api>, body: Body) -> Result<Json<BulkResult>, Refused> {
+    act_all(api, body, Action::Resume).await
+}
+
+async fn act_all(State(api): State<Api>, body: Body, action: Action) -> Result<Json<BulkResult>, Refused> {
+    no_body(body).await?;
+    let changed = api.driver.act_all(action, Filter::default()).await.map_err(|e| driver_error(None, e))?;
+    Ok(Json(BulkResult { changed }))
+}
+
+pub(super) async fn delete(State(api): State<Api>, Id(id): Id, uri: Uri) -> Result<StatusCode, Refused> {
+    let query = DeleteQuery::parse(uri.query().unwrap_or_default())?;
+    let files = query.files == Files::Delete;
+    api.driver.delete(id, files).await.map_err(|e| driver_error(Some(id), e))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn chunks(State(api): State<Api>, Id(id): Id) -> Result<Json<ChunkList>, Refused> {
+    let stored = api.store.chunks(id).await?;
+    let live = api.driver.chunks(id).await.map_err(|e| driver_error(Some(id), e))?;
+    if stored.is_empty() && live.is_empty() && api.store.job(id).await?.is_none() {
+        return Err(Refused::unknown_job(id.0));
+    }
+    let strikes_max = Policy::default().strikes_max;
+    let durable = |start| stored.iter().find(|row| row.range.start == start).map_or(0, |row| row.durable);
+    let chunks = if live.is_empty() {
+        stored.iter().enumerate().map(|(index, row)| convert::stored_chunk(index, row, strikes_max)).collect()
+    } else {
+        let chunks = live.iter().enumerate();
+        chunks
+            .map(|(i, (chunk, speed))| convert::chunk(i, chunk, *speed, durable(chunk.range.start), strikes_max))
+            .collect()
+    };
+    Ok(Json(ChunkList { chunks }))
+}
+
+async fn one(api: &Api, id: JobId) -> Result<Job, Refused> {
+    let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+    shown_one(api, row).await
+}
+
+async fn shown_one(api: &Api, row: JobRow) -> Result<Job, Refused> {
+    let mut jobs = shown(api, std::slice::from_ref(&row)).await?;
+    Ok(jobs.pop().expect("one job for one row"))
+}
+
+/// Rows as a client sees them, with what the engine knows beyond them.
+async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
+    let ids: Vec<JobId> = rows.iter().filter(|row| row.lifecycle.wants_to_run()).map(|row| row.id).collect();
+    let live = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
+    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let known = live.get(&row.id);
+        if known.is_none() && row.lifecycle.wants_to_run() {
+            // It ended between the reading of its row and the look at the engine.
+            let newer = api.store.job(row.id).await?;
+            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits));
+        } else {
+            jobs.push(convert::job(row, known, &limits));
+        }
+    }
+    Ok(jobs)
+}
+
+/// The answer to what the driver refused.
+pub(super) fn driver_error(id: Option<JobId>, error: DriverError) -> Refused {
+    match error {
+        DriverError::Refused(refusal) => refused(id.map_or(0, |id| id.0), refusal),
+        DriverError::Store(error) => error.into(),
+        DriverError::Stopping => Refused::shutting_down(),
+    }
+}

@@ -1,0 +1,60 @@
+//! The limits that can be changed while the daemon runs.
+
+use axum::Json;
+use axum::extract::State;
+use haul_api::{Limits as Wanted, ProblemCode, Settings, body};
+
+use super::Api;
+use super::extract;
+use super::jobs::driver_error;
+use super::problem::Refused;
+use crate::config::CONNECTIONS_MAX;
+use crate::driver::Limits;
+
+pub(super) async fn show(State(api): State<Api>) -> Result<Json<Settings>, Refused> {
+    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
+    Ok(Json(settings(limits)))
+}
+
+pub(super) async fn change(
+    State(api): State<Api>,
+    extract::Json(bytes): extract::Json,
+) -> Result<Json<Settings>, Refused> {
+    let wanted: Wanted = body::parse(&bytes)?;
+    check(&wanted)?;
+    let before = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
+    let limits = Limits {
+        bandwidth_limit: wanted.bandwidth_limit.unwrap_or(before.bandwidth_limit),
+        max_active_jobs: wanted.max_active_jobs.unwrap_or(before.max_active_jobs),
+        connections_per_job: wanted.connections_per_job.unwrap_or(before.connections_per_job),
+        connections_per_host: wanted.connections_per_host.unwrap_or(before.connections_per_host),
+        connections_total: wanted.connections_total.unwrap_or(before.connections_total),
+    };
+    api.driver.set_limits(limits).await.map_err(|e| driver_error(None, e))?;
+    Ok(Json(settings(limits)))
+}
+
+fn check(wanted: &Wanted) -> Result<(), Refused> {
+    for (field, value, most) in [
+        ("max_active_jobs", wanted.max_active_jobs, 10_000),
+        ("connections_per_job", wanted.connections_per_job, CONNECTIONS_MAX),
+        ("connections_per_host", wanted.connections_per_host, 100_000),
+        ("connections_total", wanted.connections_total, 100_000),
+    ] {
+        if value.is_some_and(|value| !(1..=most).contains(&value)) {
+            let detail = format!("`{field}` may be 1 to {most}");
+            return Err(Refused::field(ProblemCode::InvalidValue, field, detail));
+        }
+    }
+    Ok(())
+}
+
+fn settings(limits: Limits) -> Settings {
+    Settings {
+        bandwidth_limit: limits.bandwidth_limit,
+        max_active_jobs: limits.max_active_jobs,
+        connections_per_host: limits.connections_per_host,
+        connections_per_job: limits.connections_per_job,
+        connections_total: limits.connections_total,
+    }
+}

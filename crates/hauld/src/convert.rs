@@ -1,0 +1,220 @@
+//! From rows and views to what goes over the wire.
+
+use haul_api::{ChunkTotals, Connections, Reason, Verification};
+use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
+use haul_store::{ChunkRow, JobRow};
+use jiff::Timestamp;
+use url::Url;
+
+use crate::driver::{Limits, Live};
+
+/// Now, in Unix milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// A point in time of a row.
+pub(crate) fn timestamp(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// One job as a client sees it.
+pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_api::Job {
+    let view = live.map(|live| &live.view);
+    let state = JobState::shown(row.lifecycle, view.map(|view| view.state));
+    let total = view.and_then(|view| view.total).or(row.identity.total_bytes);
+    let done = view.map_or(row.counts.done_bytes, |view| view.done_bytes);
+    let speed = view.map_or(0, |view| whole(view.bytes_per_second));
+    let chunks = view.map(|view| view.chunks).filter(|(_, total)| *total > 0).map_or_else(
+        || ChunkTotals { done: count(row.counts.chunks_done), total: count(row.counts.chunks_total) },
+        |(done, total)| ChunkTotals { done: count(done as u64), total: count(total as u64) },
+    );
+    haul_api::Job {
+        id: row.id.0,
+        url: shown_url(&row.wish.url),
+        state: wire_state(state),
+        waiting_for: match state {
+            JobState::Waiting(what) => Some(wire_waiting(what)),
+            JobState::Queued
+            | JobState::Probing
+            | JobState::Active
+            | JobState::Paused
+            | JobState::Verifying
+            | JobState::Completed
+            | JobState::Failed
+            | JobState::Canceled => None,
+        },
+        reason: reason(row, live, state),
+        path: path(row),
+        filename: row.identity.name.clone().or_else(|| row.wish.filename.clone()),
+        total_bytes: total,
+        done_bytes: done,
+        durable_bytes: live.map_or(row.counts.durable_bytes, |live| live.durable_bytes),
+        speed,
+        eta_seconds: total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed)),
+        connections: Connections {
+            active: view.map_or(0, |view| view.connections),
+            max: row.wish.connections.unwrap_or(limits.connections_per_job),
+        },
+        chunks,
+        checksum: row.wish.checksum.clone(),
+        verification: row.verification.as_deref().and_then(verification),
+        resumable: view.and_then(|view| view.accepts_ranges).or(row.identity.accepts_ranges),
+        priority: row.wish.priority,
+        bandwidth_limit: row.wish.bandwidth_limit.unwrap_or(0),
+        label: row.wish.label.clone(),
+        created_at: timestamp(row.created_at_ms),
+        started_at: row.started_at_ms.map(timestamp),
+        finished_at: row.finished_at_ms.map(timestamp),
+    }
+}
+
+/// The URL without userinfo. Its query is shown: whoever may ask at all may see it (DESIGN.md section 6).
+fn shown_url(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return "unreadable".to_owned() };
+    // Both fail only where there is no host, and then there is no userinfo either.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.into()
+}
+
+fn path(row: &JobRow) -> Option<String> {
+    let name = row.identity.name.as_ref().or(row.wish.filename.as_ref());
+    row.path.clone().or_else(|| Some(format!("{}/{}", row.wish.dir.trim_end_matches('/'), name?)))
+}
+
+/// Why the job is not getting on: live where it waits, from its row where it has ended.
+fn reason(row: &JobRow, live: Option<&Live>, state: JobState) -> Option<Reason> {
+    if let JobState::Waiting(_) = state
+        && let Some(view) = live.map(|live| &live.view)
+    {
+        let fault = view.fault.as_ref()?;
+        let at = row.reason.as_ref().map_or_else(Timestamp::now, |reason| timestamp(reason.at_ms));
+        let retry_at = view.retry_in.map(|wait| Timestamp::now().saturating_add(jiff_span(wait)).unwrap_or(at));
+        return Some(Reason { code: fault.kind.code().to_owned(), message: fault.to_string(), at, retry_at });
+    }
+    let stored = row.reason.as_ref().filter(|_| matches!(state, JobState::Failed | JobState::Waiting(_)))?;
+    Some(Reason {
+        code: stored.code.clone(),
+        message: stored.message.clone(),
+        at: timestamp(stored.at_ms),
+        retry_at: stored.retry_at_ms.map(timestamp),
+    })
+}
+
+fn jiff_span(wait: std::time::Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX)
+}
+
+pub(crate) fn wire_state(state: JobState) -> haul_api::JobState {
+    match state {
+        JobState::Queued => haul_api::JobState::Queued,
+        JobState::Probing => haul_api::JobState::Probing,
+        JobState::Active => haul_api::JobState::Active,
+        JobState::Waiting(_) => haul_api::JobState::Waiting,
+        JobState::Paused => haul_api::JobState::Paused,
+        JobState::Verifying => haul_api::JobState::Verifying,
+        JobState::Completed => haul_api::JobState::Completed,
+        JobState::Failed => haul_api::JobState::Failed,
+        JobState::Canceled => haul_api::JobState::Canceled,
+    }
+}
+
+fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
+    match what {
+        WaitingFor::Retry => haul_api::WaitingFor::Retry,
+        WaitingFor::Disk => haul_api::WaitingFor::Disk,
+        WaitingFor::Host => haul_api::WaitingFor::Host,
+        WaitingFor::Link => haul_api::WaitingFor::Link,
+    }
+}
+
+fn verification(word: &str) -> Option<Verification> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
+}
+
+/// The word by which a verification is stored.
+pub(crate) fn verification_word(verification: Verification) -> String {
+    match verification {
+        Verification::Checksum => "checksum",
+        Verification::Validator => "validator",
+        Verification::Overlap => "overlap",
+        Verification::Length => "length",
+        Verification::None => "none",
+        Verification::Damaged => "damaged",
+    }
+    .to_owned()
+}
+
+/// One chunk of a running job as a client sees it.
+pub(crate) fn chunk(
+    index: usize,
+    chunk: &Chunk,
+    speed: Option<f64>,
+    durable: u64,
+    strikes_max: u32,
+) -> haul_api::Chunk {
+    haul_api::Chunk {
+        index: count(index as u64),
+        start: chunk.range.start,
+        end: Some(chunk.range.end),
+        done_bytes: chunk.done,
+        durable_bytes: durable.min(chunk.done),
+        state: match chunk.state {
+            ChunkState::Ready => haul_api::ChunkState::Ready,
+            ChunkState::Active(_) => haul_api::ChunkState::Active,
+            ChunkState::Backoff(_) => haul_api::ChunkState::Backoff,
+            ChunkState::Done => haul_api::ChunkState::Done,
+        },
+        retries: chunk.retries,
+        strikes: chunk.strikes,
+        exempt: chunk.strikes >= strikes_max,
+        speed: speed.map(whole),
+        last_error: None,
+    }
+}
+
+/// One chunk of a job that is not running.
+pub(crate) fn stored_chunk(index: usize, row: &ChunkRow, strikes_max: u32) -> haul_api::Chunk {
+    let done = row.written == row.range.len();
+    haul_api::Chunk {
+        index: count(index as u64),
+        start: row.range.start,
+        end: Some(row.range.end),
+        done_bytes: row.written,
+        durable_bytes: row.durable,
+        state: if done { haul_api::ChunkState::Done } else { haul_api::ChunkState::Ready },
+        retries: row.retries,
+        strikes: row.strikes,
+        exempt: row.strikes >= strikes_max,
+        speed: None,
+        last_error: None,
+    }
+}
+
+/// The stored states that make up a shown one.
+pub(crate) fn phase_of(state: haul_api::JobState) -> (Phase, Option<haul_core::Intent>) {
+    use haul_core::Intent;
+    match state {
+        haul_api::JobState::Queued
+        | haul_api::JobState::Probing
+        | haul_api::JobState::Active
+        | haul_api::JobState::Waiting => (Phase::Fetching, Some(Intent::Run)),
+        haul_api::JobState::Paused => (Phase::Fetching, Some(Intent::Pause)),
+        haul_api::JobState::Verifying => (Phase::Verifying, None),
+        haul_api::JobState::Completed => (Phase::Completed, None),
+        haul_api::JobState::Failed => (Phase::Failed, None),
+        haul_api::JobState::Canceled => (Phase::Canceled, None),
+    }
+}
+
+/// A speed in whole bytes per second.
+pub(crate) fn whole(speed: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; a speed is not negative")]
+    let whole = speed as u64;
+    whole
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

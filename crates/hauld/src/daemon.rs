@@ -1,0 +1,244 @@
+//! The daemon's start and stop on one page.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use haul_store::{OpenError, Store};
+use sd_notify::NotifyState;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{self, Allowed, Api, Server};
+use crate::config::{Config, ConfigError};
+use crate::driver::{Driver, Limits};
+use crate::submit::Roots;
+use crate::system;
+use crate::token::{TokenCheck, TokenError};
+
+/// The setting under which limits that were changed live are stored.
+pub(crate) const LIMITS_SETTING: &str = "limits";
+
+/// How long the driver may take to leave everything in order.
+const DRIVER_STOPS_WITHIN: Duration = Duration::from_millis(1700);
+
+/// A running daemon.
+pub struct Daemon {
+    store: Store,
+    driver: JoinHandle<()>,
+    stop_driver: CancellationToken,
+    server: Server,
+    socket: Option<PathBuf>,
+    listen: Option<std::net::SocketAddr>,
+}
+
+/// Why the daemon could not start. Each text says what helps.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A directory cannot be used.
+    #[error("cannot use the directory `{}`: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon has the database.
+    #[error("another hauld is running with the data directory `{}`; stop it first, or set another `data_dir`", path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The database cannot be opened.
+    #[error("cannot open the database: {0}")]
+    Database(#[source] OpenError),
+    /// The token cannot be used.
+    #[error(transparent)]
+    Token(Box<dyn std::error::Error + Send + Sync>),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}; set another `listen`, or stop the program that has it")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be made.
+    #[error("cannot make the Unix socket `{}`: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// Tells whether another process has the database.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
+
+    /// The exit code of a daemon that could not start (as in `sysexits.h`).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Database(OpenError::Newer { .. } | OpenError::Foreign { .. }) => 78,
+            Self::Database(OpenError::Corrupt { .. }) => 65,
+            Self::Locked { .. } => 75,
+            Self::Listen { .. } | Self::Socket { .. } => 69,
+            Self::Directory { .. } | Self::Database(_) | Self::Token(_) => 74,
+        }
+    }
+}
+
+impl From<TokenError> for StartError {
+    fn from(error: TokenError) -> Self {
+        Self::Token(Box::new(error))
+    }
+}
+
+impl Daemon {
+    /// Starts everything, in order: directories, database, token, sockets, driver, API.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; then nothing is left running.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        config.check()?;
+        make_private(&config.data_dir)?;
+        let token = TokenCheck::load_or_create(&config.token_path())?;
+        let roots = Roots::new(&config.download_dir, &config.allowed_roots)
+            .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source })?;
+        let store = open_store(config)?;
+        let tcp = match config.listen.as_str() {
+            "" => None,
+            address => Some(bind_tcp(address).await?),
+        };
+        let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose()?;
+        let listen = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+
+        let limits = stored_limits(&store).await.unwrap_or_else(|| limits_of(config));
+        let roots = Arc::new(roots);
+        let (driver, handle) = Driver::new(config, limits, store.clone(), Arc::clone(&roots));
+        let stop_driver = CancellationToken::new();
+        let driver = driver.watched(system::watchdog_period());
+        let driver = tokio::spawn(driver.run(stop_driver.clone()));
+
+        let stop = CancellationToken::new();
+        let api = Api {
+            driver: handle,
+            store: store.clone(),
+            roots,
+            token,
+            allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
+            stop: stop.clone(),
+            started: Instant::now(),
+        };
+        let server = Server::start(api::router(api), tcp, unix, stop);
+        let socket = config.socket_path();
+        info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok(Self { store, driver, stop_driver, server, socket, listen })
+    }
+
+    /// The TCP address that was bound, with its real port.
+    #[must_use]
+    pub fn listen(&self) -> Option<std::net::SocketAddr> {
+        self.listen
+    }
+
+    /// Completes when the driver has ended by itself, which only a defect makes it do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is consumed.
+    pub async fn failed(&mut self) {
+        if let Err(error) = (&mut self.driver).await {
+            error!(%error, "the driver ended; this is a defect of haul");
+        }
+    }
+
+    /// Stops everything in reverse order, each step with a deadline; under 2 s in all unless a disk hangs.
+    pub async fn stop(self) {
+        system::notify(&[NotifyState::Stopping]);
+        self.server.stop().await;
+        self.stop_driver.cancel();
+        if !self.driver.is_finished() && tokio::time::timeout(DRIVER_STOPS_WITHIN, self.driver).await.is_err() {
+            error!("the driver did not stop in time; the next start goes on from the last checkpoint");
+        }
+        if let Some(path) = &self.socket
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            warn!(%error, path = %path.display(), "cannot remove the Unix socket");
+        }
+        if let Err(error) = self.store.close().await {
+            error!(%error, "the database was not closed in order; the next start checks it");
+        }
+        info!("stopped");
+    }
+}
+
+fn make_private(dir: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| StartError::Directory { path: dir.to_owned(), source })
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    match Store::open(&config.data_dir.join("haul.db"), &system::boot_id()) {
+        Ok((store, opened)) => {
+            if !opened.was_closed {
+                info!(same_boot = opened.same_boot, "the last run did not end in order; the database is sound");
+            }
+            Ok(store)
+        }
+        Err(OpenError::Locked { .. }) => Err(StartError::Locked { path: config.data_dir.clone() }),
+        Err(error) => Err(StartError::Database(error)),
+    }
+}
+
+async fn bind_tcp(address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address: address.to_owned(), source })
+}
+
+/// Makes the socket. One that is there already belongs to a daemon that has died: a living one would hold the database.
+fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let failed = |source| StartError::Socket { path: path.to_owned(), source };
+    if let Some(dir) = path.parent() {
+        make_private(dir)?;
+    }
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn limits_of(config: &Config) -> Limits {
+    Limits {
+        bandwidth_limit: config.bandwidth_limit.0,
+        max_active_jobs: config.max_active_jobs,
+        connections_per_job: config.connections_per_job,
+        connections_per_host: config.connections_per_host,
+        connections_total: config.connections_total,
+    }
+}
+
+/// Limits that were changed while an earlier run was going on: they win over the configuration until changed again.
+async fn stored_limits(store: &Store) -> Option<Limits> {
+    let text = store.setting(LIMITS_SETTING.to_owned()).await.ok()??;
+    serde_json::from_str(&text).ok()
+}

@@ -1,0 +1,237 @@
+//! The driver: the task that owns the engine, and carries out what it decides.
+//!
+//! It is told of wishes (from the API), reports (from the transfer threads) and of side tasks that are done (the
+//! database, blocking file work). Each goes into the engine, and the effects that come out are carried out at once.
+//! It never waits for the disk itself.
+//!
+//! Side tasks are polled in the order in which they were begun, so operations reach the store in that order, and the
+//! store commits them in it.
+
+mod ending;
+mod handle;
+mod marks;
+mod running;
+mod start;
+mod tasks;
+mod wishes;
+mod workers;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use haul_core::messages::{Command, Effect, Event};
+use haul_core::{Engine, JobId, Time, WorkerId};
+use haul_store::Store;
+use haul_transfer::{ClientKey, Limiter, Place, Report, Threads};
+use http::HeaderValue;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use crate::config::Config;
+use crate::submit::Roots;
+use crate::system;
+
+pub(crate) use handle::{DriverError, Handle, Limits, Live};
+
+use handle::Wish;
+use running::Running;
+use tasks::Task;
+use workers::RunningWorker;
+
+/// The driver. [`Driver::run`] is its life.
+pub(crate) struct Driver {
+    engine: Engine,
+    origin: Instant,
+    store: Store,
+    threads: Threads,
+    limiter: Limiter,
+    limits: Limits,
+    roots: Arc<Roots>,
+    client: ClientKey,
+    user_agent: HeaderValue,
+    jobs: HashMap<JobId, Running>,
+    workers: HashMap<WorkerId, RunningWorker>,
+    /// Directories that jobs have open, so that many files in one directory open it once.
+    places: HashMap<PathBuf, Weak<Place>>,
+    tasks: FuturesUnordered<Task>,
+    wishes: mpsc::Receiver<Wish>,
+    reports: mpsc::Receiver<Report>,
+    report_to: mpsc::Sender<Report>,
+    handle: Handle,
+    sweep: marks::Sweep,
+    watchdog: Option<Duration>,
+    done_bytes: u64,
+    stopping: bool,
+}
+
+/// Reports that may wait for the driver. Each worker sends two in its life; when the driver is that far behind, workers
+/// wait with theirs.
+const REPORTS: usize = 1024;
+
+/// File systems with a transfer thread of their own; more share.
+const TRANSFER_THREADS_MAX: usize = 8;
+
+/// How long workers may take to end when the daemon stops. They are between two reads, so this is long.
+const WORKERS_STOP_WITHIN: Duration = Duration::from_millis(700);
+
+impl Driver {
+    /// A driver that has not begun; the handle reaches it once it runs.
+    pub(crate) fn new(config: &Config, limits: Limits, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
+        let (handle, wishes) = Handle::new();
+        let (report_to, reports) = mpsc::channel(REPORTS);
+        let mut policy = config.policy();
+        policy.active_jobs_max = limits.max_active_jobs as usize;
+        policy.connections_per_job = limits.connections_per_job;
+        policy.connections_per_host = limits.connections_per_host;
+        policy.connections_total = limits.connections_total.min(system::connections_possible());
+        let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
+        let user_agent = HeaderValue::from_str(&config.user_agent)
+            .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
+        let driver = Self {
+            engine: Engine::new(policy, rand::random()),
+            origin: Instant::now(),
+            store,
+            threads: Threads::new(TRANSFER_THREADS_MAX),
+            limiter: Limiter::root(limits.rate()),
+            limits,
+            roots,
+            client: ClientKey { ca_file, ..ClientKey::default() },
+            user_agent,
+            jobs: HashMap::new(),
+            workers: HashMap::new(),
+            places: HashMap::new(),
+            tasks: FuturesUnordered::new(),
+            wishes,
+            reports,
+            report_to,
+            handle: handle.clone(),
+            sweep: marks::Sweep::default(),
+            watchdog: None,
+            done_bytes: 0,
+            stopping: false,
+        };
+        (driver, handle)
+    }
+
+    /// Feeds the service manager's watchdog at a third of `period`, from the loop that it shall watch.
+    pub(crate) fn watched(mut self, period: Option<Duration>) -> Self {
+        self.watchdog = period.map(|period| period / 3);
+        self
+    }
+
+    /// Works until it is told to stop, then leaves everything so that the next start can go on.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.take_up_stored_jobs();
+        let mut fed_at = Instant::now();
+        loop {
+            self.carry_out();
+            let wake_at = self.wake_at(fed_at);
+            // Ends first, so that what is freed is known before anything new is decided on.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(done) = self.tasks.next() => self.done(done),
+                Some(report) = self.reports.recv() => self.report(report),
+                Some(wish) = self.wishes.recv() => self.wish(wish),
+                () = tokio::time::sleep_until(wake_at.into()) => {}
+            }
+            self.sweep_if_due();
+            let now = self.now();
+            if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                self.engine.handle_timeout(now);
+            }
+            if self.watchdog.is_some_and(|period| fed_at.elapsed() >= period) {
+                fed_at = Instant::now();
+                system::feed_watchdog();
+            }
+        }
+        self.shut_down().await;
+    }
+
+    /// When something is due even if nobody reports anything.
+    fn wake_at(&self, fed_at: Instant) -> Instant {
+        // Without a worker and without a watchdog the daemon sleeps; a day is as good as for ever.
+        let mut wake_at = Instant::now() + Duration::from_secs(24 * 3600);
+        if let Some((at, _)) = self.engine.poll_timeout() {
+            wake_at = wake_at.min(self.origin + at.since_origin());
+        }
+        if let Some(period) = self.watchdog {
+            wake_at = wake_at.min(fed_at + period);
+        }
+        if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
+            wake_at = wake_at.min(at);
+        }
+        wake_at
+    }
+
+    fn now(&self) -> Time {
+        Time::from_origin(self.origin.elapsed())
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        if let Err(refusal) = self.engine.command(now, command) {
+            debug!(%refusal, "the engine does not hold the job");
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = self.now();
+        self.engine.event(now, event);
+    }
+
+    /// Carries out everything that the engine has decided.
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Fetch(fetch) => self.fetch(fetch),
+                Effect::SetEnd { worker, end } => self.set_end(worker, end),
+                Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
+                Effect::Changed(id) => self.job_changed(id),
+                Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
+                Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
+                Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
+                Effect::Ended(id, outcome) => self.job_ended(id, outcome),
+                Effect::Note(id, note) => workers::log(id, &note),
+            }
+        }
+    }
+
+    /// Tells the watchers that a job has changed. Nobody may be watching.
+    fn announce(&self, id: JobId) {
+        self.handle.changes().send(id).ok();
+    }
+
+    async fn shut_down(mut self) {
+        self.stopping = true;
+        for worker in self.workers.values() {
+            worker.lane.stop();
+        }
+        let deadline = tokio::time::Instant::now() + WORKERS_STOP_WITHIN;
+        while !self.workers.is_empty() {
+            tokio::select! {
+                biased;
+                Some(done) = self.tasks.next() => self.done(done),
+                Some(report) = self.reports.recv() => self.report(report),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            self.carry_out();
+        }
+        self.sweep();
+        self.checkpoint_all().await;
+        // Whatever is under way in the database is carried out; only a blocked disk is not waited for.
+        let drained = async { while self.tasks.next().await.is_some() {} };
+        if tokio::time::timeout(WORKERS_STOP_WITHIN, drained).await.is_err() {
+            error!("the disk does not answer; the last checkpoint may be missing");
+        }
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || threads.stop(WORKERS_STOP_WITHIN)).await;
+        if !ended.unwrap_or(false) {
+            error!("a transfer thread hangs and is left behind");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! How a job leaves: sealed, failed, released, dropped.
+//!
+//! A complete file goes this way, and a crash at any arrow is resolved at the next start:
+//!
+//! ```text
+//! synced, rows durable -> checked -> row says verifying -> renamed, directory synced -> row says completed
+//! ```
+
+use std::io::Read;
+use std::sync::Arc;
+
+use haul_api::Verification;
+use haul_core::messages::{Event, Outcome};
+use haul_core::{Fault, FaultKind, JobId, JobState, Phase, WaitingFor};
+use haul_store::{JobRow, OnConflict, PhaseChange, Reason};
+use haul_transfer::{PartFile, Place};
+use sha2::{Digest, Sha256};
+use tracing::{error, info, warn};
+
+use super::Driver;
+use super::running::{Running, Then};
+use super::tasks::{Done, blocking, store_fault};
+use crate::convert::{now_ms, verification_word};
+
+/// Bytes read at once when a file is checked.
+const READ_BYTES: usize = 1 << 20;
+
+/// Waits shorter than this are not worth a row.
+const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Driver {
+    /// Gives a complete file its name.
+    pub(super) fn seal(&mut self, id: JobId) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let Some(part) = running.part.take().and_then(Arc::into_inner) else {
+            let fault = Fault::new(FaultKind::Internal, "the part file is not there to be sealed");
+            self.event(Event::SealFailed(id, fault));
+            return;
+        };
+        let plan = SealPlan::of(running);
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            let sealed = async {
+                let checksum = plan.checksum;
+                let part = match checksum {
+                    Some(expected) => blocking(move || check(part, &expected)).await?,
+                    None => part,
+                };
+                let change = |phase, path| PhaseChange {
+                    phase,
+                    reason: None,
+                    path,
+                    verification: Some(verification_word(plan.verification)),
+                };
+                let stored = store.set_phase(id, change(Phase::Verifying, None), now_ms()).await;
+                stored.map_err(|error| store_fault(&error))?;
+                let dir = part.place().path().to_owned();
+                let name = blocking(move || part.seal(&plan.name, plan.on_conflict)).await?;
+                let path = dir.join(name).display().to_string();
+                let stored = store.set_phase(id, change(Phase::Completed, Some(path)), now_ms()).await;
+                stored.map(|(_, row)| row).map_err(|error| store_fault(&error))
+            };
+            Done::Sealed { id, row: sealed.await }
+        }));
+    }
+
+    pub(super) fn sealed(&mut self, id: JobId, row: Result<JobRow, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        match row {
+            Ok(row) => {
+                let millis = now_ms() - row.started_at_ms.unwrap_or(row.created_at_ms);
+                info!(
+                    job = id.0,
+                    host = row.wish.host,
+                    path = row.path,
+                    bytes = row.counts.done_bytes,
+                    millis,
+                    verification = row.verification,
+                    "completed"
+                );
+                running.row = row;
+                self.event(Event::Sealed(id));
+            }
+            Err(fault) => self.event(Event::SealFailed(id, fault)),
+        }
+    }
+
+    pub(super) fn job_ended(&mut self, id: JobId, outcome: Outcome) {
+        match outcome {
+            // The row has said so since before the engine knew.
+            Outcome::Completed => self.settled(id),
+            Outcome::Failed(fault) => self.when_synced(id, Then::Fail(fault)),
+        }
+    }
+
+    /// Stores that a job has failed, and why.
+    pub(super) fn fail(&mut self, id: JobId, fault: &Fault) {
+        warn!(job = id.0, code = fault.kind.code(), "failed: {fault}");
+        let change =
+            PhaseChange { phase: Phase::Failed, reason: Some(reason(fault, None)), path: None, verification: None };
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.set_phase(id, change, now_ms()).await {
+                error!(job = id.0, %error, "cannot store that a job has failed");
+            }
+            Done::Settled { id }
+        }));
+    }
+
+    /// Lets go of a job as it was asked to: it is paused, canceled, or deleted.
+    pub(super) fn let_go(&mut self, id: JobId) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let gone = running.row.lifecycle.phase == Phase::Canceled || running.row.deleted_at_ms.is_some();
+        let part = running.part.take();
+        if !gone {
+            self.settled(id);
+            return;
+        }
+        let store = self.store.clone();
+        let deleted = running.row.deleted_at_ms.is_some();
+        self.tasks.push(Box::pin(async move {
+            if let Some(part) = part.and_then(Arc::into_inner) {
+                remove(part).await;
+            }
+            let stored = if deleted {
+                store.delete_jobs(vec![id]).await.map(|_| ()).map_err(|error| error.to_string())
+            } else {
+                store.set_part(id, None, now_ms()).await.map(|_| ()).map_err(|error| error.to_string())
+            };
+            if let Err(error) = stored {
+                error!(job = id.0, error, "cannot store that a job's bytes are gone");
+            }
+            Done::Settled { id }
+        }));
+    }
+
+    /// Drops all bytes of a job so that it can start over.
+    pub(super) fn reset(&mut self, id: JobId) {
+        let restarts = self.engine.job(self.now(), id).map_or(0, |view| view.restarts);
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let is_restart = restarts > running.row.restarts;
+        running.no_cache |= is_restart;
+        running.forget_bytes();
+        let (store, part) = (self.store.clone(), running.part.clone());
+        self.tasks.push(Box::pin(async move {
+            // The rows go first: they must never say more than the disk holds.
+            let row = match store.reset_chunks(id, is_restart, now_ms()).await {
+                Ok(row) => match part {
+                    Some(part) => blocking(move || part.restart()).await.map(|()| row),
+                    None => Ok(row),
+                },
+                Err(error) => Err(store_fault(&error)),
+            };
+            Done::Reset { id, row }
+        }));
+    }
+
+    pub(super) fn reset_done(&mut self, id: JobId, row: Result<JobRow, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        match row {
+            Ok(row) => {
+                running.row.restarts = row.restarts;
+                running.row.counts = row.counts;
+            }
+            // The next attempt meets the same disk, and the user gets to see why it fails.
+            Err(fault) => error!(job = id.0, %fault, "cannot drop the bytes of a job"),
+        }
+        self.event(Event::ResetDone(id));
+    }
+
+    /// Forgets a job here; and takes it up again if its user has meanwhile asked for that.
+    pub(super) fn settled(&mut self, id: JobId) {
+        let Some(running) = self.jobs.remove(&id) else { return };
+        self.announce(id);
+        let ended = matches!(running.row.lifecycle.phase, Phase::Completed | Phase::Failed | Phase::Canceled);
+        if running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none() && running.wanted_again && !ended
+        {
+            self.load(id);
+        }
+    }
+
+    /// What a client sees of a job has changed.
+    pub(super) fn job_changed(&mut self, id: JobId) {
+        let now = self.now();
+        let (Some(view), Some(running)) = (self.engine.job(now, id), self.jobs.get_mut(&id)) else { return };
+        let lasting = view.retry_in.is_none_or(|wait| wait >= WAIT_STORED_FROM);
+        let reason = match (view.state, &view.fault) {
+            (JobState::Waiting(what), Some(fault)) if lasting => {
+                if what == WaitingFor::Link {
+                    warn!(job = id.0, "waits for a new link: {fault}");
+                }
+                Some(reason(fault, view.retry_in))
+            }
+            _ => None,
+        };
+        if reason.is_some() || running.reason_stored {
+            running.reason_stored = reason.is_some();
+            running.row.reason.clone_from(&reason);
+            let store = self.store.clone();
+            self.tasks.push(Box::pin(async move {
+                if let Err(error) = store.set_reason(id, reason, now_ms()).await {
+                    error!(job = id.0, %error, "cannot store why a job waits");
+                }
+                Done::Nothing
+            }));
+        }
+        self.announce(id);
+    }
+}
+
+/// What sealing needs to know.
+struct SealPlan {
+    name: String,
+    on_conflict: haul_transfer::OnConflict,
+    /// The expected SHA-256 in lower-case hexadecimal.
+    checksum: Option<String>,
+    verification: Verification,
+}
+
+impl SealPlan {
+    fn of(running: &Running) -> Self {
+        let wish = &running.row.wish;
+        let checksum = wish.checksum.as_deref().and_then(|text| text.strip_prefix("sha-256:")).map(str::to_owned);
+        let has_strong_tag = running.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
+        let verification = match () {
+            () if checksum.is_some() => Verification::Checksum,
+            () if has_strong_tag => Verification::Validator,
+            () if running.identity.total.is_some() => Verification::Length,
+            () => Verification::None,
+        };
+        Self {
+            name: running.row.identity.name.clone().unwrap_or_default(),
+            on_conflict: match wish.on_conflict {
+                OnConflict::Rename => haul_transfer::OnConflict::Rename,
+                OnConflict::Overwrite => haul_transfer::OnConflict::Overwrite,
+                OnConflict::Fail => haul_transfer::OnConflict::Fail,
+            },
+            checksum,
+            verification,
+        }
+    }
+}
+
+/// Compares a complete file with its expected digest. Blocks.
+fn check(part: PartFile, expected: &str) -> Result<PartFile, Fault> {
+    let mut file = part.file().as_ref();
+    let cannot_read = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot read the file to check it");
+    std::io::Seek::rewind(&mut file).map_err(cannot_read)?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer).map_err(cannot_read)? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    let actual: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if actual == expected {
+        return Ok(part);
+    }
+    let detail = format!(
+        "the file's SHA-256 is {actual}, expected was {expected}; the bytes are kept in {}",
+        part.place().path().join(part.name()).display()
+    );
+    Err(Fault::new(FaultKind::ChecksumMismatch, detail))
+}
+
+/// Removes a part file; one that is not there any more is as good.
+pub(super) async fn remove(part: PartFile) {
+    let name = part.name().to_owned();
+    if let Err(fault) = blocking(move || part.remove()).await {
+        warn!(name, %fault, "a part file could not be removed");
+    }
+}
+
+/// Removes what a stored job has left on the disk: its part file, and with `files` its complete file, as long as it is
+/// still the one that the job made (FAILURES.md, F-DISK-18). Blocks.
+pub(super) fn remove_stored(place: &Arc<Place>, row: &JobRow, files: bool) -> Result<(), Fault> {
+    let Some(part) = &row.part else { return Ok(()) };
+    let path = row.path.as_deref().map(std::path::Path::new).and_then(|path| path.file_name()?.to_str());
+    let complete = path.filter(|_| files && row.lifecycle.phase == Phase::Completed);
+    for name in [Some(part.name.as_str()), complete].into_iter().flatten() {
+        if let Some(ours) = PartFile::reopen(Arc::clone(place), name, part.dev, part.ino)? {
+            ours.remove()?;
+        }
+    }
+    Ok(())
+}
+
+fn reason(fault: &Fault, retry_in: Option<std::time::Duration>) -> Reason {
+    let at_ms = now_ms();
+    let retry_at_ms = retry_in.map(|wait| at_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
+    Reason { code: fault.kind.code().to_owned(), message: fault.to_string(), at_ms, retry_at_ms }
+}

@@ -1,0 +1,231 @@
+//! What has been written, and what is durable: the order of truth.
+//!
+//! Workers write; some ten times a second the driver looks how far they are, tells the engine, and has the changed rows
+//! marked as `written` (no sync: that survives a kill). About once a second each part file is synced, and only then
+//! are the rows of before the sync marked as `durable` (that survives a power cut). Never the other way round.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use haul_core::messages::Event;
+use haul_core::{Fault, FaultKind, JobId, WorkerId};
+use haul_store::JobRows;
+use tracing::{debug, error};
+
+use super::Driver;
+use super::running::Then;
+use super::tasks::{Done, blocking};
+
+/// The longest wait between two looks at the workers (DESIGN.md section 5).
+const SWEEP_MAX: Duration = Duration::from_millis(100);
+/// The shortest: a look costs a transaction.
+const SWEEP_MIN: Duration = Duration::from_millis(20);
+/// How many bytes may come together between two looks, as far as `SWEEP_MIN` permits.
+const SWEEP_BYTES: u64 = 2 << 20;
+/// How late a checkpoint may be, less what a sync may take (DESIGN.md section 5: at most 1 s in all).
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
+
+/// When the workers are looked at.
+pub(super) struct Sweep {
+    last: Instant,
+    every: Duration,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { last: Instant::now(), every: SWEEP_MAX }
+    }
+}
+
+impl Sweep {
+    /// When to look again; never while nothing can have changed.
+    pub(super) fn due_at(&self, something: bool) -> Option<Instant> {
+        something.then(|| self.last + self.every)
+    }
+
+    /// Adapts to how much came since the last look.
+    fn done(&mut self, bytes: u64) {
+        let elapsed = self.last.elapsed();
+        self.last = Instant::now();
+        let share = SWEEP_BYTES as f64 / bytes.max(1) as f64;
+        self.every = elapsed.mul_f64(share.min(100.0)).clamp(SWEEP_MIN, SWEEP_MAX);
+    }
+}
+
+impl Driver {
+    pub(super) fn has_something_to_mark(&self) -> bool {
+        !self.workers.is_empty() || self.jobs.values().any(|job| !job.unsynced.is_empty() && !job.syncing)
+    }
+
+    pub(super) fn sweep_if_due(&mut self) {
+        let due = self.sweep.due_at(self.has_something_to_mark());
+        if due.is_some_and(|at| at <= Instant::now()) {
+            self.sweep();
+        }
+    }
+
+    /// Looks how far the workers are.
+    pub(super) fn sweep(&mut self) {
+        let now = self.now();
+        let mut came = 0;
+        for (id, worker) in &mut self.workers {
+            let (at, throttled) = (worker.lane.at(), worker.lane.throttled());
+            let (told_at, told_throttled) = worker.told;
+            worker.told = (at, throttled);
+            came += at - told_at;
+            // Silence is a fact, too: the engine's meters want to see it.
+            self.engine.event(now, Event::Progress { worker: *id, at, throttled: throttled > told_throttled });
+        }
+        self.done_bytes += came;
+        self.sweep.done(came);
+        self.carry_out();
+        self.mark_written();
+        self.checkpoint_if_due();
+    }
+
+    /// Takes over the rows of a job that the engine has changed.
+    pub(super) fn collect_rows(&mut self, id: JobId) {
+        if let Some(running) = self.jobs.get_mut(&id) {
+            running.note_rows(self.engine.take_changed_rows(id));
+        }
+    }
+
+    fn mark_written(&mut self) {
+        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        for id in ids {
+            self.collect_rows(id);
+        }
+        let jobs: Vec<JobRows> = self
+            .jobs
+            .values_mut()
+            .filter(|job| job.part.is_some())
+            .filter_map(super::Running::take_unwritten)
+            .collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.mark_written(jobs).await {
+                error!(%error, "cannot mark bytes as written; a kill would cost them");
+            }
+            Done::Nothing
+        }));
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let due: Vec<JobId> = self
+            .jobs
+            .values()
+            .filter(|job| !job.syncing && job.part.is_some() && !job.unsynced.is_empty())
+            .filter(|job| job.synced_at.elapsed() >= CHECKPOINT_EVERY)
+            .map(super::Running::id)
+            .collect();
+        for id in due {
+            self.checkpoint(id);
+        }
+    }
+
+    /// Syncs the part file of a job and then stores the rows of before the sync.
+    pub(super) fn checkpoint(&mut self, id: JobId) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let Some(part) = running.part.clone() else { return };
+        let rows = running.take_unsynced();
+        running.syncing = true;
+        running.synced_at = Instant::now();
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            let synced = blocking(move || {
+                if !part.is_in_place() {
+                    let detail = format!("the part file {} was removed or replaced while it was written", part.name());
+                    return Err(Fault::new(FaultKind::DiskIo, detail));
+                }
+                part.sync_data()
+            });
+            let rows =
+                match synced.await {
+                    Ok(()) => store.checkpoint(vec![rows.clone()]).await.map(|()| rows).map_err(|error| {
+                        Fault::new(FaultKind::DiskFull, format!("cannot store the progress: {error}"))
+                    }),
+                    Err(fault) => Err(fault),
+                };
+            Done::Checkpointed { id, rows }
+        }));
+    }
+
+    pub(super) fn checkpointed(&mut self, id: JobId, rows: Result<JobRows, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        running.syncing = false;
+        match rows {
+            Ok(rows) => {
+                running.note_durable(&rows.rows);
+                debug!(job = id.0, durable = running.durable_bytes(), "checkpoint");
+            }
+            Err(fault) => {
+                // What was not synced may be lost although a second sync would succeed (FAILURES.md, F-DISK-13).
+                error!(job = id.0, %fault, "a checkpoint failed");
+                self.distrust(id, &fault);
+            }
+        }
+        self.go_on_when_synced(id);
+    }
+
+    /// Stops a job whose written bytes cannot be relied on any more.
+    fn distrust(&mut self, id: JobId, fault: &Fault) {
+        let workers: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.job == id).map(|(id, _)| *id).collect();
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        running.unsynced.clear();
+        running.unwritten.clear();
+        if matches!(running.then, Some(Then::Seal)) {
+            running.then = None;
+            self.event(Event::SealFailed(id, fault.clone()));
+        }
+        for worker in workers {
+            if let Some(worker) = self.workers.get_mut(&worker) {
+                worker.refused = Some(fault.clone());
+                worker.lane.stop();
+            }
+        }
+    }
+
+    /// Does something with a job once no checkpoint of it is under way and everything that it has written is durable.
+    pub(super) fn when_synced(&mut self, id: JobId, then: Then) {
+        self.collect_rows(id);
+        let running = self.jobs.get_mut(&id).expect("the engine knows only jobs that run here");
+        running.then = Some(then);
+        self.go_on_when_synced(id);
+    }
+
+    pub(super) fn go_on_when_synced(&mut self, id: JobId) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        if running.syncing || running.then.is_none() {
+            return;
+        }
+        let drops_bytes = matches!(running.then, Some(Then::Reset));
+        if !drops_bytes && !running.unsynced.is_empty() && running.part.is_some() {
+            self.checkpoint(id);
+            return;
+        }
+        match running.then.take() {
+            Some(Then::Seal) => self.seal(id),
+            Some(Then::Reset) => self.reset(id),
+            Some(Then::LetGo) => self.let_go(id),
+            Some(Then::Fail(fault)) => self.fail(id, &fault),
+            None => {}
+        }
+    }
+
+    /// Makes everything durable, as the daemon's last act.
+    pub(super) async fn checkpoint_all(&mut self) {
+        let syncs = self.jobs.values_mut().filter(|job| job.part.is_some() && !job.unsynced.is_empty()).map(|job| {
+            let (part, rows) = (job.part.clone().expect("it was just there"), job.take_unsynced());
+            async move { blocking(move || part.sync_data()).await.map(|()| rows) }
+        });
+        let rows: Vec<JobRows> = join_all(syncs).await.into_iter().filter_map(Result::ok).collect();
+        if !rows.is_empty()
+            && let Err(error) = self.store.checkpoint(rows).await
+        {
+            error!(%error, "the last checkpoint could not be stored");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! How a job gets to the engine: freshly accepted, taken up at the start, or resumed.
+
+use std::os::unix::fs::DirEntryExt;
+use std::sync::Arc;
+
+use haul_core::messages::Command;
+use haul_core::{Chunk, Fault, FaultKind, JobId, Phase};
+use haul_store::{JobRow, PhaseChange, StoreError, StoredJob};
+use haul_transfer::{PartFile, Place};
+use tracing::{error, info, warn};
+
+use super::Driver;
+use super::ending::remove_stored;
+use super::running::Running;
+use super::tasks::{Done, Found, blocking, store_fault};
+use crate::convert::now_ms;
+use crate::submit::Roots;
+
+/// Stored jobs that are read at a time.
+const PAGE: u32 = 200;
+
+impl Driver {
+    /// Begins to take up what an earlier run has left.
+    pub(super) fn take_up_stored_jobs(&mut self) {
+        self.read_stored_after(None);
+        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
+        self.tasks.push(Box::pin(async move {
+            finish_deletions(&store, roots).await;
+            Done::Nothing
+        }));
+    }
+
+    fn read_stored_after(&mut self, after: Option<JobId>) {
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move { Done::Stored(store.unfinished(after, PAGE).await) }));
+    }
+
+    pub(super) fn stored(&mut self, page: Result<Vec<StoredJob>, StoreError>) {
+        let jobs = match page {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                error!(%error, "cannot read the stored jobs; they are taken up when they are resumed");
+                return;
+            }
+        };
+        let last = jobs.last().map(|stored| stored.row.id);
+        let is_full = jobs.len() == PAGE as usize;
+        for stored in jobs {
+            if stored.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&stored.row.id) {
+                self.take_up(stored);
+            }
+        }
+        if is_full {
+            self.read_stored_after(last);
+        }
+    }
+
+    /// Reads a stored job, to go on with it.
+    pub(super) fn load(&mut self, id: JobId) {
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move { Done::Loaded { id, stored: store.stored_job(id).await } }));
+    }
+
+    pub(super) fn loaded(&mut self, id: JobId, stored: Result<Option<StoredJob>, StoreError>) {
+        match stored {
+            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&id) => {
+                self.take_up(stored);
+            }
+            Ok(_) => {}
+            Err(error) => error!(job = id.0, %error, "cannot read a stored job"),
+        }
+    }
+
+    /// Goes on with a stored job, once it is known what has become of its part file.
+    pub(super) fn take_up(&mut self, stored: StoredJob) {
+        let id = stored.row.id;
+        if !self.hold(&stored) {
+            return;
+        }
+        if stored.row.part.is_none() && stored.chunks.is_empty() {
+            self.start(id, Vec::new());
+            return;
+        }
+        let roots = Arc::clone(&self.roots);
+        let stored = Box::new(stored);
+        self.tasks.push(Box::pin(async move {
+            let row = stored.row.clone();
+            let needed = stored.chunks.iter().filter(|c| c.done > 0).map(Chunk::position).max().unwrap_or(0);
+            let found = blocking(move || find(&roots, &row, needed)).await;
+            Done::Prepared { id, stored, found }
+        }));
+    }
+
+    /// Keeps what running a job takes. False when the job cannot even be read.
+    pub(super) fn hold(&mut self, stored: &StoredJob) -> bool {
+        let id = stored.row.id;
+        match Running::new(stored, &self.limiter) {
+            Ok(running) => {
+                self.jobs.insert(id, running);
+                true
+            }
+            Err(error) => {
+                error!(job = id.0, %error, "a stored URL cannot be read");
+                false
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, id: JobId, chunks: Vec<Chunk>) {
+        let spec = self.jobs[&id].spec(chunks);
+        self.command(Command::Start(id, Box::new(spec)));
+        self.announce(id);
+    }
+
+    pub(super) fn prepared(&mut self, id: JobId, stored: StoredJob, found: Result<Found, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        if !running.row.lifecycle.wants_to_run() || running.row.deleted_at_ms.is_some() {
+            // Its user has changed their mind meanwhile.
+            if let Ok(Found::Part { part, .. }) = found {
+                running.part = Some(Arc::new(part));
+            }
+            self.let_go(id);
+            return;
+        }
+        match found {
+            Ok(Found::Part { place, part }) => {
+                let done: u64 = stored.chunks.iter().map(|chunk| chunk.done).sum();
+                info!(job = id.0, done, total = stored.row.identity.total_bytes, "going on where it was");
+                running.place = Some(place);
+                running.part = Some(Arc::new(part));
+                // Rows that only the page cache vouched for are made durable by the first checkpoint.
+                running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
+                self.start(id, stored.chunks);
+            }
+            Ok(Found::Gone { place }) => {
+                warn!(job = id.0, "the part file is gone or too short; starting over");
+                running.place = Some(place);
+                running.row.part = None;
+                self.forget_and_start(id);
+            }
+            Ok(Found::Sealed { name }) => self.already_sealed(id, &name),
+            Err(fault) => self.fail(id, &fault),
+        }
+    }
+
+    /// Starts a job from its first byte because what it had is gone.
+    fn forget_and_start(&mut self, id: JobId) {
+        self.jobs.get_mut(&id).expect("the caller holds the job").forget_bytes();
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            let reset = store.reset_chunks(id, false, now_ms()).await.map(|_| ());
+            let forgotten = store.set_part(id, None, now_ms()).await.map(|_| ());
+            if let Err(error) = reset.and(forgotten) {
+                error!(job = id.0, %error, "cannot store that a job's bytes are gone");
+            }
+            Done::Nothing
+        }));
+        self.start(id, Vec::new());
+    }
+
+    /// The daemon died between renaming a file and saying so.
+    fn already_sealed(&mut self, id: JobId, name: &str) {
+        info!(job = id.0, name, "was complete already");
+        let path = format!("{}/{name}", self.jobs[&id].row.wish.dir.trim_end_matches('/'));
+        let verification = self.jobs[&id].row.verification.clone();
+        let change = PhaseChange { phase: Phase::Completed, reason: None, path: Some(path), verification };
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            let row = store.set_phase(id, change, now_ms()).await;
+            if let Err(error) = row.map_err(|error| store_fault(&error)) {
+                error!(job = id.0, %error, "cannot store that a job is complete");
+            }
+            Done::Settled { id }
+        }));
+    }
+
+    /// A user resumes or retries a job that may or may not be here.
+    pub(super) fn wanted(&mut self, id: JobId, nudge: bool) {
+        let Some(running) = self.jobs.get_mut(&id) else {
+            self.load(id);
+            return;
+        };
+        running.wanted_again = true;
+        let held = self.engine.jobs().any(|held| held == id);
+        if held {
+            self.start(id, Vec::new());
+            if nudge {
+                self.command(Command::Nudge(id));
+            }
+        }
+    }
+
+    /// Lets the engine stop working on a job, if it does.
+    pub(super) fn release(&mut self, id: JobId) {
+        if let Some(running) = self.jobs.get_mut(&id) {
+            running.wanted_again = false;
+            self.command(Command::Release(id));
+        }
+    }
+}
+
+/// Looks what has become of a stored job's part file. Blocks.
+fn find(roots: &Roots, row: &JobRow, needed: u64) -> Result<Found, Fault> {
+    let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
+    let Some(part) = &row.part else { return Ok(Found::Gone { place }) };
+    if let Some(part) = PartFile::reopen(Arc::clone(&place), &part.name, part.dev, part.ino)? {
+        let is_whole = part.len()? >= needed;
+        return Ok(if is_whole { Found::Part { place, part } } else { Found::Gone { place } });
+    }
+    if row.lifecycle.phase == Phase::Verifying
+        && let Some(name) = name_of(&place, part.dev, part.ino)?
+    {
+        place.sync()?;
+        return Ok(Found::Sealed { name });
+    }
+    Ok(Found::Gone { place })
+}
+
+/// The name under which a file stands in its directory.
+fn name_of(place: &Place, device: u64, inode: u64) -> Result<Option<String>, Fault> {
+    let cannot_list = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot list the target directory");
+    for entry in std::fs::read_dir(place.path()).map_err(cannot_list)? {
+        let entry = entry.map_err(cannot_list)?;
+        if entry.ino() == inode
+            && let Ok(name) = entry.file_name().into_string()
+            && place.holds(&name, device, inode)
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Completes deletions that an earlier run had begun.
+async fn finish_deletions(store: &haul_store::Store, roots: Arc<Roots>) {
+    let hidden = match store.hidden_jobs().await {
+        Ok(rows) => rows,
+        Err(error) => {
+            error!(%error, "cannot read the deleted jobs");
+            return;
+        }
+    };
+    for row in hidden {
+        let (id, roots) = (row.id, Arc::clone(&roots));
+        let removed = blocking(move || {
+            let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
+            remove_stored(&place, &row, false)
+        });
+        if let Err(fault) = removed.await
+            && fault.kind != FaultKind::TargetNotWritable
+        {
+            warn!(job = id.0, %fault, "a deleted job's part file could not be removed");
+        }
+        if let Err(error) = store.delete_jobs(vec![id]).await {
+            error!(job = id.0, %error, "cannot delete a job");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Workers: from the engine's orders to the transfer threads, and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haul_core::messages::{End, Event, Fetch, Note, StopReason};
+use haul_core::{Fault, FaultKind, JobId, WorkerId};
+use haul_store::{Identity as StoredIdentity, Part, Private, UpdateError};
+use haul_transfer::{Lane, Opened, Order, PartFile, Place, Report, Target, part};
+use http::HeaderValue;
+use tracing::{debug, error, info, warn};
+
+use super::Driver;
+use super::tasks::{Done, Made, Reply, blocking, store_fault};
+use crate::convert::now_ms;
+
+/// A worker, as the driver knows it.
+pub(super) struct RunningWorker {
+    pub(super) job: JobId,
+    pub(super) lane: Arc<Lane>,
+    /// What the engine was last told.
+    pub(super) told: (u64, Duration),
+    /// Why the driver itself has stopped it: the reason that the engine is given.
+    pub(super) refused: Option<Fault>,
+}
+
+/// Below this size, space is not reserved: the file is written before the reservation would be.
+const RESERVE_FROM: u64 = 4 << 20;
+
+/// What stays free on a file system (DESIGN.md ruling 9), as far as it is a number; the other bound is 2 % of it.
+const KEEP_FREE_MAX: u64 = 256 << 20;
+
+/// Tries for a name that no other job has.
+const NAMES_MAX: u32 = 10_000;
+
+impl Driver {
+    /// Starts a worker, or has its directory opened first.
+    pub(super) fn fetch(&mut self, fetch: Fetch) {
+        if self.stopping {
+            return;
+        }
+        let lane = Arc::new(Lane::new(fetch.from, fetch.end.unwrap_or(Lane::OPEN)));
+        let worker = RunningWorker { job: fetch.job, lane, told: (fetch.from, Duration::ZERO), refused: None };
+        self.workers.insert(fetch.worker, worker);
+        let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
+        if let Some(place) = running.place.clone() {
+            self.start_worker(&place, &fetch);
+            return;
+        }
+        running.waiting_orders.push(fetch);
+        if running.waiting_orders.len() == 1 {
+            let id = running.id();
+            self.open_place(id);
+        }
+    }
+
+    fn open_place(&mut self, id: JobId) {
+        let dir = std::path::PathBuf::from(&self.jobs[&id].row.wish.dir);
+        if let Some(place) = self.places.get(&dir).and_then(std::sync::Weak::upgrade) {
+            self.tasks.push(Box::pin(std::future::ready(Done::PlaceOpened { id, place: Ok(place) })));
+            return;
+        }
+        let roots = Arc::clone(&self.roots);
+        self.tasks.push(Box::pin(async move {
+            let place = blocking(move || roots.open(&dir).map(Arc::new)).await;
+            Done::PlaceOpened { id, place }
+        }));
+    }
+
+    pub(super) fn place_opened(&mut self, id: JobId, place: Result<Arc<Place>, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        let orders = std::mem::take(&mut running.waiting_orders);
+        match place {
+            Ok(place) => {
+                running.place = Some(Arc::clone(&place));
+                self.places.retain(|_, place| place.strong_count() > 0);
+                self.places.insert(place.path().to_owned(), Arc::downgrade(&place));
+                for order in orders {
+                    self.start_worker(&place, &order);
+                }
+            }
+            Err(fault) => {
+                for order in orders {
+                    self.worker_ended(order.worker, order.from, End::Fault(fault.clone()));
+                }
+            }
+        }
+    }
+
+    fn start_worker(&mut self, place: &Place, fetch: &Fetch) {
+        let running = &self.jobs[&fetch.job];
+        let header = |text: &str| HeaderValue::from_str(text).ok();
+        let order = Order {
+            worker: fetch.worker,
+            kind: fetch.kind,
+            submitted: running.submitted.clone(),
+            resolved: running.resolved.clone().filter(|_| !fetch.resolve),
+            lane: Arc::clone(&self.workers[&fetch.worker].lane),
+            timeouts: fetch.timeouts,
+            identity: running.identity.clone(),
+            if_range: true,
+            no_cache: running.no_cache,
+            headers: running.headers.clone(),
+            user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
+            referrer: running.row.wish.referrer.as_deref().and_then(header),
+            client: self.client.clone(),
+            limiter: running.limiter.clone(),
+            target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
+            reports: self.report_to.clone(),
+        };
+        debug!(job = fetch.job.0, worker = fetch.worker.0, kind = ?fetch.kind, from = fetch.from, end = fetch.end, "fetching");
+        if let Err(fault) = self.threads.start(place.filesystem(), order) {
+            self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
+        }
+    }
+
+    pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
+        let Some(running) = self.workers.get(&worker) else {
+            error!(worker = worker.0, "the engine cuts a worker that is not there");
+            return;
+        };
+        let end = running.lane.set_end(end);
+        self.event(Event::EndSet { worker, end });
+    }
+
+    pub(super) fn stop_worker(&mut self, worker: WorkerId, reason: StopReason) {
+        if let Some(running) = self.workers.get(&worker) {
+            debug!(job = running.job.0, worker = worker.0, ?reason, "stopping a worker");
+            running.lane.stop();
+        }
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        match report {
+            Report::Opened { worker, opened, reply } => self.opened(worker, *opened, reply),
+            Report::Ended { worker, at, end } => self.worker_ended(worker, at, end),
+        }
+    }
+
+    fn worker_ended(&mut self, worker: WorkerId, at: u64, end: End) {
+        let Some(running) = self.workers.remove(&worker) else {
+            error!(worker = worker.0, "a worker ended twice");
+            return;
+        };
+        debug!(job = running.job.0, worker = worker.0, at, ?end, "a worker ended");
+        self.done_bytes += at.saturating_sub(running.told.0);
+        let end = running.refused.map_or(end, End::Fault);
+        self.event(Event::WorkerEnded { worker, at, end });
+        self.collect_rows(running.job);
+    }
+
+    /// An answer has begun and fits.
+    fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
+        let Some(id) = self.workers.get(&worker).map(|worker| worker.job) else { return };
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        let moved = opened.final_url != running.submitted;
+        running.resolved = moved.then(|| opened.final_url.clone());
+        let first = running.identity.total.is_none() && running.row.identity.total_bytes.is_none();
+        if !first {
+            self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
+            if let Some(reply) = reply {
+                self.reply_with_part(id, worker, reply);
+            }
+            return;
+        }
+        if let Some(fault) = wrong_size(running.row.wish.expected_size, opened.total) {
+            self.refuse(worker, fault);
+            return;
+        }
+        running.identity = opened.identity.clone();
+        let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
+        self.make_part(id, worker, &opened, accepts_ranges, reply);
+        self.event(Event::Opened { worker, total: opened.total, partial: accepts_ranges });
+    }
+
+    /// Stops a worker for a reason of ours.
+    fn refuse(&mut self, worker: WorkerId, fault: Fault) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.refused = Some(fault);
+            worker.lane.stop();
+        }
+    }
+
+    /// A worker asks for a file that is there, or is being made.
+    fn reply_with_part(&mut self, id: JobId, worker: WorkerId, reply: Reply) {
+        let Some(running) = self.jobs.get(&id) else { return };
+        match &running.part {
+            Some(part) => {
+                reply.send(Ok(Arc::clone(part.file()))).ok();
+            }
+            None => {
+                let opened = None;
+                self.push_part(id, worker, opened, Some(reply));
+            }
+        }
+    }
+
+    /// Has a name chosen and reserved and a part file made, and what the answer said stored.
+    fn make_part(&mut self, id: JobId, worker: WorkerId, opened: &Opened, accepts_ranges: bool, reply: Option<Reply>) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        // A part file, once made, keeps its job's name through restarts.
+        let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
+        let name = name.unwrap_or_else(|| opened.file_name(&running.submitted));
+        let identity = StoredIdentity {
+            name: Some(name),
+            total_bytes: opened.total,
+            accepts_ranges: Some(accepts_ranges),
+            etag: opened.identity.etag.clone(),
+            last_modified: opened.identity.last_modified.clone(),
+            final_url: running.resolved.as_ref().map(|url| Private(url.to_string())),
+        };
+        running.row.identity = identity.clone();
+        self.push_part(id, worker, Some(identity), reply);
+    }
+
+    fn push_part(&mut self, id: JobId, worker: WorkerId, identity: Option<StoredIdentity>, reply: Option<Reply>) {
+        let running = &self.jobs[&id];
+        let (store, place) = (self.store.clone(), running.place.clone().expect("a worker has a place"));
+        let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
+        let on_conflict = running.row.wish.on_conflict;
+        let has_part = running.part.is_some();
+        let identity = identity.unwrap_or_else(|| running.row.identity.clone());
+        self.tasks.push(Box::pin(async move {
+            let made = async {
+                if on_conflict == haul_store::OnConflict::Fail {
+                    refuse_taken_name(&place, identity.name.as_deref()).await?;
+                }
+                let total = identity.total_bytes;
+                let row = reserve_name(&store, id, identity).await?;
+                let name = row.identity.name.clone().unwrap_or_default();
+                let part =
+                    if has_part { None } else { Some(blocking(move || create(place, &name, tag, total)).await?) };
+                Ok(Made { part, row: Box::new(row) })
+            };
+            Done::PartReady { id, worker, made: made.await, reply }
+        }));
+    }
+
+    pub(super) fn part_ready(&mut self, id: JobId, worker: WorkerId, made: Result<Made, Fault>, reply: Option<Reply>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        match made {
+            Ok(Made { part, row }) => {
+                running.row.identity = row.identity;
+                running.row.started_at_ms = row.started_at_ms;
+                if let Some(part) = part {
+                    info!(job = id.0, part = part.name(), total = running.row.identity.total_bytes, "started");
+                    let stored = Part { name: part.name().to_owned(), dev: part.device(), ino: part.inode() };
+                    running.row.part = Some(stored.clone());
+                    running.part = Some(Arc::new(part));
+                    let store = self.store.clone();
+                    self.tasks.push(Box::pin(async move {
+                        if let Err(error) = store.set_part(id, Some(stored), now_ms()).await {
+                            error!(job = id.0, %error, "cannot store the part file's name");
+                        }
+                        Done::Nothing
+                    }));
+                }
+                if let Some(reply) = reply {
+                    self.reply_with_part(id, worker, reply);
+                }
+            }
+            Err(fault) => self.refuse(worker, fault),
+        }
+    }
+}
+
+fn wrong_size(expected: Option<u64>, total: Option<u64>) -> Option<Fault> {
+    let (expected, total) = expected.zip(total)?;
+    (expected != total).then(|| {
+        let detail = format!("the job expects {expected} bytes, but the server's file has {total}");
+        Fault::new(FaultKind::ChecksumMismatch, detail)
+    })
+}
+
+async fn refuse_taken_name(place: &Arc<Place>, name: Option<&str>) -> Result<(), Fault> {
+    let (place, name) = (Arc::clone(place), name.unwrap_or_default().to_owned());
+    blocking(move || {
+        if place.has(&name) {
+            let detail =
+                format!("{} exists already, and the job must not replace it", place.path().join(&name).display());
+            return Err(Fault::new(FaultKind::TargetExists, detail));
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Stores what the answer said under the first name that no other job has reserved.
+async fn reserve_name(
+    store: &haul_store::Store,
+    id: JobId,
+    mut identity: StoredIdentity,
+) -> Result<haul_store::JobRow, Fault> {
+    let wanted = identity.name.clone().unwrap_or_default();
+    for number in 0..NAMES_MAX {
+        identity.name = Some(part::numbered(&wanted, number));
+        match store.set_opened(id, identity.clone(), now_ms()).await {
+            Ok(row) => return Ok(row),
+            Err(UpdateError::NameTaken) => {}
+            Err(error) => return Err(store_fault(&error)),
+        }
+    }
+    Err(Fault::new(FaultKind::TargetExists, format!("{NAMES_MAX} other jobs have the name {wanted}")))
+}
+
+fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result<PartFile, Fault> {
+    let part = PartFile::create(Arc::clone(&place), name, tag)?;
+    match total {
+        Some(total) if total >= RESERVE_FROM => {
+            let free = place.free_bytes()?;
+            if let Err(fault) = part.reserve(total, KEEP_FREE_MAX.min(free / 50)) {
+                part.remove()?;
+                return Err(fault);
+            }
+        }
+        Some(_) | None => {}
+    }
+    Ok(part)
+}
+
+/// Writes down what the engine finds worth it.
+pub(super) fn log(job: JobId, note: &Note) {
+    let job = job.0;
+    match note {
+        Note::ChunkReturned { chunk, retries, wait, fault } => {
+            warn!(job, chunk, retries, ?wait, code = fault.kind.code(), "a chunk is tried again: {fault}");
+        }
+        Note::Strike { chunk, strikes, bytes_per_second } => {
+            info!(job, chunk, strikes, bytes_per_second, "a connection was below the speed floor and is replaced");
+        }
+        Note::HostCap { host, cap } => info!(job, host, cap, "the host takes no more connections"),
+        Note::HostWaits { host, wait, fault } => {
+            warn!(job, host, ?wait, code = fault.kind.code(), "the host is left alone for a while: {fault}");
+        }
+        Note::SingleConnection => info!(job, "the server does not serve ranges; one connection from now on"),
+        Note::Restart { restarts } => warn!(job, restarts, "the file has changed on the server; starting over"),
+        Note::LinkTriedAgain => info!(job, "the link has expired; trying the submitted URL once more"),
+    }
+}

@@ -1,0 +1,41 @@
+//! The daemon as a library: wires core, store and transfer together, and owns every task and thread.
+//!
+//! | module | is responsible for |
+//! | --- | --- |
+//! | [`config`] | settings and their layers |
+//! | `daemon` | start and stop on one page |
+//! | `driver` | the task that owns the engine and carries out what it decides |
+//! | `submit` | whether a job can be accepted |
+//! | `api` | HTTP: parse, one wish, await, convert |
+//! | `convert` | rows and views as JSON |
+//! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
+
+mod api;
+pub mod config;
+mod convert;
+mod daemon;
+mod driver;
+mod embedded;
+pub mod logging;
+mod submit;
+mod system;
+mod token;
+
+pub use daemon::{Daemon, StartError};
+pub use embedded::Embedded;
+
+/// Installs what must be there before the first TLS connection; call it first thing in `main`.
+pub fn install_crypto() {
+    // An error only says that it is there already.
+    rustls::crypto::ring::default_provider().install_default().ok();
+}
+
+/// Prepares the process for many connections and files.
+pub fn prepare_process() {
+    system::raise_file_limit();
+}
+
+/// Tells the service manager that the daemon is ready.
+pub fn tell_ready(status: &str) {
+    system::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(status)]);
+}

@@ -1,0 +1,86 @@
+//! `hauld`: the download daemon.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hauld::config::Layers;
+use hauld::{Daemon, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+
+/// Downloads files over HTTP(S): hand it a URL, it comes back as a complete, verified file.
+///
+/// It is driven over its HTTP API and by the command line `haul`. Settings come from, later ones win: defaults, the
+/// configuration file (`--config`, else `$XDG_CONFIG_HOME/hauld/hauld.toml`, else `/etc/hauld/hauld.toml`),
+/// `HAULD_*` variables, and `--set`.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// Read this configuration file instead of the usual one.
+    #[arg(long, value_name = "FILE", env = "HAULD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Set one setting, like `--set listen=127.0.0.1:9000`. Can be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print every setting, its value and where it came from, and exit.
+    #[arg(long)]
+    print_config: bool,
+}
+
+fn main() -> ExitCode {
+    hauld::install_crypto();
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be reading standard error; then there is nobody to tell.
+            writeln!(std::io::stderr(), "hauld: {error}").ok();
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), StartError> {
+    let loaded = Layers::of_process(arguments.config, arguments.set).load()?;
+    if arguments.print_config {
+        write!(std::io::stdout(), "{}", loaded.print()).ok();
+        return Ok(());
+    }
+    hauld::logging::start(&loaded.config)?;
+    hauld::prepare_process();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The API and the driver: neither ever touches a file or computes for long.
+        .worker_threads(2)
+        .max_blocking_threads(32)
+        .thread_name("hauld")
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::Directory { path: "/proc".into(), source })?;
+    runtime.block_on(async {
+        let mut daemon = Daemon::start(&loaded.config).await?;
+        let ready = daemon.listen().map_or("ready".to_owned(), |address| format!("listening on {address}"));
+        hauld::tell_ready(&ready);
+        tokio::select! {
+            biased;
+            name = asked_to_stop() => info!(signal = name, "stopping"),
+            () = daemon.failed() => error!("stopping because a part of the daemon has failed"),
+        }
+        daemon.stop().await;
+        Ok(())
+    })
+}
+
+/// Completes when a signal asks the process to end.
+async fn asked_to_stop() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("signals cannot be watched; the daemon must be killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
