@@ -113,7 +113,7 @@ fn sums(path: &Path) -> Vec<([i64; 4], [i64; 4])> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_sums_of_a_job_are_the_sums_of_its_rows(steps in steps()) {

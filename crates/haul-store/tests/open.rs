@@ -11,7 +11,7 @@ use haul_store::{OpenError, Store, StoreError};
 use rusqlite::Connection;
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
+    fs::metadata(path).expect("the file is there").permissions().mode() & 0o777
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use haul_core::messages::End;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -159,6 +160,22 @@ impl Lane {
             changed.as_mut().enable();
             if self.is_stopped() {
                 return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Completes once there is nothing left to do: the worker has been asked to stop, or its end mark has moved to
+    /// where it stands. Cancel safe: nothing is consumed.
+    pub(crate) async fn over(&self) -> End {
+        loop {
+            let mut changed = std::pin::pin!(self.changed());
+            changed.as_mut().enable();
+            if self.is_stopped() {
+                return End::Stopped;
+            }
+            if self.close_if_reached() {
+                return End::Finished;
             }
             changed.await;
         }

@@ -49,8 +49,7 @@ impl PartFile {
     ///
     /// [`FaultKind::TargetExists`] when there is one with this tag already, else what the disk says.
     pub fn create(place: Arc<Place>, file_name: &str, tag: u32) -> Result<Self, Fault> {
-        let room = NAME_BYTES_MAX - PART_SUFFIX.len() - 9;
-        let name = format!("{}.{tag:08x}{PART_SUFFIX}", name::cut(file_name, room));
+        let name = part_name(file_name, tag);
         match place.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
             Ok(file) => Self::of(place, name, file),
             Err(Errno::EXIST) => {
@@ -58,6 +57,18 @@ impl PartFile {
                 Err(Fault::new(FaultKind::TargetExists, detail))
             }
             Err(errno) => Err(place.fault(errno, "cannot make a file in")),
+        }
+    }
+
+    /// Removes what an earlier run has left under the name that [`PartFile::create`] would take.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn remove_leftover(place: &Place, file_name: &str, tag: u32) -> Result<(), Fault> {
+        match rustix::fs::unlinkat(place, part_name(file_name, tag), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(place.fault(errno, "cannot remove an old part file in")),
         }
     }
 
@@ -282,6 +293,11 @@ impl PartFile {
         let path = self.place.path().join(&self.name);
         disk_fault(&error, &format!("{doing} {}", path.display()))
     }
+}
+
+fn part_name(file_name: &str, tag: u32) -> String {
+    let room = NAME_BYTES_MAX - PART_SUFFIX.len() - 9;
+    format!("{}.{tag:08x}{PART_SUFFIX}", name::cut(file_name, room))
 }
 
 fn taken(name: &str) -> Fault {

@@ -42,7 +42,7 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
     }
     let answered = tokio::select! {
         biased;
-        () = lane.stopped() => return Ok(End::Stopped),
+        end = lane.over() => return Ok(end),
         () = order.reports.closed() => return Ok(End::Stopped),
         answered = ask(order, shared) => answered?,
     };
@@ -63,9 +63,14 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
         stall: order.timeouts.stall,
         file: &file,
     };
-    match answered.response {
-        Some(response) => body.transfer(response).await,
-        None => Ok(End::Finished),
+    let Some(response) = answered.response else {
+        return Ok(End::Finished);
+    };
+    // The body only ever waits between two writes, so nothing is cut in half.
+    tokio::select! {
+        biased;
+        end = body.transfer(response) => end,
+        () = order.reports.closed() => Ok(End::Stopped),
     }
 }
 

@@ -70,7 +70,7 @@ impl Bars {
         self.eta.observe(now, sum.speed, Some(sum.total_bytes.saturating_sub(sum.done_bytes)));
         let left = self.eta.left(now).map_or_else(|| "-".to_owned(), left);
         let name_columns = name_columns(columns);
-        let prefix = format!("{} of {all} done", sum.over);
+        let prefix = format!("{} of {all} ended", sum.over);
         total.set_prefix(pad_str(&prefix, name_columns, Alignment::Left, Some("…")).into_owned());
         total.set_style(style(true, columns));
         total.set_message(sum.numbers(&left, columns));
@@ -147,7 +147,7 @@ fn laid_out(columns: usize, done: u64, sizes: &str, speed: u64, left: &str, conn
 
 fn standstill(track: &Track) -> String {
     let job = &track.job;
-    let state = sentence::state(job, Timestamp::now());
+    let state = sentence::short_state(job, Timestamp::now());
     match job.total_bytes.filter(|_| job.done_bytes > 0) {
         Some(total) => format!("{:>3}% {state}", percent(job.done_bytes, total)),
         None => state,

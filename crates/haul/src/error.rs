@@ -145,7 +145,12 @@ impl Failure {
             Some(ProblemCode::ShuttingDown) => Exit::Unreachable,
             Some(_) | None => Exit::Failed,
         };
-        let mut failure = Self::new(exit, escaped(&problem.detail));
+        // What follows there is advice for people who write HTTP by hand; ours comes below.
+        let detail = match code {
+            Some(ProblemCode::JobNotFound) => problem.detail.split("; `GET ").next().unwrap_or_default(),
+            Some(_) | None => &problem.detail,
+        };
+        let mut failure = Self::new(exit, escaped(detail));
         failure.help = match code {
             Some(ProblemCode::Unauthorized) => vec![token_help(token_file)],
             Some(ProblemCode::JobNotFound) => vec!["`haul ls` shows the jobs that there are".to_owned()],

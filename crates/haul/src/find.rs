@@ -99,6 +99,10 @@ async fn answering_socket(path: &Path, out: &Out) -> Result<Option<Daemon>, Fail
 
 /// The daemon on the configured TCP address, with the token from its file.
 async fn over_tcp(global: &Global, config: &Config, socket: Option<&Path>, out: &Out) -> Result<Daemon, Failure> {
+    let places = socket.map(|path| format!("`{}`", path.display()));
+    if config.listen.is_empty() {
+        return Err(not_running(places));
+    }
     let url = base_url(&config.listen);
     let address = Address::tcp(&url).map_err(|_| {
         let message = format!("the setting `listen` is `{}`, which is no address", escaped(&config.listen));
@@ -106,16 +110,18 @@ async fn over_tcp(global: &Global, config: &Config, socket: Option<&Path>, out: 
     })?;
     // `/readyz` wants no token, so a missing token and a missing daemon are told apart.
     let probe = Daemon::new(address.clone(), None, None)?;
-    if let Err(error @ ClientError::Unreachable { .. }) = probe.client.ready().await {
-        let mut failure = probe.failure(error);
-        failure.message = "the daemon is not running".to_owned();
-        let places = socket.map(|path| format!("`{}` and ", path.display())).unwrap_or_default();
-        failure.help = vec![HOW_TO_START.to_owned(), format!("looked for it at {}{address}", escaped(&places))];
-        return Err(failure);
+    if let Err(ClientError::Unreachable { .. }) = probe.client.ready().await {
+        return Err(not_running(places.into_iter().chain([address.to_string()])));
     }
     out.detail(format!("something answers at {address}"));
     let file = global.token_file.clone().unwrap_or_else(|| config.token_path());
     with_token(address, Some(file), true)
+}
+
+fn not_running(places: impl IntoIterator<Item = String>) -> Failure {
+    let places = places.into_iter().collect::<Vec<_>>().join(" and ");
+    let failure = Failure::new(Exit::Unreachable, "the daemon is not running").with_help(HOW_TO_START);
+    if places.is_empty() { failure } else { failure.with_help(format!("looked for it at {}", escaped(&places))) }
 }
 
 /// A daemon over TCP. Without a readable token it is asked all the same unless the file `must_exist`.

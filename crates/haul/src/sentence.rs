@@ -36,17 +36,35 @@ pub(crate) fn state(job: &Job, now: Timestamp) -> String {
     }
 }
 
+/// The same for one line that may be cut: what changes comes first, `next try in 4 s: connection refused`.
+pub(crate) fn short_state(job: &Job, now: Timestamp) -> String {
+    match (fact(job), next_try(job, now)) {
+        (Some(fact), Some(next)) => format!("{next}: {fact}"),
+        _ => state(job, now),
+    }
+}
+
 /// Why the job waits or failed, and when it goes on. Empty without a reason.
 pub(crate) fn reason(job: &Job, now: Timestamp) -> String {
-    let Some(reason) = &job.reason else { return String::new() };
+    match (fact(job), next_try(job, now)) {
+        (Some(fact), Some(next)) => format!("{fact}, {next}"),
+        (fact, _) => fact.unwrap_or_default(),
+    }
+}
+
+/// The reason in the daemon's words.
+fn fact(job: &Job) -> Option<String> {
+    let reason = job.reason.as_ref()?;
     let message = escaped(&reason.message);
-    let Some(retry_at) = reason.retry_at.filter(|_| job.state == JobState::Waiting) else {
-        return message.into_owned();
-    };
     // The daemon's own "next attempt in 8 s" was true when it was written; ours counts down.
-    let fact = message.split("; next ").next().unwrap_or_default();
-    let seconds = u64::try_from(retry_at.duration_since(now).as_secs()).unwrap_or(0);
-    if seconds == 0 { format!("{fact}, next try now") } else { format!("{fact}, next try in {}", left(seconds)) }
+    let fact = if reason.retry_at.is_some() { message.split("; next ").next() } else { None };
+    Some(fact.unwrap_or(&message).to_owned())
+}
+
+fn next_try(job: &Job, now: Timestamp) -> Option<String> {
+    let retry_at = job.reason.as_ref()?.retry_at.filter(|_| job.state == JobState::Waiting)?;
+    let seconds = u64::try_from(retry_at.duration_since(now).as_millis()).unwrap_or(0).div_ceil(1000);
+    Some(if seconds == 0 { "next try now".to_owned() } else { format!("next try in {}", left(seconds)) })
 }
 
 /// How much is there: `1.07 GB / 4.70 GB`, or `1.07 GB` while the length is unknown.
@@ -97,7 +115,8 @@ pub(crate) fn failure(job: &Job, again: &str, now: Timestamp) -> Option<Failure>
         JobState::Failed => {
             let why = reason(job, now);
             let why = if why.is_empty() { "the daemon gave no reason" } else { &why };
-            (format!("{name} failed: {why}"), Some(format!("{again} tries again, from the bytes that are there")))
+            let from = if job.done_bytes > 0 { ", from the bytes that are there" } else { "" };
+            (format!("{name} failed: {why}"), Some(format!("{again} tries again{from}")))
         }
         JobState::Queued
         | JobState::Probing
@@ -166,6 +185,8 @@ pub(crate) mod tests {
         let job = job_because(JobState::Waiting, message, Some("2026-11-05T10:00:08Z"));
         let state_at = |time| state(&job, at(time));
         assert_eq!(state_at("2026-11-05T10:00:04Z"), "waiting: connection refused, next try in 4 s");
+        let short = short_state(&job, at("2026-11-05T10:00:04.1Z"));
+        assert_eq!(short, "next try in 4 s: connection refused");
         assert_eq!(state_at("2026-11-05T10:00:09Z"), "waiting: connection refused, next try now");
         let job = job_because(JobState::Waiting, "the disk is full; free 3 GB", None);
         assert_eq!(state(&job, Timestamp::UNIX_EPOCH), "waiting: the disk is full; free 3 GB");

@@ -46,7 +46,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         },
         reason: reason(row, live, state),
         path: path(row),
-        filename: row.identity.name.clone().or_else(|| row.wish.filename.clone()),
+        filename: filename(row),
         total_bytes: total,
         done_bytes: done,
         durable_bytes: live.map_or(row.counts.durable_bytes, |live| live.durable_bytes),
@@ -81,6 +81,12 @@ fn shown_url(url: &str) -> String {
 fn path(row: &JobRow) -> Option<String> {
     let name = row.identity.name.as_ref().or(row.wish.filename.as_ref());
     row.path.clone().or_else(|| Some(format!("{}/{}", row.wish.dir.trim_end_matches('/'), name?)))
+}
+
+/// The last part of [`path`]: a taken name was numbered only when the file got it.
+fn filename(row: &JobRow) -> Option<String> {
+    let path = path(row)?;
+    path.rsplit('/').next().map(str::to_owned)
 }
 
 /// Why the job is not getting on: live where it waits, from its row where it has ended.

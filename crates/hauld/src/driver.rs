@@ -223,8 +223,13 @@ impl Driver {
         }
         self.sweep();
         self.checkpoint_all().await;
-        // Whatever is under way in the database is carried out; only a blocked disk is not waited for.
-        let drained = async { while self.tasks.next().await.is_some() {} };
+        // Whatever is under way in the database is carried out, and what follows from it is stored; only a blocked disk
+        // is not waited for.
+        let drained = async {
+            while let Some(done) = self.tasks.next().await {
+                self.done(done);
+            }
+        };
         if tokio::time::timeout(WORKERS_STOP_WITHIN, drained).await.is_err() {
             error!("the disk does not answer; the last checkpoint may be missing");
         }

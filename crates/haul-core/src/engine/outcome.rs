@@ -214,7 +214,9 @@ impl Engine {
     /// Sends a chunk back to the queue after a fault of its own.
     fn return_chunk(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let job = &self.jobs[&worker.job];
-        let wait = if worker.at > worker.from && job.attempts == 0 && fault.kind != FaultKind::Internal {
+        // A single stream that starts over gains something only beyond its best.
+        let progressed = worker.at > worker.from && (!job.is_single() || job.attempts == 0);
+        let wait = if progressed && fault.kind != FaultKind::Internal {
             WAIT_AFTER_PROGRESS
         } else if self.has_opened_worker(worker.job) {
             let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));

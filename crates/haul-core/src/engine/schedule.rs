@@ -13,6 +13,10 @@ use super::Engine;
 use super::job::{Job, Stage};
 use super::worker::Worker;
 
+/// How much smaller a piece may be when it is known how long it would take. A guess: a request's headers are then
+/// still under 2 % of its bytes.
+const KNOWN_SPEED_FACTOR: u64 = 4;
+
 /// What a job could do with one more connection.
 pub(super) enum Want {
     /// Fetch something that is ready.
@@ -95,15 +99,16 @@ impl Engine {
     /// The lease that would end last, and where to cut it so that both parts end together.
     fn longest_lease(&self, now: Time, job: &Job) -> Option<(WorkerId, u64)> {
         let usual = self.usual_speed(now, job);
-        let floor = self.policy.split_floor_bytes;
         let mut best: Option<(f64, WorkerId, u64)> = None;
         for id in &job.workers {
             let worker = &self.workers[id];
+            let known = worker.speed(now, Duration::from_millis(200));
+            let floor = self.policy.split_floor_bytes / if known.is_some() { KNOWN_SPEED_FACTOR } else { 1 };
             let takeable = worker.takeable();
             if !worker.is_steady() || takeable < 2 * floor {
                 continue;
             }
-            let speed = worker.speed(now, Duration::from_millis(200)).unwrap_or(usual).max(1.0);
+            let speed = known.unwrap_or(usual).max(1.0);
             let seconds = takeable as f64 / speed;
             if seconds < 2.0 * self.policy.split_floor.as_secs_f64() || best.is_some_and(|(most, ..)| most >= seconds) {
                 continue;

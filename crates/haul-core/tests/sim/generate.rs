@@ -79,6 +79,7 @@ impl World {
             let from = Time::from_millis(rng.below(10_000));
             world.disk_full.push((from, from + Duration::from_millis(rng.below(30_000))));
         }
+        world.tick = Duration::from_millis(pick(rng, &[100, 250, 400]));
         world.end_set_after = Duration::from_millis(pick(rng, &[0, 0, 1, 20]));
         for (at, act) in user::acts(rng, &ids, 20_000, caps) {
             world.add_act(at, act);

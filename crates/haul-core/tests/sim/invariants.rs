@@ -38,6 +38,10 @@ impl World {
         self.check(connections == self.workers.len(), || {
             format!("the engine counts {connections} workers, there are {}", self.workers.len())
         });
+        if let Some(id) = self.reported {
+            self.check_next_step(id);
+            return;
+        }
         let ids: Vec<JobId> = self.jobs.iter().filter(|(_, job)| job.held).map(|(id, _)| *id).collect();
         for id in ids {
             self.check_next_step(id);

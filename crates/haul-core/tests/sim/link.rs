@@ -100,11 +100,14 @@ impl Worker {
         let mut limit_at = self.mark.min(body.end);
         if let Some((at, mishap)) = body.mishap {
             if self.at >= at {
-                return match mishap {
-                    Mishap::Stall => Next::Silent,
-                    Mishap::Truncated => Next::Fault(FaultKind::Truncated),
-                    Mishap::Internal => Next::Fault(FaultKind::Internal),
-                    _ => Next::Fault(FaultKind::Reset),
+                return if mishap == Mishap::Stall {
+                    Next::Silent
+                } else if mishap == Mishap::Truncated {
+                    Next::Fault(FaultKind::Truncated)
+                } else if mishap == Mishap::Internal {
+                    Next::Fault(FaultKind::Internal)
+                } else {
+                    Next::Fault(FaultKind::Reset)
                 };
             }
             limit_at = limit_at.min(at);

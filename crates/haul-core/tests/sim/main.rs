@@ -7,6 +7,7 @@ mod generate;
 mod host;
 mod invariants;
 mod link;
+mod measure;
 mod spans;
 mod user;
 mod world;
@@ -17,7 +18,7 @@ use haul_core::Time;
 use world::World;
 
 /// Worlds of an ordinary run. A guess: all kinds of trouble meet in a few seconds.
-const WORLDS: u64 = 2_000;
+const WORLDS: u64 = 1_200;
 
 /// No world needs longer: the longest waits are backoffs and pauses of some minutes, and every kind of trouble ends.
 const DEADLINE: Duration = Duration::from_secs(12 * 3600);

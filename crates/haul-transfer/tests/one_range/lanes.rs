@@ -92,13 +92,26 @@ fn a_stop_before_the_start_takes_no_request() {
 }
 
 #[test]
-fn a_worker_without_a_listener_stops() {
+fn a_worker_whose_range_is_taken_away_does_not_wait_for_the_answer() {
     let rig = Rig::new(|file| file.fault(When::Always, Do::NeverAnswer));
-    let (order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
+    let (order, mut received) = rig.order(FetchKind::Range, 1000, 5000);
+    let lane = Arc::clone(&order.lane);
     rig.threads.start(0, order).expect("started");
-    assert!(rig.server.wait_until(DEADLINE, |server| server.connections_open() == 1));
-    drop(received);
-    assert!(rig.server.wait_until(DEADLINE, |server| server.connections_open() == 0));
+    assert!(rig.server.wait_until(DEADLINE, |server| server.requests(PATH) == 1));
+    assert_eq!(lane.set_end(0), 1000);
+    rig.collect(&mut received, |_| ()).finished_at(1000);
+}
+
+#[test]
+fn a_worker_without_a_listener_stops() {
+    for silence in [Do::NeverAnswer, Do::StallAfter(700)] {
+        let rig = Rig::new(|file| file.fault(When::Always, silence));
+        let (order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
+        rig.threads.start(0, order).expect("started");
+        assert!(rig.server.wait_until(DEADLINE, |server| server.requests(PATH) == 1));
+        drop(received);
+        assert!(rig.server.wait_until(DEADLINE, |server| server.connections_open() == 0));
+    }
 }
 
 #[test]

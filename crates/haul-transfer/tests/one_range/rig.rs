@@ -209,7 +209,7 @@ impl Run {
     pub(crate) fn fault(self) -> Fault {
         match self.end {
             End::Fault(fault) => fault,
-            end => panic!("no fault but {end:?}"),
+            end @ (End::Finished | End::Stopped) => panic!("no fault but {end:?}"),
         }
     }
 

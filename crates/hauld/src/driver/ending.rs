@@ -12,7 +12,7 @@ use std::sync::Arc;
 use haul_api::Verification;
 use haul_core::messages::{Event, Outcome};
 use haul_core::{Fault, FaultKind, JobId, JobState, Phase, WaitingFor};
-use haul_store::{JobRow, OnConflict, PhaseChange, Reason};
+use haul_store::{Identity, JobRow, OnConflict, PhaseChange, Reason};
 use haul_transfer::{PartFile, Place};
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use super::Driver;
 use super::running::{Running, Then};
 use super::tasks::{Done, blocking, store_fault};
+use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
 
 /// Bytes read at once when a file is checked.
@@ -31,13 +32,21 @@ const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
 impl Driver {
     /// Gives a complete file its name.
     pub(super) fn seal(&mut self, id: JobId) {
+        let total = self.engine.job(self.now(), id).and_then(|view| view.total);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let Some(part) = running.part.take().and_then(Arc::into_inner) else {
             let fault = Fault::new(FaultKind::Internal, "the part file is not there to be sealed");
             self.event(Event::SealFailed(id, fault));
             return;
         };
-        let plan = SealPlan::of(running);
+        let plan = match SealPlan::of(running, total) {
+            Ok(plan) => plan,
+            Err(fault) => {
+                running.part = Some(Arc::new(part));
+                self.event(Event::SealFailed(id, fault));
+                return;
+            }
+        };
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let sealed = async {
@@ -46,6 +55,11 @@ impl Driver {
                     Some(expected) => blocking(move || check(part, &expected)).await?,
                     None => part,
                 };
+                if let Some(learned) = plan.learned {
+                    // Only the end of the body has told how long the file is.
+                    let stored = store.set_opened(id, learned, now_ms()).await;
+                    stored.map_err(|error| store_fault(&error))?;
+                }
                 let change = |phase, path| PhaseChange {
                     phase,
                     reason: None,
@@ -215,11 +229,17 @@ struct SealPlan {
     /// The expected SHA-256 in lower-case hexadecimal.
     checksum: Option<String>,
     verification: Verification,
+    /// What the row says of the file, with the length that it does not know yet.
+    learned: Option<Identity>,
 }
 
 impl SealPlan {
-    fn of(running: &Running) -> Self {
+    /// `total` is the length that the complete file has.
+    fn of(running: &Running, total: Option<u64>) -> Result<Self, Fault> {
         let wish = &running.row.wish;
+        if let Some(fault) = wrong_size(wish.expected_size, total) {
+            return Err(fault);
+        }
         let checksum = wish.checksum.as_deref().and_then(|text| text.strip_prefix("sha-256:")).map(str::to_owned);
         let has_strong_tag = running.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
         let verification = match () {
@@ -228,7 +248,8 @@ impl SealPlan {
             () if running.identity.total.is_some() => Verification::Length,
             () => Verification::None,
         };
-        Self {
+        let is_news = running.row.identity.total_bytes.is_none();
+        Ok(Self {
             name: running.row.identity.name.clone().unwrap_or_default(),
             on_conflict: match wish.on_conflict {
                 OnConflict::Rename => haul_transfer::OnConflict::Rename,
@@ -237,7 +258,8 @@ impl SealPlan {
             },
             checksum,
             verification,
-        }
+            learned: is_news.then(|| Identity { total_bytes: total, ..running.row.identity.clone() }),
+        })
     }
 }
 

@@ -188,7 +188,7 @@ impl Driver {
         }
     }
 
-    /// Does something with a job once no checkpoint of it is under way and everything that it has written is durable.
+    /// Does something with a job once no checkpoint of it is under way, its part file is not being made, and everything that it has written is durable.
     pub(super) fn when_synced(&mut self, id: JobId, then: Then) {
         self.collect_rows(id);
         let running = self.jobs.get_mut(&id).expect("the engine knows only jobs that run here");
@@ -198,7 +198,7 @@ impl Driver {
 
     pub(super) fn go_on_when_synced(&mut self, id: JobId) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
-        if running.syncing || running.then.is_none() {
+        if running.syncing || running.making_part || running.then.is_none() {
             return;
         }
         let drops_bytes = matches!(running.then, Some(Then::Reset));

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use haul_core::messages::{Fetch, JobSpec, Source, Tuning};
-use haul_core::{Chunk, Fault, JobId};
+use haul_core::{Chunk, Fault, JobId, WorkerId};
 use haul_store::{JobRow, JobRows, StoredJob};
 use haul_transfer::{Identity, Limiter, PartFile, Place};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
+
+use super::tasks::Reply;
 
 /// See the module.
 pub(super) struct Running {
@@ -28,6 +30,10 @@ pub(super) struct Running {
     /// Orders that wait for the place to be opened.
     pub(super) waiting_orders: Vec<Fetch>,
     pub(super) part: Option<Arc<PartFile>>,
+    /// The part file is being made, or its name is being reserved anew.
+    pub(super) making_part: bool,
+    /// Workers whose answers have begun and that wait for the part file.
+    pub(super) asking: Vec<(WorkerId, Reply)>,
     /// Rows to be marked as written.
     pub(super) unwritten: BTreeMap<u64, Chunk>,
     /// Rows to be marked as durable once the part file is synced.
@@ -82,6 +88,8 @@ impl Running {
             place: None,
             waiting_orders: Vec::new(),
             part: None,
+            making_part: false,
+            asking: Vec::new(),
             unwritten: BTreeMap::new(),
             unsynced: BTreeMap::new(),
             // What was relied on at the start is made durable by the first checkpoint.

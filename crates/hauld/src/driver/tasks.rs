@@ -37,7 +37,7 @@ pub(super) enum Done {
     /// A job's directory is open.
     PlaceOpened { id: JobId, place: Result<Arc<Place>, Fault> },
     /// The first answer has led to a name and a part file.
-    PartReady { id: JobId, worker: WorkerId, made: Result<Made, Fault>, reply: Option<Reply> },
+    PartReady { id: JobId, worker: WorkerId, made: Result<Made, Fault> },
     /// Rows are durable, or cannot be made so.
     Checkpointed { id: JobId, rows: Result<JobRows, Fault> },
     /// A job's bytes are dropped.

@@ -75,7 +75,7 @@ impl Driver {
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, *stored, found),
             Done::PlaceOpened { id, place } => self.place_opened(id, place),
-            Done::PartReady { id, worker, made, reply } => self.part_ready(id, worker, made, reply),
+            Done::PartReady { id, worker, made } => self.part_ready(id, worker, made),
             Done::Checkpointed { id, rows } => self.checkpointed(id, rows),
             Done::Reset { id, row } => self.reset_done(id, row),
             Done::Sealed { id, row } => self.sealed(id, row),

@@ -183,15 +183,16 @@ impl Driver {
 
     /// A worker asks for a file that is there, or is being made.
     fn reply_with_part(&mut self, id: JobId, worker: WorkerId, reply: Reply) {
-        let Some(running) = self.jobs.get(&id) else { return };
-        match &running.part {
-            Some(part) => {
-                reply.send(Ok(Arc::clone(part.file()))).ok();
-            }
-            None => {
-                let opened = None;
-                self.push_part(id, worker, opened, Some(reply));
-            }
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        if let Some(part) = running.part.as_ref().filter(|_| !running.making_part) {
+            reply.send(Ok(Arc::clone(part.file()))).ok();
+            return;
+        }
+        // Several answers may begin before the file is made; it must be made once.
+        running.asking.push((worker, reply));
+        if !running.making_part {
+            let identity = running.row.identity.clone();
+            self.push_part(id, worker, identity);
         }
     }
 
@@ -210,16 +211,17 @@ impl Driver {
             final_url: running.resolved.as_ref().map(|url| Private(url.to_string())),
         };
         running.row.identity = identity.clone();
-        self.push_part(id, worker, Some(identity), reply);
+        running.asking.extend(reply.map(|reply| (worker, reply)));
+        self.push_part(id, worker, identity);
     }
 
-    fn push_part(&mut self, id: JobId, worker: WorkerId, identity: Option<StoredIdentity>, reply: Option<Reply>) {
-        let running = &self.jobs[&id];
+    fn push_part(&mut self, id: JobId, worker: WorkerId, identity: StoredIdentity) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        running.making_part = true;
         let (store, place) = (self.store.clone(), running.place.clone().expect("a worker has a place"));
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
         let on_conflict = running.row.wish.on_conflict;
         let has_part = running.part.is_some();
-        let identity = identity.unwrap_or_else(|| running.row.identity.clone());
         self.tasks.push(Box::pin(async move {
             let made = async {
                 if on_conflict == haul_store::OnConflict::Fail {
@@ -232,39 +234,55 @@ impl Driver {
                     if has_part { None } else { Some(blocking(move || create(place, &name, tag, total)).await?) };
                 Ok(Made { part, row: Box::new(row) })
             };
-            Done::PartReady { id, worker, made: made.await, reply }
+            Done::PartReady { id, worker, made: made.await }
         }));
     }
 
-    pub(super) fn part_ready(&mut self, id: JobId, worker: WorkerId, made: Result<Made, Fault>, reply: Option<Reply>) {
-        let Some(running) = self.jobs.get_mut(&id) else { return };
+    pub(super) fn part_ready(&mut self, id: JobId, worker: WorkerId, made: Result<Made, Fault>) {
+        // A job stays here until its part file is made, whatever its user wants meanwhile.
+        let running = self.jobs.get_mut(&id).expect("nobody lets go of a job while its part file is being made");
+        running.making_part = false;
+        let asking = std::mem::take(&mut running.asking);
         match made {
             Ok(Made { part, row }) => {
                 running.row.identity = row.identity;
                 running.row.started_at_ms = row.started_at_ms;
                 if let Some(part) = part {
                     info!(job = id.0, part = part.name(), total = running.row.identity.total_bytes, "started");
-                    let stored = Part { name: part.name().to_owned(), dev: part.device(), ino: part.inode() };
-                    running.row.part = Some(stored.clone());
-                    running.part = Some(Arc::new(part));
-                    let store = self.store.clone();
-                    self.tasks.push(Box::pin(async move {
-                        if let Err(error) = store.set_part(id, Some(stored), now_ms()).await {
-                            error!(job = id.0, %error, "cannot store the part file's name");
-                        }
-                        Done::Nothing
-                    }));
+                    self.note_part(id, part);
                 }
-                if let Some(reply) = reply {
+                for (worker, reply) in asking {
                     self.reply_with_part(id, worker, reply);
                 }
             }
-            Err(fault) => self.refuse(worker, fault),
+            Err(fault) => {
+                self.refuse(worker, fault.clone());
+                for (worker, _) in asking {
+                    self.refuse(worker, fault.clone());
+                }
+            }
         }
+        self.go_on_when_synced(id);
+    }
+
+    /// Keeps a new part file, and has its row say where it is.
+    fn note_part(&mut self, id: JobId, part: PartFile) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let stored = Part { name: part.name().to_owned(), dev: part.device(), ino: part.inode() };
+        running.row.part = Some(stored.clone());
+        running.part = Some(Arc::new(part));
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.set_part(id, Some(stored), now_ms()).await {
+                error!(job = id.0, %error, "cannot store the part file's name");
+            }
+            Done::Nothing
+        }));
     }
 }
 
-fn wrong_size(expected: Option<u64>, total: Option<u64>) -> Option<Fault> {
+/// The fault of a file that has another size than its user has named.
+pub(super) fn wrong_size(expected: Option<u64>, total: Option<u64>) -> Option<Fault> {
     let (expected, total) = expected.zip(total)?;
     (expected != total).then(|| {
         let detail = format!("the job expects {expected} bytes, but the server's file has {total}");
@@ -304,6 +322,8 @@ async fn reserve_name(
 }
 
 fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result<PartFile, Fault> {
+    // A run that died before it had noted its part file has left one: nobody else knows this job's random tag.
+    PartFile::remove_leftover(&place, name, tag)?;
     let part = PartFile::create(Arc::clone(&place), name, tag)?;
     match total {
         Some(total) if total >= RESERVE_FROM => {

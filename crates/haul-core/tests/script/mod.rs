@@ -1,0 +1,377 @@
+//! The shell of a story: it answers what needs an answer at once, and lets bytes flow when told to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use haul_core::messages::{
+    Caps, Command, Effect, End, Event, Fetch, FetchKind, JobSpec, JobView, Note, Outcome, Source, StopReason, Tuning,
+};
+use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, Policy, Time, WorkerId};
+
+pub(crate) const MIB: u64 = 1 << 20;
+const HOST: &str = "http://host";
+/// How often workers report.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a request gets instead of an answer.
+type Serve = dyn Fn(&Fetch) -> Option<FaultKind>;
+
+pub(crate) struct Script {
+    pub(crate) engine: Engine,
+    pub(crate) now: Time,
+    /// Bytes that were written twice.
+    pub(crate) twice: u64,
+    pub(crate) resets: u32,
+    pub(crate) seals: u32,
+    pub(crate) set_ends: u32,
+    /// How the next attempts to seal end, before one succeeds.
+    pub(crate) seal_faults: Vec<FaultKind>,
+    /// Our own limit holds every worker up.
+    pub(crate) throttled: bool,
+    /// Workers do not report what they have written.
+    pub(crate) hold_reports: bool,
+    running: BTreeMap<WorkerId, Running>,
+    fetches: BTreeMap<WorkerId, Fetch>,
+    seen: Vec<Effect>,
+    rows: BTreeMap<JobId, BTreeMap<u64, Chunk>>,
+    written: BTreeMap<JobId, BTreeSet<(u64, u64)>>,
+    ended: BTreeMap<JobId, (Outcome, Time)>,
+    totals: BTreeMap<JobId, u64>,
+    serve: Box<Serve>,
+}
+
+struct Running {
+    job: JobId,
+    at: u64,
+    mark: u64,
+    opened: bool,
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self::with(Policy::default())
+    }
+
+    pub(crate) fn with(policy: Policy) -> Self {
+        Self {
+            engine: Engine::new(policy, 7),
+            now: Time::ZERO,
+            twice: 0,
+            resets: 0,
+            seals: 0,
+            set_ends: 0,
+            seal_faults: Vec::new(),
+            throttled: false,
+            hold_reports: false,
+            running: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            seen: Vec::new(),
+            rows: BTreeMap::new(),
+            written: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            serve: Box::new(|_| None),
+        }
+    }
+
+    /// A job whose probe has been answered: it has as many workers as it may, all of them opened.
+    pub(crate) fn probed(mut self, id: JobId, total: u64) -> Self {
+        self.start(id);
+        self.open_all(total);
+        self
+    }
+
+    pub(crate) fn start(&mut self, id: JobId) {
+        self.start_with(id, Tuning::default());
+    }
+
+    pub(crate) fn start_on(&mut self, host: &str, id: JobId) {
+        self.order(Command::Start(id, Box::new(JobSpec { host: host.to_owned(), ..JobSpec::default() })));
+    }
+
+    pub(crate) fn start_with(&mut self, id: JobId, tuning: Tuning) {
+        self.order(Command::Start(id, Box::new(JobSpec { host: HOST.to_owned(), tuning, ..JobSpec::default() })));
+    }
+
+    pub(crate) fn start_from_rows(&mut self, id: JobId, total: u64) {
+        let chunks = self.rows[&id].values().copied().collect();
+        let source = Some(Source { total, accepts_ranges: true, chunks });
+        self.ended.remove(&id);
+        self.order(Command::Start(id, Box::new(JobSpec { host: HOST.to_owned(), source, ..JobSpec::default() })));
+    }
+
+    /// The process is gone, and with it whatever the store does not know.
+    pub(crate) fn crash(&mut self, policy: Policy, id: JobId) {
+        self.engine = Engine::new(policy, 8);
+        self.running.clear();
+        self.fetches.clear();
+        self.seen.clear();
+        let rows = self.rows.entry(id).or_default().values();
+        let stretches = rows.filter(|row| row.done > 0).map(|row| (row.range.start, row.position())).collect();
+        self.written.insert(id, stretches);
+    }
+
+    pub(crate) fn release(&mut self, id: JobId) {
+        self.order(Command::Release(id));
+    }
+
+    pub(crate) fn nudge(&mut self, id: JobId) {
+        self.order(Command::Nudge(id));
+    }
+
+    pub(crate) fn tune(&mut self, id: JobId, tuning: Tuning) {
+        self.order(Command::Tune(id, tuning));
+    }
+
+    pub(crate) fn set_caps(&mut self, caps: Caps) {
+        self.order(Command::SetCaps(caps));
+    }
+
+    /// What requests get from now on, instead of an answer.
+    pub(crate) fn serve(&mut self, serve: impl Fn(&Fetch) -> Option<FaultKind> + 'static) {
+        self.serve = Box::new(serve);
+    }
+
+    pub(crate) fn opened(&mut self, worker: WorkerId, total: Option<u64>, partial: bool) {
+        let running = self.running.get_mut(&worker).expect("a running worker");
+        running.opened = true;
+        if let Some(total) = total {
+            self.totals.insert(running.job, total);
+        }
+        self.feed(Event::Opened { worker, total, partial });
+    }
+
+    /// A 206 of a file of `total` bytes.
+    pub(crate) fn open(&mut self, worker: WorkerId, total: u64) {
+        self.opened(worker, Some(total), true);
+    }
+
+    /// Answers whoever is waiting for an answer, until nobody is.
+    pub(crate) fn open_all(&mut self, total: u64) {
+        while let Some((worker, _)) = self.running.iter().find(|(_, running)| !running.opened) {
+            self.open(*worker, total);
+        }
+    }
+
+    pub(crate) fn fault(&mut self, worker: WorkerId, kind: FaultKind) {
+        self.end(worker, End::Fault(Fault::new(kind, "as the story has it")));
+    }
+
+    pub(crate) fn end(&mut self, worker: WorkerId, end: End) {
+        let at = self.running.remove(&worker).expect("a running worker").at;
+        self.feed(Event::WorkerEnded { worker, at, end });
+    }
+
+    /// Lets bytes flow for some seconds: at a rate by worker and offset. Requests are answered within a tick.
+    pub(crate) fn flow(&mut self, seconds: f64, mut rate: impl FnMut(WorkerId, u64) -> f64) {
+        self.flow_by(seconds, |worker, at, _| rate(worker, at));
+    }
+
+    /// The same over a line that all workers share.
+    pub(crate) fn flow_shared(&mut self, seconds: f64, line: f64) {
+        self.flow_by(seconds, |_, _, workers| line / f64::from(workers.max(1)));
+    }
+
+    fn flow_by(&mut self, seconds: f64, mut rate: impl FnMut(WorkerId, u64, u32) -> f64) {
+        let end = self.now + Duration::from_secs_f64(seconds);
+        while self.now < end {
+            let next = (self.now + TICK).min(end);
+            let tick = next.since(self.now).as_secs_f64();
+            self.wait_until(next);
+            for worker in self.workers() {
+                let Some(running) = self.running.get(&worker) else { continue };
+                let open = u32::try_from(self.running.values().filter(|r| r.opened).count()).expect("small");
+                if !running.opened {
+                    self.answer(worker);
+                    continue;
+                }
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+                let bytes = (rate(worker, running.at, open) * tick) as u64;
+                self.write(worker, bytes);
+            }
+        }
+    }
+
+    /// Time passes, and nobody out there does anything.
+    pub(crate) fn wait(&mut self, seconds: f64) {
+        self.wait_until(self.now + Duration::from_secs_f64(seconds));
+    }
+
+    fn wait_until(&mut self, then: Time) {
+        while let Some((at, _)) = self.engine.poll_timeout().filter(|(at, _)| *at <= then) {
+            self.now = self.now.max(at);
+            self.engine.handle_timeout(self.now);
+            self.carry_out();
+        }
+        self.now = then;
+    }
+
+    fn answer(&mut self, worker: WorkerId) {
+        let fetch = self.fetches[&worker].clone();
+        match (self.serve)(&fetch) {
+            Some(kind) => self.fault(worker, kind),
+            None => {
+                let total = self.totals.get(&fetch.job).copied();
+                self.opened(worker, total, fetch.kind != FetchKind::Whole);
+            }
+        }
+    }
+
+    fn write(&mut self, worker: WorkerId, bytes: u64) {
+        let running = self.running.get_mut(&worker).expect("a running worker");
+        let body_end = self.totals.get(&running.job).copied().unwrap_or(u64::MAX);
+        let from = running.at;
+        let limit = running.mark.min(body_end);
+        let to = (from + bytes).min(limit);
+        running.at = to;
+        let job = running.job;
+        if to > from {
+            let stretches = self.written.entry(job).or_default();
+            let overlaps = stretches.iter().any(|(start, end)| *start < to && from < *end);
+            self.twice += if overlaps { to - from } else { 0 };
+            stretches.insert((from, to));
+        }
+        if to == limit {
+            self.end(worker, End::Finished);
+        } else if !self.hold_reports {
+            self.feed(Event::Progress { worker, at: to, throttled: self.throttled });
+        }
+    }
+
+    fn order(&mut self, command: Command) {
+        self.engine.command(self.now, command).expect("the story knows its jobs");
+        self.carry_out();
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.engine.event(self.now, event);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            self.seen.push(effect.clone());
+            match effect {
+                Effect::Fetch(fetch) => {
+                    let mark = fetch.end.unwrap_or(u64::MAX);
+                    let running = Running { job: fetch.job, at: fetch.from, mark, opened: false };
+                    self.running.insert(fetch.worker, running);
+                    self.fetches.insert(fetch.worker, fetch);
+                }
+                Effect::SetEnd { worker, end } => {
+                    self.set_ends += 1;
+                    if let Some(running) = self.running.get_mut(&worker) {
+                        running.mark = end.max(running.at);
+                        let end = running.mark;
+                        self.engine.event(self.now, Event::EndSet { worker, end });
+                    }
+                }
+                Effect::Stop { worker, .. } => {
+                    if let Some(running) = self.running.remove(&worker) {
+                        let event = Event::WorkerEnded { worker, at: running.at, end: End::Stopped };
+                        self.engine.event(self.now, event);
+                    }
+                }
+                Effect::Reset(id) => {
+                    self.resets += 1;
+                    self.rows.remove(&id);
+                    self.written.remove(&id);
+                    self.engine.event(self.now, Event::ResetDone(id));
+                }
+                Effect::Seal(id) => {
+                    self.seals += 1;
+                    let event = if self.seal_faults.is_empty() {
+                        Event::Sealed(id)
+                    } else {
+                        Event::SealFailed(id, Fault::new(self.seal_faults.remove(0), "as the story has it"))
+                    };
+                    self.engine.event(self.now, event);
+                }
+                Effect::Released(id) => self.store(id),
+                Effect::Ended(id, outcome) => {
+                    self.store(id);
+                    self.ended.insert(id, (outcome, self.now));
+                }
+                Effect::Changed(id) => self.store(id),
+                Effect::Note(..) => {}
+            }
+        }
+    }
+
+    /// The store takes what has changed.
+    pub(crate) fn store(&mut self, id: JobId) {
+        let rows = self.engine.take_changed_rows(id);
+        self.rows.entry(id).or_default().extend(rows.into_iter().map(|row| (row.range.start, row)));
+    }
+
+    // What the story asks.
+
+    pub(crate) fn workers(&self) -> Vec<WorkerId> {
+        self.running.keys().copied().collect()
+    }
+
+    pub(crate) fn only_worker(&self) -> WorkerId {
+        assert_eq!(self.running.len(), 1, "one worker, and no other");
+        *self.running.keys().next().expect("there is one")
+    }
+
+    pub(crate) fn fetch(&self, worker: WorkerId) -> &Fetch {
+        &self.fetches[&worker]
+    }
+
+    pub(crate) fn view(&self, id: JobId) -> JobView {
+        self.engine.job(self.now, id).expect("the engine holds the job")
+    }
+
+    pub(crate) fn view_of_ranges(&self, id: JobId) -> Option<bool> {
+        let single = Effect::Note(id, Note::SingleConnection);
+        self.seen.contains(&single).then_some(false)
+    }
+
+    pub(crate) fn outcome(&self, id: JobId) -> Option<&Outcome> {
+        self.ended.get(&id).map(|(outcome, _)| outcome)
+    }
+
+    /// When the job ended.
+    pub(crate) fn seconds(&self, id: JobId) -> f64 {
+        self.ended[&id].1.since_origin().as_secs_f64()
+    }
+
+    /// Bytes that were written, counted once.
+    pub(crate) fn bytes(&self, id: JobId) -> u64 {
+        self.written.get(&id).into_iter().flatten().map(|(start, end)| end - start).sum()
+    }
+
+    /// Bytes that the store knows of.
+    pub(crate) fn rows_done(&self, id: JobId) -> u64 {
+        self.rows[&id].values().map(|row| row.done).sum()
+    }
+
+    pub(crate) fn row_count(&self, id: JobId) -> usize {
+        self.rows[&id].len()
+    }
+
+    /// Requests that were made for a job.
+    pub(crate) fn fetched(&self, id: JobId) -> usize {
+        self.fetches.values().filter(|fetch| fetch.job == id).count()
+    }
+
+    /// Times that a fault was counted against the job.
+    pub(crate) fn charged(&self, id: JobId) -> usize {
+        let charges = |effect: &&Effect| matches!(effect, Effect::Note(job, Note::ChunkReturned { .. }) if *job == id);
+        self.seen.iter().filter(charges).count()
+    }
+
+    /// Workers that were stopped for this reason.
+    pub(crate) fn stops(&self, why: StopReason) -> usize {
+        self.seen.iter().filter(|effect| matches!(effect, Effect::Stop { reason, .. } if *reason == why)).count()
+    }
+
+    /// The strikes that were given, in order.
+    pub(crate) fn strikes(&self) -> Vec<u32> {
+        let strikes = self.seen.iter().filter_map(|effect| {
+            if let Effect::Note(_, Note::Strike { strikes, .. }) = effect { Some(*strikes) } else { None }
+        });
+        strikes.collect()
+    }
+}

@@ -1,0 +1,23 @@
+//! The daemon as its users meet it: the real program in a process of its own, against a server that misbehaves.
+//!
+//! | module | what it proves |
+//! | --- | --- |
+//! | `transfers` | files of every shape arrive byte for byte, under the right name |
+//! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
+//! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
+//! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
+//! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `attacks` | bad input gets the right refusal, and no secret leaves |
+//! | `instance` | one daemon per database, clear exits, closed files |
+//! | `many` | 500 jobs, 200 at once |
+//! | `support` | the daemon in a process, and ways to watch it |
+
+mod attacks;
+mod control;
+mod crash;
+mod faults;
+mod instance;
+mod many;
+mod origin;
+mod support;
+mod transfers;
