@@ -59,8 +59,8 @@ pub struct Engine {
     running: BTreeSet<JobId>,
     /// Running jobs without a worker.
     idle: BTreeSet<JobId>,
-    /// Running jobs that may have a use for one more connection; the others were asked and had none.
-    hungry: BTreeSet<JobId>,
+    /// Running jobs that may have a use for one more connection, by host; the others were asked and had none.
+    hungry: BTreeMap<HostId, BTreeSet<JobId>>,
     /// This process has run out of descriptors or ports.
     squeeze: Option<Squeeze>,
     alarms: BTreeSet<(Time, Alarm)>,
@@ -89,7 +89,7 @@ impl Engine {
             queue: BTreeSet::new(),
             running: BTreeSet::new(),
             idle: BTreeSet::new(),
-            hungry: BTreeSet::new(),
+            hungry: BTreeMap::new(),
             squeeze: None,
             alarms: BTreeSet::new(),
             cut_for_another: None,
@@ -241,7 +241,9 @@ impl Engine {
 
     /// Ends the handling of one input: hands out free connections and tells what has changed.
     fn settle(&mut self, now: Time) {
-        self.hungry.extend(self.touched.intersection(&self.running));
+        for id in self.touched.intersection(&self.running) {
+            self.hungry.entry(self.jobs[id].host).or_default().insert(*id);
+        }
         self.schedule(now);
         self.announce();
     }

@@ -9,7 +9,7 @@ mod script;
 use std::time::Duration;
 
 use haul_core::messages::{Caps, End, FetchKind, Outcome, StopReason, Tuning};
-use haul_core::{ChunkState, Fault, FaultKind, JobId, JobState, Policy, WaitingFor};
+use haul_core::{Chunk, ChunkState, Fault, FaultKind, JobId, JobState, Policy, WaitingFor};
 use script::{MIB, Script};
 
 const JOB: JobId = JobId(1);
@@ -23,34 +23,35 @@ fn connections(most: u32) -> Policy {
 
 #[test]
 fn an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
-    let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
-    t.flow(1.0, |_, _| 1e6);
-    while let Some(worker) = t.workers().first() {
-        t.fault(*worker, FaultKind::Reset);
+    let mut t = Script::with(connections(4)).probed(JOB, 4 * MIB);
+    t.flow(0.9, |_, _| 1e6);
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
     }
-    // All chunks are on their way back, and nobody works.
-    assert!(t.engine.chunks(t.now, JOB).iter().any(|(c, _)| matches!(c.state, ChunkState::Backoff(_))));
-    assert_eq!(t.outcome(JOB), None, "an empty queue means only that nothing is waiting");
-    t.flow(10.0, |_, _| 1e6);
+    assert!(t.workers().is_empty(), "nobody works");
+    let on_its_way_back = |chunk: &Chunk| matches!(chunk.state, ChunkState::Backoff(_));
+    assert!(t.engine.chunks(t.now, JOB).iter().all(|(chunk, _)| on_its_way_back(chunk)), "and nothing is ready");
+    assert_eq!((t.outcome(JOB), t.seals), (None, 0), "an empty queue means only that nothing is waiting");
+    t.flow(3.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
-    assert_eq!(t.bytes(JOB), 8 * MIB);
-    assert_eq!(t.twice, 0);
+    assert_eq!((t.bytes(JOB), t.twice), (4 * MIB, 0));
 }
 
 #[test]
 fn a_chunk_that_trickles_for_three_requests_gets_its_strikes_and_completes() {
-    let chunk = 63 * MIB;
     let mut trickles = std::collections::BTreeSet::new();
     let mut t = Script::with(Policy { split_floor_bytes: MIB, ..connections(8) }).probed(JOB, 64 * MIB - 1);
-    t.flow(120.0, |worker, at| {
-        if at >= chunk && (trickles.len() < 3 || trickles.contains(&worker)) {
+    t.flow(60.0, |worker, at| {
+        let is_slow = (20 * MIB..21 * MIB).contains(&at) && (trickles.len() < 3 || trickles.contains(&worker));
+        if is_slow {
             trickles.insert(worker);
-            return 50e3;
         }
-        1e6
+        if is_slow { 50e3 } else { 400e3 }
     });
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
-    assert!(t.stops(StopReason::BelowFloor) <= 3, "{} kills", t.stops(StopReason::BelowFloor));
+    assert_eq!(t.strikes(), [1, 2, 3]);
+    assert_eq!(t.stops(StopReason::BelowFloor), 3, "each strike kept its bytes and made room for the next attempt");
+    assert_eq!(t.twice, 0);
 }
 
 /// The chunk is as slow for everybody, for ever, while the others have plenty left to do.
@@ -169,7 +170,13 @@ fn a_failing_server_is_asked_less_and_less_by_one_connection_at_a_time() {
     let requests = t.fetched(JOB) - before;
     assert!((4..45).contains(&requests), "{requests} requests in two minutes");
     t.serve(|_| None);
-    t.flow(400.0, |_, _| 1e6);
+    while t.view(JOB).connections < 2 {
+        t.flow(1.0, |_, _| 100e3);
+        assert!(t.now.since_origin() < Duration::from_secs(700), "the longest backoff is 450 s");
+    }
+    t.flow(1.0, |_, _| 100e3);
+    assert_eq!(t.view(JOB).connections, 32, "one answer brings all of them back");
+    t.flow(60.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
 }
 

@@ -49,7 +49,8 @@ pub fn disk_fault(error: &io::Error, doing: &str) -> Fault {
     let kind = match errno(error) {
         Some(Errno::NOSPC | Errno::DQUOT) => FaultKind::DiskFull,
         Some(Errno::FBIG) => FaultKind::TooLarge,
-        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => FaultKind::TargetNotWritable,
+        // ELOOP: a symbolic link beneath a root, which is not followed (F-DISK-12).
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP | Errno::NOTDIR) => FaultKind::TargetNotWritable,
         Some(Errno::MFILE | Errno::NFILE) => FaultKind::Local,
         _ => FaultKind::DiskIo,
     };

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::api::{self, Allowed, Api, Server};
 use crate::config::{Config, ConfigError};
-use crate::driver::{Driver, Limits};
+use crate::driver::{Driver, Handle, LimitChanges, Limits};
 use crate::submit::Roots;
 use crate::system;
 use crate::token::{TokenCheck, TokenError};
@@ -25,9 +25,13 @@ pub(crate) const LIMITS_SETTING: &str = "limits";
 /// How long the driver may take to leave everything in order.
 const DRIVER_STOPS_WITHIN: Duration = Duration::from_millis(1700);
 
+/// What the service manager is asked for at the start: a guess at a million jobs on a slow disk.
+const CHECK_TAKES_AT_MOST_USEC: u32 = 120_000_000;
+
 /// A running daemon.
 pub struct Daemon {
     store: Store,
+    handle: Handle,
     driver: JoinHandle<()>,
     stop_driver: CancellationToken,
     server: Server,
@@ -118,24 +122,32 @@ impl Daemon {
         let token = TokenCheck::load_or_create(&config.token_path())?;
         let roots = Roots::new(&config.download_dir, &config.allowed_roots)
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source })?;
-        let store = open_store(config)?;
+        // Before the database: an address that is taken must not leave an unclean stop behind.
         let tcp = match config.listen.as_str() {
             "" => None,
             address => Some(bind_tcp(address).await?),
         };
-        let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose()?;
+        let store = open_store(config).await?;
+        let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
+        let unix = match unix {
+            Ok(unix) => unix,
+            Err(error) => {
+                close(&store).await;
+                return Err(error);
+            }
+        };
         let listen = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
 
-        let limits = stored_limits(&store).await.unwrap_or_else(|| limits_of(config));
+        let changes = stored_changes(&store).await;
         let roots = Arc::new(roots);
-        let (driver, handle) = Driver::new(config, limits, store.clone(), Arc::clone(&roots));
+        let (driver, handle) = Driver::new(config, changes, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
         let driver = driver.watched(system::watchdog_period());
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let stop = CancellationToken::new();
         let api = Api {
-            driver: handle,
+            driver: handle.clone(),
             store: store.clone(),
             roots,
             token,
@@ -146,13 +158,20 @@ impl Daemon {
         let server = Server::start(api::router(api), tcp, unix, stop);
         let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { store, driver, stop_driver, server, socket, listen })
+        Ok(Self { store, handle, driver, stop_driver, server, socket, listen })
     }
 
     /// The TCP address that was bound, with its real port.
     #[must_use]
     pub fn listen(&self) -> Option<std::net::SocketAddr> {
         self.listen
+    }
+
+    /// Takes over from a configuration that was read again what can change while the daemon runs: the limits.
+    pub async fn reload(&self, config: &Config) {
+        if let Err(error) = self.handle.configure(Limits::of(config)).await {
+            warn!(%error, "the configuration was not taken over");
+        }
     }
 
     /// Completes when the driver has ended by itself, which only a defect makes it do.
@@ -179,9 +198,7 @@ impl Daemon {
         {
             warn!(%error, path = %path.display(), "cannot remove the Unix socket");
         }
-        if let Err(error) = self.store.close().await {
-            error!(%error, "the database was not closed in order; the next start checks it");
-        }
+        close(&self.store).await;
         info!("stopped");
     }
 }
@@ -195,8 +212,12 @@ fn make_private(dir: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::Directory { path: dir.to_owned(), source })
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
-    match Store::open(&config.data_dir.join("haul.db"), &system::boot_id()) {
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    // After an unclean stop the whole database is checked, which may take longer than the service manager waits.
+    system::notify(&[NotifyState::ExtendTimeoutUsec(CHECK_TAKES_AT_MOST_USEC)]);
+    let path = config.data_dir.join("haul.db");
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, &system::boot_id())).await;
+    match opened.expect("opening the database does not panic") {
         Ok((store, opened)) => {
             if !opened.was_closed {
                 info!(same_boot = opened.same_boot, "the last run did not end in order; the database is sound");
@@ -205,6 +226,12 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
         }
         Err(OpenError::Locked { .. }) => Err(StartError::Locked { path: config.data_dir.clone() }),
         Err(error) => Err(StartError::Database(error)),
+    }
+}
+
+async fn close(store: &Store) {
+    if let Err(error) = store.close().await {
+        error!(%error, "the database was not closed in order; the next start checks it");
     }
 }
 
@@ -227,18 +254,12 @@ fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-fn limits_of(config: &Config) -> Limits {
-    Limits {
-        bandwidth_limit: config.bandwidth_limit.0,
-        max_active_jobs: config.max_active_jobs,
-        connections_per_job: config.connections_per_job,
-        connections_per_host: config.connections_per_host,
-        connections_total: config.connections_total,
-    }
-}
-
-/// Limits that were changed while an earlier run was going on: they win over the configuration until changed again.
-async fn stored_limits(store: &Store) -> Option<Limits> {
-    let text = store.setting(LIMITS_SETTING.to_owned()).await.ok()??;
-    serde_json::from_str(&text).ok()
+/// What earlier runs' users have changed.
+async fn stored_changes(store: &Store) -> LimitChanges {
+    let stored = store.setting(LIMITS_SETTING.to_owned()).await;
+    let text = stored.unwrap_or_else(|error| {
+        warn!(%error, "cannot read the changed limits; those of the configuration are used");
+        None
+    });
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }

@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Handle, Limits, Live};
+pub(crate) use handle::{DriverError, Handle, LimitChanges, Limits, Live};
 
 use handle::Wish;
 use running::Running;
@@ -49,6 +49,11 @@ pub(crate) struct Driver {
     store: Store,
     threads: Threads,
     limiter: Limiter,
+    /// What the configuration says.
+    configured: Limits,
+    /// What users have changed of it.
+    changed_limits: LimitChanges,
+    /// What follows from both.
     limits: Limits,
     roots: Arc<Roots>,
     client: ClientKey,
@@ -80,7 +85,9 @@ const WORKERS_STOP_WITHIN: Duration = Duration::from_millis(700);
 
 impl Driver {
     /// A driver that has not begun; the handle reaches it once it runs.
-    pub(crate) fn new(config: &Config, limits: Limits, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
+    pub(crate) fn new(config: &Config, changes: LimitChanges, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
+        let configured = Limits::of(config);
+        let limits = configured.changed(changes);
         let (handle, wishes) = Handle::new();
         let (report_to, reports) = mpsc::channel(REPORTS);
         let mut policy = config.policy();
@@ -97,6 +104,8 @@ impl Driver {
             store,
             threads: Threads::new(TRANSFER_THREADS_MAX),
             limiter: Limiter::root(limits.rate()),
+            configured,
+            changed_limits: changes,
             limits,
             roots,
             client: ClientKey { ca_file, ..ClientKey::default() },

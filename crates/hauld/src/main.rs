@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hauld::config::Layers;
 use hauld::{Daemon, StartError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
 /// Downloads files over HTTP(S): hand it a URL, it comes back as a complete, verified file.
@@ -19,7 +19,7 @@ use tracing::{error, info};
 #[command(version, max_term_width = 100)]
 struct Arguments {
     /// Read this configuration file instead of the usual one.
-    #[arg(long, value_name = "FILE", env = "HAULD_CONFIG")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Set one setting, like `--set listen=127.0.0.1:9000`. Can be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), StartError> {
-    let loaded = Layers::of_process(arguments.config, arguments.set).load()?;
+    let layers = Layers::of_process(arguments.config, arguments.set);
+    let loaded = layers.clone().load()?;
     if arguments.print_config {
         write!(std::io::stdout(), "{}", loaded.print()).ok();
         return Ok(());
@@ -62,14 +63,45 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         let mut daemon = Daemon::start(&loaded.config).await?;
         let ready = daemon.listen().map_or("ready".to_owned(), |address| format!("listening on {address}"));
         hauld::tell_ready(&ready);
-        tokio::select! {
-            biased;
-            name = asked_to_stop() => info!(signal = name, "stopping"),
-            () = daemon.failed() => error!("stopping because a part of the daemon has failed"),
+        let mut hangups = signal(SignalKind::hangup()).ok();
+        let stop = asked_to_stop();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                name = &mut stop => {
+                    info!(signal = name, "stopping");
+                    break;
+                }
+                () = daemon.failed() => {
+                    error!("stopping because a part of the daemon has failed");
+                    break;
+                }
+                Some(()) = next(&mut hangups) => reload(&daemon, &layers).await,
+            }
         }
         daemon.stop().await;
         Ok(())
     })
+}
+
+/// The next signal, where signals can be watched.
+async fn next(signals: &mut Option<Signal>) -> Option<()> {
+    match signals {
+        Some(signals) => signals.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the configuration again, on SIGHUP. A mistake in it changes nothing.
+async fn reload(daemon: &Daemon, layers: &Layers) {
+    match layers.clone().load() {
+        Ok(loaded) => {
+            info!("the configuration was read again; limits are taken over, the rest at the next start");
+            daemon.reload(&loaded.config).await;
+        }
+        Err(error) => error!(%error, "the configuration has a mistake; nothing was changed"),
+    }
 }
 
 /// Completes when a signal asks the process to end.

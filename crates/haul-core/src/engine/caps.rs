@@ -48,7 +48,7 @@ impl Engine {
             self.trim(about.map(|(id, _)| *id).collect(), self.policy.connections_per_host as usize);
         }
         self.trim(self.workers.keys().copied().collect(), self.policy.connections_total as usize);
-        self.hungry.extend(&self.running);
+        self.ask_all_again();
     }
 
     /// Ends the youngest of `workers` above `cap`. The one that is a job's only worker is as good as any other: the

@@ -39,8 +39,8 @@ impl Engine {
         self.hosts.get_mut(job.host).left(worker.opened_at.is_some());
         if let Some(ledger) = &mut job.ledger {
             ledger.release(worker.at, worker.end);
-        } else if end == End::Finished {
-            // The end of the body is the only thing that tells the length.
+        } else if end == End::Finished && !matches!(job.stage, Stage::Ending(Ending::Release | Ending::Fail(_))) {
+            // The end of the body is the only thing that tells the length. A job that leaves now could tell nobody.
             let mut ledger = Ledger::planned(worker.at);
             ledger.lease_all(id);
             ledger.advance(0, worker.at);

@@ -37,7 +37,7 @@ impl Engine {
         }
         self.rebalance(now);
         // Speeds have changed, so that a lease may be worth cutting now that was not before.
-        self.hungry.extend(&self.running);
+        self.ask_all_again();
     }
 
     /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can

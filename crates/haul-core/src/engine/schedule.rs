@@ -53,19 +53,20 @@ impl Engine {
             self.jobs.get_mut(&id).expect("the queue holds known jobs").stage = Stage::Running;
             self.running.insert(id);
             self.idle.insert(id);
-            self.hungry.insert(id);
             self.touched.insert(id);
+            self.hungry.entry(self.jobs[&id].host).or_default().insert(id);
         }
     }
 
     /// The job with the best claim to the next connection, of those that can use one.
     fn next_want(&mut self, now: Time) -> Option<(JobId, Want)> {
         while self.has_room_for_another() {
-            let hungry = self.hungry.iter().map(|id| &self.jobs[id]);
-            let fed = hungry
-                .filter(|job| self.hosts.get(job.host).has_room(now, &self.policy))
+            let with_room = self.hungry.iter().filter(|(host, _)| self.hosts.get(**host).has_room(now, &self.policy));
+            let candidates = with_room
+                .flat_map(|(_, ids)| ids)
+                .map(|id| &self.jobs[id])
                 .filter(|job| self.cut_for_another.is_none() || !job.has_to_steal());
-            let job = fed.min_by(|a, b| {
+            let job = candidates.min_by(|a, b| {
                 // Of two equals the one goes first whose last attempt did not fail.
                 let by_holdings = a.holdings().total_cmp(&b.holdings());
                 by_holdings.then(a.attempts.cmp(&b.attempts)).then(a.rank().cmp(&b.rank()))
@@ -73,10 +74,28 @@ impl Engine {
             let id = job.id;
             match self.want(now, job) {
                 Some(want) => return Some((id, want)),
-                None => _ = self.hungry.remove(&id),
+                None => self.sate(id),
             }
         }
         None
+    }
+
+    /// A job has no use for another connection until something about it changes.
+    pub(super) fn sate(&mut self, id: JobId) {
+        let host = self.jobs[&id].host;
+        if let Some(hungry) = self.hungry.get_mut(&host) {
+            hungry.remove(&id);
+            if hungry.is_empty() {
+                self.hungry.remove(&host);
+            }
+        }
+    }
+
+    /// Every running job is asked again whether it has a use for another connection.
+    pub(super) fn ask_all_again(&mut self) {
+        for id in &self.running {
+            self.hungry.entry(self.jobs[id].host).or_default().insert(*id);
+        }
     }
 
     /// What a running job would do with one more connection now.

@@ -113,7 +113,7 @@ impl Engine {
         self.queue.remove(&self.jobs[&id].rank());
         self.running.remove(&id);
         self.idle.remove(&id);
-        self.hungry.remove(&id);
+        self.sate(id);
     }
 
     /// Completes an ending whose last worker is gone.

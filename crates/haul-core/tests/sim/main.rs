@@ -88,3 +88,14 @@ fn invariants_hold_in_random_worlds_3() {
 fn invariants_hold_in_random_worlds_4() {
     run_share(3);
 }
+
+/// Worlds that once failed, and what they taught.
+#[test]
+fn worlds_that_once_failed() {
+    for seed in [
+        // Released in the moment in which a stream of unknown length ended: rows without a total were left.
+        307_073, 312_788,
+    ] {
+        run(seed);
+    }
+}

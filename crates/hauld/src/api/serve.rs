@@ -25,8 +25,9 @@ use super::guard::Via;
 /// because of the deadlines.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// How long a peer may take to send the head of a request, the wait for it on a kept connection included.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a peer may take to send the head of a request, the wait for it on a kept connection included (FAILURES.md,
+/// F-API-04).
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long to wait after accepting failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -9,7 +9,7 @@ use super::extract;
 use super::jobs::driver_error;
 use super::problem::Refused;
 use crate::config::CONNECTIONS_MAX;
-use crate::driver::Limits;
+use crate::driver::{LimitChanges, Limits};
 
 pub(super) async fn show(State(api): State<Api>) -> Result<Json<Settings>, Refused> {
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
@@ -22,15 +22,14 @@ pub(super) async fn change(
 ) -> Result<Json<Settings>, Refused> {
     let wanted: Wanted = body::parse(&bytes)?;
     check(&wanted)?;
-    let before = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
-    let limits = Limits {
-        bandwidth_limit: wanted.bandwidth_limit.unwrap_or(before.bandwidth_limit),
-        max_active_jobs: wanted.max_active_jobs.unwrap_or(before.max_active_jobs),
-        connections_per_job: wanted.connections_per_job.unwrap_or(before.connections_per_job),
-        connections_per_host: wanted.connections_per_host.unwrap_or(before.connections_per_host),
-        connections_total: wanted.connections_total.unwrap_or(before.connections_total),
+    let changes = LimitChanges {
+        bandwidth_limit: wanted.bandwidth_limit,
+        max_active_jobs: wanted.max_active_jobs,
+        connections_per_job: wanted.connections_per_job,
+        connections_per_host: wanted.connections_per_host,
+        connections_total: wanted.connections_total,
     };
-    api.driver.set_limits(limits).await.map_err(|e| driver_error(None, e))?;
+    let limits = api.driver.set_limits(changes).await.map_err(|e| driver_error(None, e))?;
     Ok(Json(settings(limits)))
 }
 
@@ -45,6 +44,11 @@ fn check(wanted: &Wanted) -> Result<(), Refused> {
             let detail = format!("`{field}` may be 1 to {most}");
             return Err(Refused::field(ProblemCode::InvalidValue, field, detail));
         }
+    }
+    // As for a job: SQLite, and many a JSON reader, knows no larger number.
+    if wanted.bandwidth_limit.is_some_and(|rate| rate > i64::MAX as u64) {
+        let detail = "`bandwidth_limit` is too large; 0 means no limit";
+        return Err(Refused::field(ProblemCode::InvalidValue, "bandwidth_limit", detail));
     }
     Ok(())
 }

@@ -7,6 +7,9 @@ use std::{fs, io};
 
 use super::{Config, KEYS, Layer, dirs};
 
+/// The environment variable that names the configuration file.
+const FILE_VARIABLE: &str = "HAULD_CONFIG";
+
 /// The prefix of environment variables that are settings.
 const PREFIX: &str = "HAULD_";
 
@@ -85,13 +88,13 @@ impl Layers {
     /// The first mistake, with its place.
     pub fn load(self) -> Result<Loaded, ConfigError> {
         let mut loaded = Loaded { config: Config::defaults()?, origins: BTreeMap::new() };
-        if let Some(path) = self.file.or_else(dirs::config_file) {
+        let named = self.environment.iter().find(|(key, _)| key == FILE_VARIABLE).map(|(_, value)| value.into());
+        if let Some(path) = self.file.or(named).or_else(dirs::config_file) {
             let text = fs::read_to_string(&path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
             loaded.add(&path.display().to_string(), &text)?;
         }
         for (variable, value) in self.environment {
-            // The path of the configuration file itself is not a setting.
-            let Some(key) = variable.strip_prefix(PREFIX).filter(|key| *key != "CONFIG") else { continue };
+            let Some(key) = variable.strip_prefix(PREFIX).filter(|_| variable != FILE_VARIABLE) else { continue };
             loaded.add_pair(&variable, &key.to_lowercase(), &value)?;
         }
         for flag in self.flags {

@@ -7,18 +7,20 @@
 //! ```
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_api::Verification;
 use haul_core::messages::{Event, Outcome};
 use haul_core::{Fault, FaultKind, JobId, JobState, Phase, WaitingFor};
-use haul_store::{Identity, JobRow, OnConflict, PhaseChange, Reason};
+use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason};
 use haul_transfer::{PartFile, Place};
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
 use super::Driver;
 use super::running::{Running, Then};
+use super::start::name_of;
 use super::tasks::{Done, blocking, store_fault};
 use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
@@ -34,26 +36,28 @@ impl Driver {
     pub(super) fn seal(&mut self, id: JobId) {
         let total = self.engine.job(self.now(), id).and_then(|view| view.total);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let Some(part) = running.part.take().and_then(Arc::into_inner) else {
-            let fault = Fault::new(FaultKind::Internal, "the part file is not there to be sealed");
-            self.event(Event::SealFailed(id, fault));
-            return;
-        };
         let plan = match SealPlan::of(running, total) {
             Ok(plan) => plan,
             Err(fault) => {
-                running.part = Some(Arc::new(part));
                 self.event(Event::SealFailed(id, fault));
                 return;
             }
         };
+        let part = running.part.take().and_then(Arc::into_inner);
+        let (place, stored) = (running.place.clone(), running.row.part.clone());
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let sealed = async {
-                let checksum = plan.checksum;
-                let part = match checksum {
-                    Some(expected) => blocking(move || check(part, &expected)).await?,
-                    None => part,
+                let ready = match part {
+                    Some(part) => ToSeal::Part(part),
+                    // An earlier try has failed, at whatever point.
+                    None => blocking(move || retake(place, stored)).await?,
+                };
+                let ready = match (plan.checksum.clone(), ready) {
+                    (Some(expected), ToSeal::Part(part)) => {
+                        ToSeal::Part(blocking(move || check(part, &expected)).await?)
+                    }
+                    (_, ready) => ready,
                 };
                 if let Some(learned) = plan.learned {
                     // Only the end of the body has told how long the file is.
@@ -68,9 +72,14 @@ impl Driver {
                 };
                 let stored = store.set_phase(id, change(Phase::Verifying, None), now_ms()).await;
                 stored.map_err(|error| store_fault(&error))?;
-                let dir = part.place().path().to_owned();
-                let name = blocking(move || part.seal(&plan.name, plan.on_conflict)).await?;
-                let path = dir.join(name).display().to_string();
+                let path = match ready {
+                    ToSeal::Part(part) => {
+                        let dir = part.place().path().to_owned();
+                        dir.join(blocking(move || part.seal(&plan.name, plan.on_conflict)).await?)
+                    }
+                    ToSeal::Named(path) => path,
+                };
+                let path = path.display().to_string();
                 let stored = store.set_phase(id, change(Phase::Completed, Some(path)), now_ms()).await;
                 stored.map(|(_, row)| row).map_err(|error| store_fault(&error))
             };
@@ -220,6 +229,26 @@ impl Driver {
         }
         self.announce(id);
     }
+}
+
+/// A complete file on its way to its final name.
+enum ToSeal {
+    /// It is a part file still.
+    Part(PartFile),
+    /// It has this path already; only the row does not say so yet.
+    Named(PathBuf),
+}
+
+/// Finds the file of a job whose sealing has failed before. Blocks.
+fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fault> {
+    let gone = || Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again");
+    let (place, stored) = place.zip(stored).ok_or_else(gone)?;
+    if let Some(part) = PartFile::reopen(Arc::clone(&place), &stored.name, stored.dev, stored.ino)? {
+        return Ok(ToSeal::Part(part));
+    }
+    let name = name_of(&place, stored.dev, stored.ino)?.ok_or_else(gone)?;
+    place.sync()?;
+    Ok(ToSeal::Named(place.path().join(name)))
 }
 
 /// What sealing needs to know.

@@ -8,20 +8,21 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use haul_core::messages::Event;
-use haul_core::{Fault, FaultKind, JobId, WorkerId};
+use haul_core::{Fault, FaultKind, JobId};
 use haul_store::JobRows;
 use tracing::{debug, error};
 
 use super::Driver;
 use super::running::Then;
-use super::tasks::{Done, blocking};
+use super::tasks::{Done, Unsaved, blocking};
+use crate::convert::now_ms;
 
 /// The longest wait between two looks at the workers (DESIGN.md section 5).
 const SWEEP_MAX: Duration = Duration::from_millis(100);
 /// The shortest: a look costs a transaction.
 const SWEEP_MIN: Duration = Duration::from_millis(20);
 /// How many bytes may come together between two looks, as far as `SWEEP_MIN` permits.
-const SWEEP_BYTES: u64 = 2 << 20;
+const SWEEP_BYTES: u64 = 1 << 20;
 /// How late a checkpoint may be, less what a sync may take (DESIGN.md section 5: at most 1 s in all).
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
 
@@ -142,18 +143,18 @@ impl Driver {
                 }
                 part.sync_data()
             });
-            let rows =
-                match synced.await {
-                    Ok(()) => store.checkpoint(vec![rows.clone()]).await.map(|()| rows).map_err(|error| {
-                        Fault::new(FaultKind::DiskFull, format!("cannot store the progress: {error}"))
-                    }),
-                    Err(fault) => Err(fault),
-                };
+            let rows = match synced.await {
+                Ok(()) => match store.checkpoint(vec![rows.clone()]).await {
+                    Ok(()) => Ok(rows),
+                    Err(error) => Err(Unsaved::Unstored(rows, error)),
+                },
+                Err(fault) => Err(Unsaved::Unsynced(fault)),
+            };
             Done::Checkpointed { id, rows }
         }));
     }
 
-    pub(super) fn checkpointed(&mut self, id: JobId, rows: Result<JobRows, Fault>) {
+    pub(super) fn checkpointed(&mut self, id: JobId, rows: Result<JobRows, Unsaved>) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
         running.syncing = false;
         match rows {
@@ -161,8 +162,23 @@ impl Driver {
                 running.note_durable(&rows.rows);
                 debug!(job = id.0, durable = running.durable_bytes(), "checkpoint");
             }
-            Err(fault) => {
-                // What was not synced may be lost although a second sync would succeed (FAILURES.md, F-DISK-13).
+            Err(Unsaved::Unstored(rows, error)) => {
+                error!(job = id.0, %error, "the database did not take a checkpoint");
+                for row in rows.rows {
+                    running.unsynced.entry(row.range.start).or_insert(row);
+                }
+                let fault = Fault::new(FaultKind::DiskFull, format!("the progress cannot be stored: {error}"));
+                match running.then {
+                    Some(Then::Seal) => {
+                        running.then = None;
+                        self.event(Event::SealFailed(id, fault));
+                    }
+                    // Nobody is left who would try again later; the last durable rows stand.
+                    Some(Then::Reset | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
+                    None => self.stop_job_workers(id, &fault),
+                }
+            }
+            Err(Unsaved::Unsynced(fault)) => {
                 error!(job = id.0, %fault, "a checkpoint failed");
                 self.distrust(id, &fault);
             }
@@ -170,25 +186,36 @@ impl Driver {
         self.go_on_when_synced(id);
     }
 
-    /// Stops a job whose written bytes cannot be relied on any more.
+    /// Ends a job whose written bytes cannot be relied on any more: what was not synced may be lost although a second
+    /// sync would succeed (FAILURES.md, F-DISK-13), so its rows go.
     fn distrust(&mut self, id: JobId, fault: &Fault) {
-        let workers: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.job == id).map(|(id, _)| *id).collect();
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.reset_chunks(id, false, now_ms()).await {
+                error!(job = id.0, %error, "cannot forget bytes that may be lost");
+            }
+            Done::Nothing
+        }));
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        running.distrusted = true;
         running.unsynced.clear();
         running.unwritten.clear();
         if matches!(running.then, Some(Then::Seal)) {
             running.then = None;
             self.event(Event::SealFailed(id, fault.clone()));
         }
-        for worker in workers {
-            if let Some(worker) = self.workers.get_mut(&worker) {
-                worker.refused = Some(fault.clone());
-                worker.lane.stop();
-            }
+        self.stop_job_workers(id, fault);
+    }
+
+    fn stop_job_workers(&mut self, id: JobId, fault: &Fault) {
+        for worker in self.workers.values_mut().filter(|worker| worker.job == id) {
+            worker.refused = Some(fault.clone());
+            worker.lane.stop();
         }
     }
 
-    /// Does something with a job once no checkpoint of it is under way, its part file is not being made, and everything that it has written is durable.
+    /// Does something with a job once no checkpoint of it is under way, its part file is not being made, and everything
+    /// that it has written is durable.
     pub(super) fn when_synced(&mut self, id: JobId, then: Then) {
         self.collect_rows(id);
         let running = self.jobs.get_mut(&id).expect("the engine knows only jobs that run here");

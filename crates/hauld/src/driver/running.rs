@@ -40,6 +40,8 @@ pub(super) struct Running {
     pub(super) unsynced: BTreeMap<u64, Chunk>,
     /// What is durable, by the start of the chunk.
     durable: BTreeMap<u64, u64>,
+    /// A sync has failed: nothing of this run may be stored any more.
+    pub(super) distrusted: bool,
     /// A checkpoint is under way.
     pub(super) syncing: bool,
     pub(super) synced_at: Instant,
@@ -94,6 +96,7 @@ impl Running {
             unsynced: BTreeMap::new(),
             // What was relied on at the start is made durable by the first checkpoint.
             durable: BTreeMap::new(),
+            distrusted: false,
             syncing: false,
             synced_at: Instant::now(),
             then: None,
@@ -124,6 +127,9 @@ impl Running {
 
     /// Takes over rows that the engine has changed.
     pub(super) fn note_rows(&mut self, rows: Vec<Chunk>) {
+        if self.distrusted {
+            return;
+        }
         for row in rows {
             self.unwritten.insert(row.range.start, row);
             self.unsynced.insert(row.range.start, row);

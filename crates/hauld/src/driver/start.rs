@@ -217,7 +217,7 @@ fn find(roots: &Roots, row: &JobRow, needed: u64) -> Result<Found, Fault> {
 }
 
 /// The name under which a file stands in its directory.
-fn name_of(place: &Place, device: u64, inode: u64) -> Result<Option<String>, Fault> {
+pub(super) fn name_of(place: &Place, device: u64, inode: u64) -> Result<Option<String>, Fault> {
     let cannot_list = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot list the target directory");
     for entry in std::fs::read_dir(place.path()).map_err(cannot_list)? {
         let entry = entry.map_err(cannot_list)?;

@@ -39,13 +39,21 @@ pub(super) enum Done {
     /// The first answer has led to a name and a part file.
     PartReady { id: JobId, worker: WorkerId, made: Result<Made, Fault> },
     /// Rows are durable, or cannot be made so.
-    Checkpointed { id: JobId, rows: Result<JobRows, Fault> },
+    Checkpointed { id: JobId, rows: Result<JobRows, Unsaved> },
     /// A job's bytes are dropped.
     Reset { id: JobId, row: Result<JobRow, Fault> },
     /// A job's file is in place, or not.
     Sealed { id: JobId, row: Result<JobRow, Fault> },
     /// A job is settled and can be forgotten here.
     Settled { id: JobId },
+}
+
+/// Why rows are not durable.
+pub(super) enum Unsaved {
+    /// The part file could not be synced: what was written may be lost, whatever a later sync says.
+    Unsynced(Fault),
+    /// The bytes are safe, but the database did not take these rows.
+    Unstored(JobRows, StoreError),
 }
 
 pub(super) type Reply = oneshot::Sender<Result<Arc<std::fs::File>, Fault>>;

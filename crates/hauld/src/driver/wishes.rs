@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Limits, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, LimitChanges, Limits, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
 use crate::daemon::LIMITS_SETTING;
@@ -42,7 +42,11 @@ impl Driver {
             Wish::Limits(answer) => {
                 answer.send(self.limits).ok();
             }
-            Wish::SetLimits(limits, answer) => self.set_limits(limits, answer),
+            Wish::SetLimits(changes, answer) => self.set_limits(changes, answer),
+            Wish::Configure(limits) => {
+                self.configured = limits;
+                self.apply_limits();
+            }
         }
     }
 
@@ -228,15 +232,22 @@ impl Driver {
         }
     }
 
-    fn set_limits(&mut self, limits: Limits, answer: Answer<()>) {
-        self.limits = limits;
-        self.limiter.set_rate(limits.rate());
-        self.command(Command::SetCaps(limits.caps()));
+    fn apply_limits(&mut self) {
+        self.limits = self.configured.changed(self.changed_limits);
+        self.limiter.set_rate(self.limits.rate());
+        self.command(Command::SetCaps(self.limits.caps()));
+        info!(limits = ?self.limits, "limits changed");
+    }
+
+    fn set_limits(&mut self, changes: LimitChanges, answer: Answer<Limits>) {
+        self.changed_limits = self.changed_limits.and(changes);
+        self.apply_limits();
+        let (limits, changes) = (self.limits, self.changed_limits);
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let text = serde_json::to_string(&limits).expect("numbers are JSON");
+            let text = serde_json::to_string(&changes).expect("numbers are JSON");
             let stored = store.set_setting(LIMITS_SETTING.to_owned(), text).await;
-            answer.send(stored.map_err(DriverError::from)).ok();
+            answer.send(stored.map(|()| limits).map_err(DriverError::from)).ok();
             Done::Nothing
         }));
     }

@@ -228,7 +228,7 @@ impl Driver {
                     refuse_taken_name(&place, identity.name.as_deref()).await?;
                 }
                 let total = identity.total_bytes;
-                let row = reserve_name(&store, id, identity).await?;
+                let row = reserve_name(&store, &place, id, identity, on_conflict).await?;
                 let name = row.identity.name.clone().unwrap_or_default();
                 let part =
                     if has_part { None } else { Some(blocking(move || create(place, &name, tag, total)).await?) };
@@ -291,27 +291,35 @@ pub(super) fn wrong_size(expected: Option<u64>, total: Option<u64>) -> Option<Fa
 }
 
 async fn refuse_taken_name(place: &Arc<Place>, name: Option<&str>) -> Result<(), Fault> {
-    let (place, name) = (Arc::clone(place), name.unwrap_or_default().to_owned());
-    blocking(move || {
-        if place.has(&name) {
-            let detail =
-                format!("{} exists already, and the job must not replace it", place.path().join(&name).display());
-            return Err(Fault::new(FaultKind::TargetExists, detail));
-        }
-        Ok(())
-    })
-    .await
+    let name = name.unwrap_or_default();
+    if is_taken(place, name).await? {
+        let detail = format!("{} exists already, and the job must not replace it", place.path().join(name).display());
+        return Err(Fault::new(FaultKind::TargetExists, detail));
+    }
+    Ok(())
 }
 
-/// Stores what the answer said under the first name that no other job has reserved.
+async fn is_taken(place: &Arc<Place>, name: &str) -> Result<bool, Fault> {
+    let (place, name) = (Arc::clone(place), name.to_owned());
+    blocking(move || Ok(place.has(&name))).await
+}
+
+/// Stores what the answer said under the first name that no other job has reserved and, where the job may not replace
+/// it, no file has.
 async fn reserve_name(
     store: &haul_store::Store,
+    place: &Arc<Place>,
     id: JobId,
     mut identity: StoredIdentity,
+    on_conflict: haul_store::OnConflict,
 ) -> Result<haul_store::JobRow, Fault> {
     let wanted = identity.name.clone().unwrap_or_default();
     for number in 0..NAMES_MAX {
-        identity.name = Some(part::numbered(&wanted, number));
+        let name = part::numbered(&wanted, number);
+        if on_conflict == haul_store::OnConflict::Rename && is_taken(place, &name).await? {
+            continue;
+        }
+        identity.name = Some(name);
         match store.set_opened(id, identity.clone(), now_ms()).await {
             Ok(row) => return Ok(row),
             Err(UpdateError::NameTaken) => {}

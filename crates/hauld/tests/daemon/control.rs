@@ -99,7 +99,8 @@ async fn cancel_removes_the_bytes_of_a_paused_and_of_a_failed_job() {
     wait_until("the part file is gone", async || home.names().is_empty().then_some(())).await;
 
     server.add("/b.iso", File::new(Content::seeded(5, MIB)));
-    let wrong = SubmitJob { checksum: Some(format!("sha256:{}", "1".repeat(64))), ..SubmitJob::new(server.url("/b.iso")) };
+    let wrong =
+        SubmitJob { checksum: Some(format!("sha256:{}", "1".repeat(64))), ..SubmitJob::new(server.url("/b.iso")) };
     let failed = daemon.submit_job(&wrong).await;
     daemon.failed(failed).await;
     assert_eq!(home.names().len(), 1, "a failed job keeps its bytes");
@@ -210,16 +211,18 @@ async fn connections_can_be_lowered_and_raised_while_a_job_runs() {
     assert!(server.wait_until(DEADLINE, |server| server.in_flight("/a.iso").0 >= 20), "it goes up again");
     daemon.completed(id).await;
     assert_holds(&daemon.home().downloads().join("a.iso"), &content);
-    assert!(server.bytes_sent_again("/a.iso") <= content.len() / 20);
+    // What lay in the sockets of 30 connections is lost, nothing else.
+    let again = server.bytes_sent_again("/a.iso");
+    assert!(again <= content.len() / 8, "{again} bytes were sent again");
 }
 
-/// What a server sends within a second, once what was under way has passed.
-fn rate(server: &Server, path: &str) -> f64 {
-    let settled = server.bytes_sent(path) + 300_000;
-    assert!(server.wait_until(DEADLINE, |server| server.bytes_sent(path) > settled), "it gets on");
-    let (from, begun) = (server.bytes_sent(path), Instant::now());
-    assert!(!server.wait_until(Duration::from_millis(1500), |_| false));
-    (server.bytes_sent(path) - from) as f64 / begun.elapsed().as_secs_f64()
+/// How fast a job gets on while `bytes` more arrive, once what was under way has passed.
+async fn rate(daemon: &Daemon, id: u64, bytes: u64) -> f64 {
+    let before = daemon.job(id).await.done_bytes;
+    let from = daemon.until(id, "it gets on", |job| job.done_bytes > before + 500_000).await.done_bytes;
+    let begun = Instant::now();
+    let to = daemon.until(id, "it gets on", |job| job.done_bytes > from + bytes).await.done_bytes;
+    (to - from) as f64 / begun.elapsed().as_secs_f64()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,28 +231,26 @@ async fn a_jobs_bandwidth_limit_can_be_changed_while_it_runs() {
     let content = Content::seeded(12, 64 * MIB);
     // The server's own pace keeps the bytes that it counts close to those that arrive.
     server.add("/a.iso", File::new(content.clone()).etag("\"v1\"").shared_rate(20_000_000));
-    let job = SubmitJob {
-        bandwidth_limit: Some(1_000_000),
-        connections: Some(4),
-        ..SubmitJob::new(server.url("/a.iso"))
-    };
+    let job =
+        SubmitJob { bandwidth_limit: Some(1_000_000), connections: Some(4), ..SubmitJob::new(server.url("/a.iso")) };
     let id = daemon.submit_job(&job).await;
     assert_eq!(daemon.job(id).await.bandwidth_limit, 1_000_000);
-    let speed = |job: &haul_api::Job| job.speed as f64;
-    let at = daemon.until(id, "the limit holds", |job| (0.7e6..1.3e6).contains(&speed(job))).await;
-    let begun = Instant::now();
-    let after = daemon.until(id, "two more megabytes", |job| job.done_bytes > at.done_bytes + 2_000_000).await;
-    let measured = (after.done_bytes - at.done_bytes) as f64 / begun.elapsed().as_secs_f64();
-    assert!((0.75e6..1.25e6).contains(&measured), "{measured:.0} B/s with a limit of 1 MB/s");
-
+    let held = rate(&daemon, id, 2_000_000).await;
     let limit = |rate| PatchJob { bandwidth_limit: Some(rate), ..PatchJob::default() };
     daemon.client().patch(id, &limit(4_000_000)).await.expect("a running job can be changed");
-    let raised = rate(&server, "/a.iso");
+    let raised = rate(&daemon, id, 6_000_000).await;
+    daemon.client().patch(id, &limit(1_500_000)).await.expect("a running job can be changed");
+    let lowered = rate(&daemon, id, 2_000_000).await;
+    // What the server has sent bounds what the job can have: the limit holds on the line, too.
+    let (sent, done) = (server.bytes_sent("/a.iso"), daemon.job(id).await.done_bytes);
+    assert!(sent < done + 32 * MIB, "{sent} bytes were sent for {done}");
     daemon.client().patch(id, &limit(0)).await.expect("a running job can be changed");
-    let lifted = rate(&server, "/a.iso");
-    say(&format!("1 MB/s: {measured:.0}, 4 MB/s: {raised:.0}, no limit: {lifted:.0} B/s"));
-    assert!((2.8e6..6.0e6).contains(&raised), "{raised:.0} B/s with a limit of 4 MB/s");
-    assert!(lifted > 8.0e6, "{lifted:.0} B/s without a limit");
+    let lifted = rate(&daemon, id, 16_000_000).await;
+    say(&format!("1 MB/s: {held:.0}, 4 MB/s: {raised:.0}, 1.5 MB/s: {lowered:.0}, no limit: {lifted:.0} B/s"));
+    assert!((0.75e6..1.25e6).contains(&held), "{held:.0} B/s with a limit of 1 MB/s");
+    assert!((2.8e6..5.2e6).contains(&raised), "{raised:.0} B/s with a limit of 4 MB/s");
+    assert!((1.1e6..1.9e6).contains(&lowered), "{lowered:.0} B/s with a limit of 1.5 MB/s");
+    assert!(lifted > 6.0e6, "{lifted:.0} B/s without a limit");
     assert_eq!(daemon.job(id).await.bandwidth_limit, 0);
     daemon.completed(id).await;
     assert_holds(&daemon.home().downloads().join("a.iso"), &content);

@@ -22,7 +22,7 @@ async fn f_db_01_ten_kills_at_random_moments_cost_less_than_five_percent_and_no_
     // A kill costs what came since the last mark, 2 MiB at this rate, and what lies in the sockets. The size makes that
     // little; few connections keep the sockets of a busy machine from holding much.
     let (server, mut daemon) = (Server::start(), Daemon::with("connections_per_job = 8").await);
-    let content = Content::seeded(random.random(), 768 * MIB);
+    let content = Content::seeded(random.random(), 1024 * MIB);
     server.add("/a.iso", File::new(content.clone()).etag("\"v1\"").shared_rate(50_000_000));
     let id = daemon.submit(&server.url("/a.iso")).await;
 

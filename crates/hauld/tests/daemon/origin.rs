@@ -21,8 +21,8 @@ async fn f_retry_01_a_chunk_that_trickles_three_times_gets_its_strikes_and_then_
     let (server, daemon) = (Server::start(), Daemon::start().await);
     let content = Content::seeded(1, SEVENTY_CHUNKS);
     let slow = When::Region { range: SLOW, first: 3 };
-    // 16 connections need some 15 s: time for three verdicts.
-    let file = File::new(content.clone()).etag("\"v1\"").rate_per_connection(1_200_000);
+    // 16 connections need some 12 s: time for three verdicts.
+    let file = File::new(content.clone()).etag("\"v1\"").rate_per_connection(1_500_000);
     server.add("/a.iso", file.fault(slow, Do::Trickle(TRICKLE)));
     let job = SubmitJob { connections: Some(16), ..SubmitJob::new(server.url("/a.iso")) };
     let id = daemon.submit_job(&job).await;

@@ -4,6 +4,8 @@ mod home;
 mod http;
 mod process;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -42,8 +44,15 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// The digest of a file, in lower-case hexadecimal.
 pub(crate) fn sha256(path: &Path) -> String {
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut file = File::open(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer).expect("a file can be read") {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Asserts that a file holds exactly this content.

@@ -31,7 +31,8 @@ impl Answer {
         })
     }
 
-    fn read(mut stream: TcpStream) -> Self {
+    /// Reads until the daemon closes the connection.
+    pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
         // A reset after the answer is as good as an end.
         stream.read_to_end(&mut bytes).ok();
@@ -41,7 +42,12 @@ impl Answer {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        let mut answer = Self { status, head: head.to_owned(), body: body.to_owned() };
+        // Where a second request was understood, a second answer follows.
+        if let Some(length) = answer.header("content-length").and_then(|length| length.parse().ok()) {
+            answer.body.truncate(length);
+        }
+        answer
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

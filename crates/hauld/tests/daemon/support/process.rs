@@ -99,11 +99,6 @@ impl Daemon {
         self.tcp.expect("it listens on TCP")
     }
 
-    /// The id of the process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("the process runs").id()
-    }
-
     fn log_path(&self) -> std::path::PathBuf {
         self.home.path().join("hauld.log")
     }
@@ -163,11 +158,6 @@ impl Daemon {
     /// Waits until the job looks like this.
     pub(crate) async fn until(&self, id: u64, what: &str, fits: impl Fn(&Job) -> bool) -> Job {
         wait_until(what, async || Some(self.job(id).await).filter(&fits)).await
-    }
-
-    /// Waits until a line of this run's log holds this text.
-    pub(crate) async fn until_logged(&self, text: &str) {
-        wait_until(text, async || self.log().contains(text).then_some(())).await;
     }
 
     /// Kills the process without any warning.
