@@ -12,6 +12,9 @@ use crate::error::{Exit, Failure, HOW_TO_START};
 use crate::out::Out;
 use crate::text::escaped;
 
+/// Where the system service has its socket; its group may use it without any setting.
+const SYSTEM_SOCKET: &str = "/run/hauld/hauld.sock";
+
 /// A daemon to talk to, and where the token for it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Daemon {
@@ -67,10 +70,10 @@ pub(crate) async fn find(global: &Global, out: &Out) -> Result<Daemon, Failure> 
     }
     let config = configuration()?;
     let socket = config.socket_path();
-    if let Some(path) = &socket
-        && let Some(daemon) = answering_socket(path, out).await?
-    {
-        return Ok(daemon);
+    for path in socket.as_deref().into_iter().chain([Path::new(SYSTEM_SOCKET)]) {
+        if let Some(daemon) = answering_socket(path, out).await? {
+            return Ok(daemon);
+        }
     }
     over_tcp(global, &config, socket.as_deref(), out).await
 }

@@ -212,11 +212,15 @@ impl Driver {
         };
         running.row.identity = identity.clone();
         running.asking.extend(reply.map(|reply| (worker, reply)));
-        self.push_part(id, worker, identity);
+        // An answer without a length that broke off at once may be followed by another one before the file is made.
+        if !running.making_part {
+            self.push_part(id, worker, identity);
+        }
     }
 
     fn push_part(&mut self, id: JobId, worker: WorkerId, identity: StoredIdentity) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        debug_assert!(!running.making_part, "a second part file would take the place of the first");
         running.making_part = true;
         let (store, place) = (self.store.clone(), running.place.clone().expect("a worker has a place"));
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();

@@ -157,7 +157,12 @@ impl Daemon {
 
     /// Waits until the job looks like this.
     pub(crate) async fn until(&self, id: u64, what: &str, fits: impl Fn(&Job) -> bool) -> Job {
-        wait_until(what, async || Some(self.job(id).await).filter(&fits)).await
+        wait_until(what, async || {
+            let job = self.job(id).await;
+            assert!(fits(&job) || !job.state.is_ended(), "{what}: {job:?}");
+            Some(job).filter(&fits)
+        })
+        .await
     }
 
     /// Kills the process without any warning.
