@@ -37,12 +37,15 @@ pub struct Policy {
     pub floor_share: f64,
     /// Siblings with a known speed that a verdict needs.
     pub floor_siblings_min: usize,
+    /// What the median sibling must have brought within the window that is judged. Where all are slower, as on a thin
+    /// line that many share, a few packets more or less would be the verdict.
+    pub floor_evidence_bytes: u64,
     /// What is left must take longer than this for a replacement to be worth it.
     pub replacement_cost: Duration,
     /// A remainder shorter than this, in time, is not split.
     pub split_floor: Duration,
-    /// A remainder of less than twice this many bytes is not split while its speed is unknown; of a quarter, once it
-    /// is known.
+    /// What a split must leave to either side where only the speed of others is known: a quarter of it will do where the
+    /// worker's own speed is, and four times as much it must be where none is, so that small files cost one request.
     pub split_floor_bytes: u64,
     /// Times that a changed source is started over (FAILURES.md, F-IDENT-10).
     pub restarts_max: u32,
@@ -76,6 +79,8 @@ impl Default for Policy {
             floor_grace: Duration::from_millis(2500),
             floor_share: 0.3,
             floor_siblings_min: 3,
+            // Some 90 packets: at 31 KB/s each (32 on a 1 MB/s line) nobody is judged, at 64 KB/s one may be.
+            floor_evidence_bytes: 128 << 10,
             replacement_cost: Duration::from_millis(1500),
             // What a new request costs on an ordinary host. Measured in the simulator, 16 connections of 2 MB/s and
             // 640 MB: 400 ms make 1.036 x the ideal and 104 requests, 150 ms make 1.017 and 110.

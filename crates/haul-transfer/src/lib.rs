@@ -51,4 +51,5 @@ pub use name::{NameProblem, check_user_name, repair};
 pub use order::{Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile};
 pub use place::Place;
+pub use request::host_of;
 pub use threads::Threads;

@@ -48,7 +48,8 @@ impl Asked {
 }
 
 /// Host and port: whom validators belong to.
-pub(crate) fn host_of(url: &Url) -> &str {
+#[must_use]
+pub fn host_of(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use haul_api::{Address, Client, ClientError};
-use hauld::config::{Config, Layers};
+use hauld::config::{Config, Layers, Loaded};
 
 use crate::args::Global;
 use crate::error::{Exit, Failure, HOW_TO_START};
 use crate::out::Out;
 use crate::text::escaped;
 
-/// Where the system service has its socket; its group may use it without any setting.
+/// Where the system service has its socket, unless a setting names another one; its group may use it.
 const SYSTEM_SOCKET: &str = "/run/hauld/hauld.sock";
 
 /// A daemon to talk to, and where the token for it came from.
@@ -68,9 +68,11 @@ pub(crate) async fn find(global: &Global, out: &Out) -> Result<Daemon, Failure> 
         };
         return with_token(address, file, global.token_file.is_some());
     }
-    let config = configuration()?;
+    let loaded = loaded()?;
+    let system = loaded.origin("socket").is_none().then(|| Path::new(SYSTEM_SOCKET));
+    let config = loaded.config;
     let socket = config.socket_path();
-    for path in socket.as_deref().into_iter().chain([Path::new(SYSTEM_SOCKET)]) {
+    for path in socket.as_deref().into_iter().chain(system) {
         if let Some(daemon) = answering_socket(path, out).await? {
             return Ok(daemon);
         }
@@ -139,9 +141,11 @@ fn with_token(address: Address, file: Option<PathBuf>, must_exist: bool) -> Resu
 
 /// The daemon's configuration, read as the daemon reads it.
 pub(crate) fn configuration() -> Result<Config, Failure> {
-    let file = std::env::var_os("HAULD_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let loaded = Layers::of_process(file, Vec::new()).load();
-    loaded.map(|loaded| loaded.config).map_err(|error| {
+    loaded().map(|loaded| loaded.config)
+}
+
+fn loaded() -> Result<Loaded, Failure> {
+    Layers::of_process(None, Vec::new()).load().map_err(|error| {
         Failure::new(Exit::Local, error.to_string()).with_help("`hauld --print-config` checks the configuration")
     })
 }

@@ -29,6 +29,7 @@ impl Home {
             .env("XDG_STATE_HOME", self.path().join("state"))
             // Nothing listens on the discard port.
             .env("HAULD_LISTEN", "127.0.0.1:9")
+            .env("HAULD_SOCKET", self.path().join("hauld.sock"))
             .current_dir(self.path())
             .output()
             .expect("it runs");

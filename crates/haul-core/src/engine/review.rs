@@ -2,7 +2,8 @@
 //!
 //! A worker is replaced when it is slow by both measures, the absolute floor and its siblings' median, when what is
 //! left would take it longer than a replacement costs, and when neither our own limit nor an exemption speaks for
-//! it. A whole line that is slow makes all workers slow together, and then none of them is to blame.
+//! it. A whole line that is slow makes all workers slow together, and then none of them is to blame: none is much
+//! slower than its siblings, and none of these brings enough for a verdict.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::{Time, WorkerId};
 use super::Engine;
 use super::job::Job;
 use super::schedule::median;
+use super::worker::WINDOW;
 
 /// A guess: a verdict half a second late costs little, and a review visits every worker.
 const EVERY: Duration = Duration::from_millis(500);
@@ -65,6 +67,9 @@ impl Engine {
             return false;
         }
         let usual = median(siblings).expect("there are siblings");
+        if usual * WINDOW.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+            return false;
+        }
         let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
         let exempt = chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max);
         let left = worker.remaining() as f64;

@@ -17,6 +17,9 @@ use super::worker::Worker;
 /// still under 2 % of its bytes.
 const KNOWN_SPEED_FACTOR: u64 = 4;
 
+/// How much larger it must be when no speed at all is known, which is the first moment of a job.
+const UNKNOWN_SPEED_FACTOR: u64 = 4;
+
 /// What a job could do with one more connection.
 pub(super) enum Want {
     /// Fetch something that is ready.
@@ -117,12 +120,17 @@ impl Engine {
 
     /// The lease that would end last, and where to cut it so that both parts end together.
     fn longest_lease(&self, now: Time, job: &Job) -> Option<(WorkerId, u64)> {
-        let usual = self.usual_speed(now, job);
+        let siblings = self.median_speed(now, job);
+        let usual = siblings.unwrap_or_else(|| job.meter.bytes_per_second(now) / f64::from(job.connections().max(1)));
         let mut best: Option<(f64, WorkerId, u64)> = None;
         for id in &job.workers {
             let worker = &self.workers[id];
             let known = worker.speed(now, Duration::from_millis(200));
-            let floor = self.policy.split_floor_bytes / if known.is_some() { KNOWN_SPEED_FACTOR } else { 1 };
+            let floor = match (known, siblings) {
+                (Some(_), _) => self.policy.split_floor_bytes / KNOWN_SPEED_FACTOR,
+                (None, Some(_)) => self.policy.split_floor_bytes,
+                (None, None) => self.policy.split_floor_bytes * UNKNOWN_SPEED_FACTOR,
+            };
             let takeable = worker.takeable();
             if !worker.is_steady() || takeable < 2 * floor {
                 continue;
@@ -137,11 +145,10 @@ impl Engine {
         best.map(|(_, id, at)| (id, at))
     }
 
-    /// The median speed of a job's workers; the mean over the job while none has run for long.
-    fn usual_speed(&self, now: Time, job: &Job) -> f64 {
+    /// The median speed of a job's workers, once some have run long enough for it to mean something.
+    fn median_speed(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, Duration::from_millis(500)));
         median(speeds.collect())
-            .unwrap_or_else(|| job.meter.bytes_per_second(now) / f64::from(job.connections().max(1)))
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.

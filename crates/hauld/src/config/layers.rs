@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io};
 
 use super::{Config, KEYS, Layer, dirs};
@@ -146,10 +146,10 @@ impl Loaded {
         text
     }
 
-    /// The configuration file, if a setting came from it.
+    /// Where a setting came from: a file, a variable or a flag. `None` means that it is the default.
     #[must_use]
-    pub fn origin(&self, key: &str) -> Option<&Path> {
-        self.origins.get(key).map(Path::new)
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use haul_core::messages::{Fetch, JobSpec, Source, Tuning};
 use haul_core::{Chunk, Fault, JobId, WorkerId};
 use haul_store::{JobRow, JobRows, StoredJob};
-use haul_transfer::{Identity, Limiter, PartFile, Place};
+use haul_transfer::{Identity, Limiter, PartFile, Place, host_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
@@ -71,7 +71,7 @@ impl Running {
         let row = stored.row.clone();
         let submitted = Url::parse(&row.wish.url)?;
         let resolved = row.identity.final_url.as_ref().and_then(|url| Url::parse(url).ok());
-        let host = resolved.as_ref().unwrap_or(&submitted).host_str().map(str::to_owned);
+        let host = Some(host_of(resolved.as_ref().unwrap_or(&submitted)).to_owned());
         let identity = Identity {
             etag: row.identity.etag.clone(),
             last_modified: row.identity.last_modified.clone(),

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use haul_api::{JobState, SubmitJob, WaitingFor};
 use haul_testkit::{Content, Do, File, Server, When};
 
-use crate::support::{DEADLINE, Daemon, MIB, assert_holds};
+use crate::support::{DEADLINE, Daemon, MIB, assert_holds, wait_until};
 
 /// Downloads `file` and asserts that it is byte-exact; returns the server and the daemon to look at.
 async fn survives(settings: &str, content: &Content, file: File) -> (Server, Daemon) {
@@ -228,10 +228,11 @@ async fn f_ident_10_a_file_that_changes_all_the_time_fails_after_three_restarts(
     server.add("/a.bin", file(0));
     let id = daemon.submit(&server.url("/a.bin")).await;
     for n in 1..=4 {
-        assert!(server.wait_until(DEADLINE, |server| server.in_flight("/a.bin").0 > 0), "version {n}");
-        let known = daemon.until(id, "the version is known", |job| job.done_bytes > 0 || job.state.is_ended());
-        known.await;
-        server.replace("/a.bin", file(n));
+        // Each version is known before the next one comes.
+        let probes = || daemon.log().matches("kind=Probe").count();
+        wait_until("the version is asked for", async || (probes() >= n).then_some(())).await;
+        daemon.until(id, "the version is known", |job| job.done_bytes > 0).await;
+        server.replace("/a.bin", file(n as u64));
         server.reset_connections();
     }
     let reason = daemon.failed(id).await;

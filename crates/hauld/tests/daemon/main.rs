@@ -10,6 +10,7 @@
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
+//! | `nginx` | the same with a real nginx |
 //! | `support` | the daemon in a process, and ways to watch it |
 
 mod attacks;
@@ -18,6 +19,7 @@ mod crash;
 mod faults;
 mod instance;
 mod many;
+mod nginx;
 mod origin;
 mod support;
 mod transfers;
