@@ -308,6 +308,13 @@ async fn is_taken(place: &Arc<Place>, name: &str) -> Result<bool, Fault> {
     blocking(move || Ok(place.has(&name))).await
 }
 
+/// The first number from `from` on whose name no file has.
+async fn first_free(place: &Arc<Place>, wanted: &str, from: u32) -> Result<u32, Fault> {
+    let (place, wanted) = (Arc::clone(place), wanted.to_owned());
+    let is_free = move |number: &u32| !place.has(&part::numbered(&wanted, *number));
+    blocking(move || Ok((from..NAMES_MAX).find(is_free).unwrap_or(NAMES_MAX))).await
+}
+
 /// Stores what the answer said under the first name that no other job has reserved and, where the job may not replace
 /// it, no file has.
 async fn reserve_name(
@@ -318,15 +325,15 @@ async fn reserve_name(
     on_conflict: haul_store::OnConflict,
 ) -> Result<haul_store::JobRow, Fault> {
     let wanted = identity.name.clone().unwrap_or_default();
-    for number in 0..NAMES_MAX {
-        let name = part::numbered(&wanted, number);
-        if on_conflict == haul_store::OnConflict::Rename && is_taken(place, &name).await? {
-            continue;
+    let mut number = 0;
+    while number < NAMES_MAX {
+        if on_conflict == haul_store::OnConflict::Rename {
+            number = first_free(place, &wanted, number).await?;
         }
-        identity.name = Some(name);
+        identity.name = Some(part::numbered(&wanted, number));
         match store.set_opened(id, identity.clone(), now_ms()).await {
             Ok(row) => return Ok(row),
-            Err(UpdateError::NameTaken) => {}
+            Err(UpdateError::NameTaken) => number += 1,
             Err(error) => return Err(store_fault(&error)),
         }
     }
