@@ -25,18 +25,22 @@
 mod caps;
 mod host;
 mod job;
+mod mirror;
 mod outcome;
 mod progress;
+mod ramp;
 mod review;
 mod schedule;
 mod share;
 mod stages;
+mod steal;
 mod view;
+mod why;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::messages::{Alarm, Command, Effect, Event, JobView};
+use crate::messages::{Alarm, Command, Effect, Event, HostMemory, JobView, Why};
 use crate::{Chunk, JobId, Policy, Refusal, Rng, Time, WorkerId};
 
 use caps::Squeeze;
@@ -68,6 +72,7 @@ pub struct Engine {
     /// before the next is decided on.
     cut_for_another: Option<WorkerId>,
     reviewing: bool,
+    reviews: u32,
     touched: BTreeSet<JobId>,
     /// Rows of jobs that are gone, until the store has taken them.
     last_rows: BTreeMap<JobId, Vec<Chunk>>,
@@ -94,6 +99,7 @@ impl Engine {
             alarms: BTreeSet::new(),
             cut_for_another: None,
             reviewing: false,
+            reviews: 0,
             touched: BTreeSet::new(),
             last_rows: BTreeMap::new(),
             effects: VecDeque::new(),
@@ -122,6 +128,12 @@ impl Engine {
                 self.tune(id, tuning);
             }
             Command::SetCaps(caps) => self.set_caps(now, caps),
+            Command::AddMirrors(id, hosts) => {
+                self.known(id)?;
+                self.add_mirrors(id, &hosts);
+            }
+            Command::KnowHost(memory) => self.know_host(now, &memory),
+            Command::ForgetHost(name) => self.forget_host(now, &name),
         }
         self.settle(now);
         Ok(())
@@ -158,6 +170,7 @@ impl Engine {
                 Alarm::Job(id) => self.wake_job(now, id),
                 Alarm::Host(id) => self.wake_host(now, HostId(id)),
                 Alarm::Connections => self.ease_squeeze(now),
+                Alarm::Ramp(id) => self.judge_step(now, id),
             }
         }
         self.settle(now);
@@ -178,6 +191,18 @@ impl Engine {
     #[must_use]
     pub fn job(&self, now: Time, id: JobId) -> Option<JobView> {
         self.jobs.get(&id).map(|job| self.view(now, job))
+    }
+
+    /// What holds a job back now, the weightiest first; empty where nothing does, or where the engine does not hold it.
+    #[must_use]
+    pub fn why(&self, now: Time, id: JobId) -> Vec<Why> {
+        self.jobs.get(&id).map_or_else(Vec::new, |job| self.reasons(now, job))
+    }
+
+    /// What is remembered of a host; `None` where nothing is.
+    #[must_use]
+    pub fn host(&self, now: Time, name: &str) -> Option<HostMemory> {
+        self.hosts.by_name(name).map(|host| host.memory(now))
     }
 
     /// The jobs that the engine holds.
@@ -230,6 +255,20 @@ impl Engine {
         }
     }
 
+    fn know_host(&mut self, now: Time, memory: &HostMemory) {
+        let (id, look_at) = self.hosts.remember(now, memory);
+        if let Some(at) = look_at {
+            self.set_alarm(at, Alarm::Host(id.0));
+        }
+        self.ask_all_again();
+    }
+
+    fn forget_host(&mut self, now: Time, name: &str) {
+        if self.hosts.forget(now, name).is_some() {
+            self.ask_all_again();
+        }
+    }
+
     fn set_alarm(&mut self, at: Time, alarm: Alarm) {
         self.alarms.insert((at, alarm));
     }
@@ -241,8 +280,8 @@ impl Engine {
 
     /// Ends the handling of one input: hands out free connections and tells what has changed.
     fn settle(&mut self, now: Time) {
-        for id in self.touched.intersection(&self.running) {
-            self.hungry.entry(self.jobs[id].host).or_default().insert(*id);
+        for id in self.touched.intersection(&self.running).copied().collect::<Vec<_>>() {
+            self.ask_again(id);
         }
         self.schedule(now);
         self.announce();

@@ -51,6 +51,8 @@ pub enum FaultKind {
     RangesRefused,
     /// The answer describes another version of the file.
     SourceChanged,
+    /// A mirror serves other bytes than those that are there.
+    BytesDiffer,
     /// Something between us and the server answered in its place.
     Interference,
     /// A 206 that does not carry the range it was asked for.
@@ -122,7 +124,7 @@ impl FaultKind {
             Self::Status(status) => class_of_status(status),
             Self::RangesRefused => Class::RangesRefused,
             Self::RangeMismatch | Self::MalformedResponse => Class::Protocol,
-            Self::SourceChanged => Class::SourceChanged,
+            Self::SourceChanged | Self::BytesDiffer => Class::SourceChanged,
             Self::DiskFull => Class::Disk,
             Self::Local => Class::Local,
             Self::Tls
@@ -145,6 +147,20 @@ impl FaultKind {
         matches!(self, Self::Dns | Self::Connect | Self::NoAnswer | Self::Reset)
     }
 
+    /// Tells whether a permanent fault is one of the server that answered, so that another server may do better.
+    #[must_use]
+    pub const fn is_the_servers(self) -> bool {
+        matches!(
+            self,
+            Self::Tls
+                | Self::Status(_)
+                | Self::UnexpectedEncoding
+                | Self::TooManyRedirects
+                | Self::RedirectScheme
+                | Self::RedirectDowngrade
+        )
+    }
+
     /// The stable code for programs, in kebab-case.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -161,6 +177,7 @@ impl FaultKind {
             Self::Status(_) => "http-status",
             Self::RangesRefused => "ranges-refused",
             Self::SourceChanged => "source-changed",
+            Self::BytesDiffer => "bytes-differ",
             Self::Interference => "interference",
             Self::RangeMismatch => "range-mismatch",
             Self::MalformedResponse => "malformed-response",

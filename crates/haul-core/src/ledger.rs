@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ByteRange, Time, WorkerId, plan};
+use crate::{ByteRange, MirrorIndex, Time, WorkerId, plan};
 
 /// The unit of accounting, persistence and retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Chunk {
     pub failures: u32,
     /// Stalls so far; decides the patience.
     pub stalls: u32,
+    /// Which mirror gave the bytes that are there.
+    pub mirror: MirrorIndex,
 }
 
 /// Whose turn a chunk is.
@@ -52,7 +54,8 @@ impl Chunk {
     /// A chunk without a byte.
     #[must_use]
     pub fn empty(range: ByteRange) -> Self {
-        Self { range, done: 0, state: ChunkState::Ready, retries: 0, strikes: 0, failures: 0, stalls: 0 }
+        let mirror = MirrorIndex::default();
+        Self { range, done: 0, state: ChunkState::Ready, retries: 0, strikes: 0, failures: 0, stalls: 0, mirror }
     }
 
     /// Where its next byte goes.
@@ -200,23 +203,30 @@ impl Ledger {
         }
     }
 
-    /// Leases the first ready bytes to `worker`: at most some `want` of them, in whole chunks.
+    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: at most some `want` of them, in
+    /// whole chunks.
     ///
-    /// A chunk with a history of trouble is leased alone, so that nothing waits behind it.
-    pub fn lease(&mut self, worker: WorkerId, want: u64) -> Option<ByteRange> {
+    /// A chunk with a history of trouble is leased alone, so that nothing waits behind it. What another mirror has
+    /// begun becomes a row of its own, so that each row has one origin.
+    pub fn lease(&mut self, worker: WorkerId, mirror: MirrorIndex, want: u64) -> Option<ByteRange> {
         let first = self.chunks[self.ready.first()?];
         let start = first.position();
         self.set_state(first.range.start, ChunkState::Active(worker));
+        if first.mirror != mirror {
+            self.cut(start);
+            self.chunks.get_mut(&start).expect("it was just made").mirror = mirror;
+            self.changed.insert(start);
+        }
         let mut end = first.range.end;
         if !first.is_trouble() {
-            end = self.extend(worker, end, want.saturating_sub(end - start));
+            end = self.extend(worker, mirror, end, want.saturating_sub(end - start));
         }
         Some(ByteRange::new(start, end))
     }
 
     /// Adds up to some `want` bytes of untouched ready chunks behind `end` to the lease of `worker` and returns its
     /// new end.
-    pub fn extend(&mut self, worker: WorkerId, mut end: u64, want: u64) -> u64 {
+    pub fn extend(&mut self, worker: WorkerId, mirror: MirrorIndex, mut end: u64, want: u64) -> u64 {
         let until = end.saturating_add(want);
         while let Some(next) = self.chunks.get(&end) {
             let fits = next.range.end <= until;
@@ -225,40 +235,116 @@ impl Ledger {
             }
             let start = end;
             end = next.range.end;
+            self.chunks.get_mut(&start).expect("it was just there").mirror = mirror;
             self.set_state(start, ChunkState::Active(worker));
         }
         end
     }
 
-    /// Leases all that is missing to `worker`, which reads the whole file in one stream.
-    pub fn lease_all(&mut self, worker: WorkerId) {
+    /// Leases all that is missing to `worker`, which reads the whole file in one stream from `mirror`.
+    pub fn lease_all(&mut self, worker: WorkerId, mirror: MirrorIndex) {
         let open: Vec<u64> = self.chunks.values().filter(|c| c.missing() > 0).map(|c| c.range.start).collect();
         for start in open {
+            self.chunks.get_mut(&start).expect("it was just there").mirror = mirror;
             self.set_state(start, ChunkState::Active(worker));
         }
     }
 
-    /// Notes that the bytes from `from` to `to`, all within one lease, have been written.
-    pub fn advance(&mut self, from: u64, to: u64) {
+    /// Notes that `worker` owns the missing bytes between `at` and `end`, which another one has leased so far.
+    pub fn hand_over(&mut self, at: u64, end: u64, worker: WorkerId) {
+        for start in self.rows_between(at, end) {
+            if matches!(self.chunks[&start].state, ChunkState::Active(_)) {
+                self.set_state(start, ChunkState::Active(worker));
+            }
+        }
+    }
+
+    /// Notes that bytes of the rows between `at` and `end` may come from `mirror`, too.
+    pub fn attribute(&mut self, at: u64, end: u64, mirror: MirrorIndex) {
+        for start in self.rows_between(at, end) {
+            self.chunks.get_mut(&start).expect("it was just there").mirror = mirror;
+            self.changed.insert(start);
+        }
+    }
+
+    /// Drops the bytes of all rows that do not come from `mirror`, and returns how many these were. No lease may run.
+    pub fn void_all_but(&mut self, mirror: MirrorIndex) -> u64 {
+        let others: Vec<u64> =
+            self.chunks.values().filter(|c| c.mirror != mirror && c.done > 0).map(|c| c.range.start).collect();
+        let mut bytes = 0;
+        for start in others {
+            // Out of all sums, and back into them as an empty row.
+            self.set_state(start, ChunkState::Active(WorkerId(0)));
+            let chunk = self.chunks.get_mut(&start).expect("it was just there");
+            bytes += chunk.done;
+            self.done_bytes -= chunk.done;
+            chunk.done = 0;
+            self.set_state(start, ChunkState::Ready);
+        }
+        bytes
+    }
+
+    /// The bytes that are there and came from `mirror`.
+    #[must_use]
+    pub fn bytes_from(&self, mirror: MirrorIndex) -> u64 {
+        self.chunks.values().filter(|c| c.mirror == mirror).map(|c| c.done).sum()
+    }
+
+    /// The first byte at or after `offset` of a stretch of `len` bytes that are all there, searched once around the
+    /// file.
+    #[must_use]
+    pub fn find_done(&self, offset: u64, len: u64) -> Option<u64> {
+        let mut run: Option<(u64, u64)> = None;
+        let rows = self.chunks.range(offset..).chain(self.chunks.range(..offset));
+        for (start, chunk) in rows {
+            let begin = run.filter(|(_, end)| end == start).map_or(*start, |(begin, _)| begin);
+            run = Some((begin, chunk.position()));
+            if chunk.position() - begin >= len {
+                return Some(begin);
+            }
+            if chunk.missing() > 0 {
+                run = None;
+            }
+        }
+        None
+    }
+
+    fn rows_between(&self, at: u64, end: u64) -> Vec<u64> {
+        let Some(first) = self.chunk_at(at).filter(|_| at < end).map(|c| c.range.start) else {
+            return Vec::new();
+        };
+        self.chunks.range(first..end).map(|(start, _)| *start).collect()
+    }
+
+    /// Notes that the bytes from `from` to `to`, all within one lease, have been written, and returns how many of them
+    /// are news: in a race the other one may have been faster.
+    pub fn advance(&mut self, from: u64, to: u64) -> u64 {
         let mut at = from;
+        let mut news = 0;
         while at < to {
             let Some(start) = self.chunk_at(at).map(|c| c.range.start) else {
-                return;
+                break;
             };
             let chunk = self.chunks.get_mut(&start).expect("the chunk was just found");
-            debug_assert_eq!(chunk.position(), at, "progress starts where the prefix ends");
+            let end = to.min(chunk.range.end);
+            debug_assert!(chunk.position() >= at, "progress starts within the prefix or at its end");
+            at = end;
+            if chunk.position() >= end {
+                continue;
+            }
             debug_assert!(matches!(chunk.state, ChunkState::Active(_)), "only a lease makes progress");
-            let step = to.min(chunk.range.end) - at;
+            let step = end - chunk.position();
             chunk.done += step;
             chunk.failures = 0;
             self.done_bytes += step;
-            at += step;
+            news += step;
             let complete = chunk.missing() == 0;
             self.changed.insert(start);
             if complete {
                 self.set_state(start, ChunkState::Done);
             }
         }
+        news
     }
 
     /// Takes the bytes from `at` to `end` back from the lease that they belong to.
@@ -279,11 +365,7 @@ impl Ledger {
 
     /// Ends a lease whose next byte would have been at `at`: what it did not fetch is ready again.
     pub fn release(&mut self, at: u64, end: u64) {
-        let Some(first) = self.chunk_at(at).filter(|_| at < end).map(|c| c.range.start) else {
-            return;
-        };
-        let held: Vec<u64> = self.chunks.range(first..end).map(|(start, _)| *start).collect();
-        for start in held {
+        for start in self.rows_between(at, end) {
             if self.chunks[&start].missing() > 0 {
                 self.set_state(start, ChunkState::Ready);
             }
@@ -361,39 +443,40 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const W1: WorkerId = WorkerId(1);
     const W2: WorkerId = WorkerId(2);
+    const M0: MirrorIndex = MirrorIndex(0);
 
     #[test]
     fn a_lease_covers_whole_adjoining_chunks() {
         let mut ledger = Ledger::planned(10 * MIB);
-        assert_eq!(ledger.lease(W1, 3 * MIB), Some(ByteRange::new(0, 3 * MIB)));
-        assert_eq!(ledger.lease(W2, 1), Some(ByteRange::new(3 * MIB, 4 * MIB)));
+        assert_eq!(ledger.lease(W1, M0, 3 * MIB), Some(ByteRange::new(0, 3 * MIB)));
+        assert_eq!(ledger.lease(W2, M0, 1), Some(ByteRange::new(3 * MIB, 4 * MIB)));
     }
 
     #[test]
     fn a_released_lease_keeps_its_bytes_and_starts_behind_them() {
         let mut ledger = Ledger::planned(4 * MIB);
-        ledger.lease(W1, 4 * MIB);
+        ledger.lease(W1, M0, 4 * MIB);
         ledger.advance(0, MIB + 5);
         ledger.release(MIB + 5, 4 * MIB);
         assert_eq!(ledger.done_bytes(), MIB + 5);
-        assert_eq!(ledger.lease(W2, 4 * MIB), Some(ByteRange::new(MIB + 5, 4 * MIB)));
+        assert_eq!(ledger.lease(W2, M0, 4 * MIB), Some(ByteRange::new(MIB + 5, 4 * MIB)));
     }
 
     #[test]
     fn a_lease_never_runs_over_bytes_that_are_there() {
         let mut ledger = Ledger::planned(3 * MIB);
-        ledger.lease(W1, MIB);
-        ledger.lease(W2, MIB);
+        ledger.lease(W1, M0, MIB);
+        ledger.lease(W2, M0, MIB);
         ledger.advance(MIB, MIB + 7);
         ledger.release(0, MIB);
         ledger.release(MIB + 7, 2 * MIB);
-        assert_eq!(ledger.lease(W1, 3 * MIB), Some(ByteRange::new(0, MIB)));
+        assert_eq!(ledger.lease(W1, M0, 3 * MIB), Some(ByteRange::new(0, MIB)));
     }
 
     #[test]
     fn a_cut_inside_a_chunk_makes_two_rows_and_the_history_goes_with_both() {
         let mut ledger = Ledger::planned(2 * MIB);
-        ledger.lease(W1, 2 * MIB);
+        ledger.lease(W1, M0, 2 * MIB);
         ledger.note(5, |c| c.strikes = 2);
         ledger.advance(0, 10);
         ledger.take_back(100, 2 * MIB);
@@ -410,9 +493,9 @@ mod tests {
     fn a_chunk_with_a_history_is_leased_alone() {
         let mut ledger = Ledger::planned(4 * MIB);
         ledger.note(0, |c| c.strikes = 1);
-        assert_eq!(ledger.lease(W1, 4 * MIB), Some(ByteRange::new(0, MIB)));
+        assert_eq!(ledger.lease(W1, M0, 4 * MIB), Some(ByteRange::new(0, MIB)));
         ledger.note(2 * MIB, |c| c.retries = 1);
-        assert_eq!(ledger.lease(W2, 4 * MIB), Some(ByteRange::new(MIB, 2 * MIB)));
+        assert_eq!(ledger.lease(W2, M0, 4 * MIB), Some(ByteRange::new(MIB, 2 * MIB)));
     }
 
     #[test]
@@ -430,7 +513,7 @@ mod tests {
     #[test]
     fn the_empty_queue_does_not_mean_complete() {
         let mut ledger = Ledger::planned(MIB);
-        ledger.lease(W1, MIB);
+        ledger.lease(W1, M0, MIB);
         assert!(!ledger.has_ready());
         assert!(!ledger.is_complete());
         ledger.release(0, MIB);

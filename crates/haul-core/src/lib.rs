@@ -19,7 +19,7 @@ mod time;
 
 pub use engine::Engine;
 pub use fault::{Class, Fault, FaultKind};
-pub use ids::{JobId, WorkerId};
+pub use ids::{JobId, MirrorIndex, WorkerId};
 pub use ledger::{Chunk, ChunkState, Ledger};
 pub use lifecycle::{Action, Changed, Intent, JobState, Lifecycle, Phase, Refusal, WaitingFor};
 pub use policy::Policy;

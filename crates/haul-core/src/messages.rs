@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Chunk, Fault, JobId, JobState, WorkerId};
+use crate::{Chunk, Fault, JobId, JobState, MirrorIndex, WaitingFor, WorkerId};
 
 /// A wish of the user's.
 #[derive(Clone, Debug)]
@@ -22,13 +22,19 @@ pub enum Command {
     Tune(JobId, Tuning),
     /// Change what all jobs together may use.
     SetCaps(Caps),
+    /// The job's file is to be had at these hosts, too. They are added to its list in this order.
+    AddMirrors(JobId, Vec<String>),
+    /// What an earlier run has learned of a host, or what the user says of it.
+    KnowHost(HostMemory),
+    /// Forget what was learned of a host.
+    ForgetHost(String),
 }
 
 /// What the engine has to know of a job.
 #[derive(Clone, Debug, Default)]
 pub struct JobSpec {
-    /// Scheme, host and port: what connections are counted by.
-    pub host: String,
+    /// Scheme, host and port of each mirror: what connections are counted by. The first is the URL that was submitted.
+    pub hosts: Vec<String>,
     /// How much it may use.
     pub tuning: Tuning,
     /// What an earlier run learned and fetched.
@@ -147,10 +153,15 @@ pub enum Effect {
     },
     /// Drop all bytes of this job and forget the file's identity; answered by [`Event::ResetDone`].
     Reset(JobId),
+    /// Rows of this job have lost bytes: the rows as they are now ([`Engine::chunks`](crate::Engine::chunks)) take the
+    /// place of all that were stored; answered by [`Event::ResetDone`].
+    Rewrite(JobId),
     /// Every byte is written: sync, verify and seal; answered by [`Event::Sealed`] or [`Event::SealFailed`].
     Seal(JobId),
     /// What a client sees of the job has changed.
     Changed(JobId),
+    /// What is remembered of this host has changed ([`Engine::host`](crate::Engine::host)).
+    HostChanged(String),
     /// The job has no worker any more and the engine has forgotten it, as it was asked to.
     Released(JobId),
     /// The job has ended and the engine has forgotten it.
@@ -175,6 +186,8 @@ pub struct Fetch {
     pub worker: WorkerId,
     /// The job it works for.
     pub job: JobId,
+    /// Where it fetches from.
+    pub mirror: MirrorIndex,
     /// What kind of request to make.
     pub kind: FetchKind,
     /// The first byte to fetch.
@@ -196,6 +209,10 @@ pub enum FetchKind {
     Range,
     /// The whole file from the start, without a range.
     Whole,
+    /// A range whose bytes are in the file already: what comes is compared with them, and nothing is written. It ends
+    /// with [`End::Finished`] where all bytes are equal, and with [`FaultKind::BytesDiffer`](crate::FaultKind) where
+    /// one is not.
+    Compare,
 }
 
 /// How long a worker waits for what.
@@ -216,6 +233,10 @@ pub enum StopReason {
     JobStops,
     /// It is slower than the speed floor allows.
     BelowFloor,
+    /// Its answer is overdue while others on the host are answered.
+    Unanswered,
+    /// Another worker has fetched the same bytes first.
+    Overtaken,
     /// Another job has a better claim to its connection.
     Yield,
 }
@@ -268,6 +289,151 @@ pub enum Note {
     },
     /// A link has expired: the submitted URL is tried once more.
     LinkTriedAgain,
+    /// A mirror serves the same file and contributes from now on.
+    MirrorProven(MirrorIndex),
+    /// A mirror is not used any more.
+    MirrorDropped {
+        /// Which.
+        mirror: MirrorIndex,
+        /// Why.
+        fault: Fault,
+    },
+    /// The file's checksum does not match: what all mirrors but the first in use gave is fetched again.
+    Healing {
+        /// Bytes that are fetched again.
+        bytes: u64,
+    },
+}
+
+/// What is remembered of a host beyond the jobs that are about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostMemory {
+    /// Scheme, host and port.
+    pub name: String,
+    /// How many connections its refusals suggest, if it refused some.
+    pub cap: Option<u32>,
+    /// For how long that cap still holds before one more is tried.
+    pub cap_holds: Duration,
+    /// Refusals that the cap rests on, less what has decayed.
+    pub refusals: u32,
+    /// How many connections of a job were last found to be worth it.
+    pub useful: Option<u32>,
+    /// What a connection typically gives, in bytes per second.
+    pub bytes_per_second: Option<u64>,
+    /// How long an answer typically takes.
+    pub answer_time: Option<Duration>,
+    /// For how long the host is left alone.
+    pub blocked_for: Duration,
+    /// Why it was last left alone or refused a connection.
+    pub fault: Option<Fault>,
+    /// How many connections its user allows; `None` means what all hosts are allowed.
+    pub connections_max: Option<u32>,
+}
+
+/// One thing that holds a job back now, with its numbers. Speeds are in bytes per second.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// All slots are taken.
+    NoSlot {
+        /// Jobs that hold one.
+        active: usize,
+        /// Queued jobs that come before this one.
+        ahead: usize,
+    },
+    /// It waits for a clock or for a person.
+    Waits {
+        /// What for.
+        waiting_for: WaitingFor,
+        /// In how long it goes on by itself.
+        retry_in: Option<Duration>,
+        /// What happened.
+        fault: Option<Fault>,
+    },
+    /// A host is left alone.
+    HostWaits {
+        /// Which.
+        host: String,
+        /// For how long.
+        wait: Duration,
+        /// Why.
+        fault: Option<Fault>,
+    },
+    /// A host has refused more connections than this.
+    HostCap {
+        /// Which.
+        host: String,
+        /// The learned cap.
+        cap: u32,
+        /// Connections to it, over all jobs.
+        active: u32,
+        /// Refusals that the cap rests on.
+        refusals: u32,
+        /// For how long it holds before one more is tried.
+        holds: Duration,
+        /// The last refusal.
+        fault: Option<Fault>,
+    },
+    /// All connections that are allowed to a host are in use.
+    HostFull {
+        /// Which.
+        host: String,
+        /// The connections that it is allowed.
+        max: u32,
+    },
+    /// All connections that are allowed in all are in use.
+    TotalFull {
+        /// How many these are.
+        max: u32,
+    },
+    /// The job uses all connections that it may.
+    JobCap {
+        /// How many these are.
+        max: u32,
+    },
+    /// More connections were tried and brought nothing.
+    NoGain {
+        /// Connections that are worth it.
+        useful: u32,
+    },
+    /// Our own bandwidth limit holds its connections up.
+    Limited,
+    /// The server does not serve ranges: one connection it is.
+    SingleConnection,
+    /// Each connection gets this much from the server, and no more.
+    PerConnection {
+        /// The median speed of its connections.
+        bytes_per_second: u64,
+        /// How many these are.
+        connections: u32,
+    },
+    /// A chunk that the speed floor leaves alone after its strikes.
+    ExemptChunk {
+        /// Where it starts.
+        chunk: u64,
+        /// Its strikes.
+        strikes: u32,
+        /// The speed of the connection that works on it.
+        bytes_per_second: u64,
+    },
+    /// Chunks that are held back after a fault.
+    Backoff {
+        /// How many these are.
+        chunks: usize,
+        /// When the first of them is tried again.
+        retry_in: Duration,
+    },
+    /// Nothing has come for this long.
+    Silent {
+        /// For how long.
+        since: Duration,
+    },
+    /// A mirror is not used any more.
+    MirrorDropped {
+        /// Which.
+        mirror: MirrorIndex,
+        /// Why.
+        fault: Fault,
+    },
 }
 
 /// When to call [`handle_timeout`](crate::Engine::handle_timeout), and what for.
@@ -281,6 +447,8 @@ pub enum Alarm {
     Host(u32),
     /// To try some connections more than this process could last bear.
     Connections,
+    /// To see whether a job's last step up was worth it.
+    Ramp(JobId),
 }
 
 /// What the engine knows of a job that it holds.
@@ -308,4 +476,36 @@ pub struct JobView {
     pub chunks: (usize, usize),
     /// Times that it was started over.
     pub restarts: u32,
+    /// Its mirrors, in the order of its list.
+    pub mirrors: Vec<MirrorView>,
+}
+
+/// What the engine knows of one mirror of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MirrorView {
+    /// What it is good for.
+    pub state: MirrorState,
+    /// Connections in use.
+    pub connections: u32,
+    /// Bytes per second of these connections together.
+    pub bytes_per_second: f64,
+    /// Bytes of the file that came from it and are there.
+    pub done_bytes: u64,
+    /// The last thing that went wrong with it.
+    pub fault: Option<Fault>,
+}
+
+/// What a mirror is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorState {
+    /// It defines the file: what others give is compared with it.
+    Main,
+    /// Nothing is known of it yet.
+    Unproven,
+    /// Samples of it are being compared.
+    Proving,
+    /// It serves the same file.
+    Proven,
+    /// It is not used any more.
+    Dropped,
 }

@@ -45,17 +45,23 @@ impl Meter {
     /// Bytes per second from the window's start until `now`, silence included.
     #[must_use]
     pub fn bytes_per_second(&self, now: Time) -> f64 {
-        let (since, from) = self.start(now);
+        self.bytes_per_second_over(now, self.window)
+    }
+
+    /// The same over the last part of the window.
+    #[must_use]
+    pub fn bytes_per_second_over(&self, now: Time, window: Duration) -> f64 {
+        let (since, from) = self.start(now, window.min(self.window));
         let elapsed = now.since(since).as_secs_f64();
         if elapsed <= 0.0 { 0.0 } else { self.last.1.saturating_sub(from) as f64 / elapsed }
     }
 
     /// The sample to look back to: the youngest that is at least a window old, else the oldest.
-    fn start(&self, now: Time) -> (Time, u64) {
+    fn start(&self, now: Time, window: Duration) -> (Time, u64) {
         self.samples
             .iter()
             .rev()
-            .find(|(at, _)| now.since(*at) >= self.window)
+            .find(|(at, _)| now.since(*at) >= window)
             .or(self.samples.front())
             .copied()
             .expect("a meter keeps at least one sample")

@@ -55,6 +55,12 @@ pub struct Policy {
     pub retry_after_max: Duration,
     /// How often a full disk is looked at again.
     pub disk_wait: Duration,
+    /// Whether connections beyond the first few have to prove their worth; otherwise a job gets all that its cap allows.
+    pub adaptive: bool,
+    /// Whether an idle connection may take the tail of another's lease.
+    pub steals: bool,
+    /// Whether an idle connection may fetch what another is slow to bring once more.
+    pub races: bool,
     /// How long a learned host cap holds before one more connection is tried.
     pub host_cap_hold: Duration,
 }
@@ -90,6 +96,9 @@ impl Default for Policy {
             range_lies_max: 3,
             retry_after_max: Duration::from_secs(3600),
             disk_wait: Duration::from_secs(5),
+            adaptive: true,
+            steals: true,
+            races: true,
             host_cap_hold: Duration::from_secs(10),
         }
     }

@@ -44,7 +44,7 @@ impl Engine {
             self.trim(job.workers.iter().copied().collect(), job.connections_max(&self.policy) as usize);
         }
         for host in self.hosts.ids() {
-            let about = self.workers.iter().filter(|(_, w)| self.jobs[&w.job].host == host);
+            let about = self.workers.iter().filter(|(_, w)| w.host == host);
             self.trim(about.map(|(id, _)| *id).collect(), self.policy.connections_per_host as usize);
         }
         self.trim(self.workers.keys().copied().collect(), self.policy.connections_total as usize);

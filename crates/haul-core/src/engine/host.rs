@@ -1,9 +1,20 @@
-//! What is known of the servers: how many connections each takes, and which are to be left alone for now.
+//! What is known of the servers: how many connections each takes, how fast they answer, and which are to be left alone
+//! for now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::{Fault, Policy, Rng, Time};
+use crate::messages::HostMemory;
+use crate::{Class, Fault, Policy, Rng, Time};
+
+/// Answers whose times are remembered: the median of an odd number is one of them.
+const ANSWERS: usize = 9;
+
+/// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
+const REFUSALS_MIN: u32 = 2;
+
+/// The longest time that a cap holds before one more connection is tried.
+const CAP_HOLD_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostId(pub(super) u32);
@@ -18,9 +29,15 @@ pub(super) struct Host {
     pub(super) active: u32,
     /// Workers whose answer has begun.
     pub(super) opened: u32,
-    /// How many connections the host was seen to accept at most; `None` while it never refused one.
+    /// How many connections the host was seen to accept at most; `None` while it did not clearly refuse one.
     learned_cap: Option<u32>,
     cap_until: Time,
+    /// How sure the cap is: refusals, less what time and answers have taken away.
+    refusals: u32,
+    /// How many were being served when the last one was refused.
+    refused_at: u32,
+    /// How many connections the user allows.
+    user_cap: Option<u32>,
     /// Failures in a row without an answer in between.
     failures: u32,
     /// No new connection before this time.
@@ -29,6 +46,14 @@ pub(super) struct Host {
     testing: bool,
     /// Why it was blocked.
     pub(super) fault: Option<Fault>,
+    /// How long the last answers took, connections included.
+    answers: VecDeque<Duration>,
+    /// When the last answer began.
+    pub(super) answered_at: Option<Time>,
+    /// Connections that were last found to be worth it for one job.
+    pub(super) useful: Option<u32>,
+    /// What a connection gives, in bytes per second: a slow average.
+    typical: Option<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -39,9 +64,32 @@ pub(super) struct Hosts {
 }
 
 impl Host {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            jobs: 0,
+            active: 0,
+            opened: 0,
+            learned_cap: None,
+            cap_until: Time::ZERO,
+            refusals: 0,
+            refused_at: 0,
+            user_cap: None,
+            failures: 0,
+            blocked_until: None,
+            testing: false,
+            fault: None,
+            answers: VecDeque::new(),
+            answered_at: None,
+            useful: None,
+            typical: None,
+        }
+    }
+
     /// How many connections may be open at a time.
     pub(super) fn cap(&self, policy: &Policy) -> u32 {
-        let cap = self.learned_cap.map_or(policy.connections_per_host, |cap| cap.min(policy.connections_per_host));
+        let allowed = self.user_cap.unwrap_or(policy.connections_per_host);
+        let cap = self.learned_cap.map_or(allowed, |cap| cap.min(allowed));
         if self.testing { 1 } else { cap }
     }
 
@@ -55,12 +103,29 @@ impl Host {
         self.blocked_until.filter(|until| *until > now)
     }
 
-    /// A worker's answer has begun: the host is there and takes this many connections. Tells whether that is news.
-    pub(super) fn answered(&mut self) -> bool {
+    /// How long an answer typically takes.
+    pub(super) fn answer_time(&self) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.answers.iter().copied().collect();
+        times.sort();
+        times.get(times.len() / 2).copied()
+    }
+
+    /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
+    /// whether that is news.
+    pub(super) fn answered(&mut self, now: Time, took: Duration) -> bool {
         self.opened += 1;
         self.failures = 0;
         self.blocked_until = None;
         self.fault = None;
+        self.answered_at = Some(now);
+        if self.answers.len() == ANSWERS {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(took);
+        if self.opened > self.refused_at {
+            // It takes more than it was thought to.
+            self.refusals = 0;
+        }
         if let Some(cap) = &mut self.learned_cap {
             *cap = (*cap).max(self.opened);
         }
@@ -73,13 +138,32 @@ impl Host {
         self.opened -= u32::from(was_answered);
     }
 
-    /// The host refused one connection more than it has: learns from it, and returns the cap and how long it holds.
-    pub(super) fn refused(&mut self, now: Time, fault: &Fault, policy: &Policy) -> (u32, Time) {
+    /// A worker of this host has run at this speed for a while.
+    pub(super) fn note_speed(&mut self, bytes_per_second: f64) {
+        let before = self.typical.unwrap_or(bytes_per_second);
+        self.typical = Some(before + (bytes_per_second - before) / 4.0);
+    }
+
+    /// The host refused one connection more than it has: learns from it, and returns the cap and until when it holds,
+    /// once it is clear enough.
+    ///
+    /// A status says it clearly. A reset or a silence may be noise, unless it comes again before more were served.
+    pub(super) fn refused(&mut self, now: Time, fault: &Fault, policy: &Policy) -> Option<(u32, Time)> {
+        let clear = matches!(fault.kind.class(), Class::Busy | Class::Link);
+        self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS - 1);
+        self.refused_at = self.opened;
+        self.fault = Some(fault.clone());
+        if self.refusals < REFUSALS_MIN {
+            return None;
+        }
         let cap = self.opened.max(1);
         let wish = fault.retry_after.unwrap_or_default().min(policy.retry_after_max);
+        // The surer it is, the longer it holds.
+        let doublings = (self.refusals / REFUSALS_MIN - 1).min(16);
+        let hold = policy.host_cap_hold.saturating_mul(1 << doublings).min(CAP_HOLD_MAX);
         self.learned_cap = Some(cap);
-        self.cap_until = now + policy.host_cap_hold.max(wish);
-        (cap, self.cap_until)
+        self.cap_until = now + hold.max(wish);
+        Some((cap, self.cap_until))
     }
 
     /// The host does not serve anyone: leaves it alone and returns for how long, unless it is blocked already.
@@ -97,6 +181,45 @@ impl Host {
         self.fault = Some(fault.clone());
         Some(wait)
     }
+
+    /// What is worth remembering of it.
+    pub(super) fn memory(&self, now: Time) -> HostMemory {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed is small and positive")]
+        let bytes_per_second = self.typical.map(|speed| speed as u64);
+        HostMemory {
+            name: self.name.clone(),
+            cap: self.learned_cap,
+            cap_holds: self.cap_until.since(now),
+            refusals: self.refusals,
+            useful: self.useful,
+            bytes_per_second,
+            answer_time: self.answer_time(),
+            blocked_for: self.blocked_until(now).map_or(Duration::ZERO, |until| until.since(now)),
+            fault: self.fault.clone(),
+            connections_max: self.user_cap,
+        }
+    }
+
+    fn remember(&mut self, now: Time, memory: &HostMemory) {
+        self.learned_cap = memory.cap;
+        self.cap_until = now + memory.cap_holds;
+        self.refusals = memory.refusals;
+        self.useful = memory.useful;
+        self.typical = memory.bytes_per_second.map(|speed| speed as f64);
+        self.answers = memory.answer_time.into_iter().collect();
+        self.blocked_until = Some(now + memory.blocked_for).filter(|until| *until > now);
+        self.testing = self.blocked_until.is_some();
+        self.fault.clone_from(&memory.fault);
+        self.user_cap = memory.connections_max.map(|cap| cap.max(1));
+    }
+
+    fn is_worth_keeping(&self) -> bool {
+        self.learned_cap.is_some()
+            || self.blocked_until.is_some()
+            || self.user_cap.is_some()
+            || self.useful.is_some()
+            || self.typical.is_some()
+    }
 }
 
 /// The mean wait after `failures` failures in a row: doubling from `retry_wait` up to `retry_wait_max`.
@@ -105,25 +228,22 @@ pub(super) fn backoff(policy: &Policy, failures: u32) -> Duration {
     policy.retry_wait.saturating_mul(factor).min(policy.retry_wait_max)
 }
 
+/// Hosts without a job that are remembered here; the store remembers more.
+const IDLE_MAX: usize = 1_000;
+
 impl Hosts {
     pub(super) fn enter(&mut self, name: &str) -> HostId {
+        let id = self.id_of(name);
+        self.get_mut(id).jobs += 1;
+        id
+    }
+
+    fn id_of(&mut self, name: &str) -> HostId {
         let id = *self.by_name.entry(name.to_owned()).or_insert_with(|| {
             self.next += 1;
             HostId(self.next)
         });
-        let host = self.hosts.entry(id).or_insert_with(|| Host {
-            name: name.to_owned(),
-            jobs: 0,
-            active: 0,
-            opened: 0,
-            learned_cap: None,
-            cap_until: Time::ZERO,
-            failures: 0,
-            blocked_until: None,
-            testing: false,
-            fault: None,
-        });
-        host.jobs += 1;
+        self.hosts.entry(id).or_insert_with(|| Host::new(name));
         id
     }
 
@@ -133,14 +253,19 @@ impl Hosts {
         self.forget_if_idle(id);
     }
 
-    /// A host that nobody needs and that teaches nothing is forgotten.
+    /// A host that nobody needs and that teaches nothing is forgotten; of the others, only so many are kept.
     fn forget_if_idle(&mut self, id: HostId) {
+        let crowded = self.hosts.len() > IDLE_MAX;
         let host = self.get(id);
-        if host.jobs == 0 && host.learned_cap.is_none() && host.blocked_until.is_none() {
-            debug_assert_eq!(host.active, 0, "a worker belongs to a job");
-            let host = self.hosts.remove(&id).expect("it was just there");
-            self.by_name.remove(&host.name);
+        if host.jobs == 0 && (crowded || !host.is_worth_keeping()) {
+            self.remove(id);
         }
+    }
+
+    fn remove(&mut self, id: HostId) {
+        let host = self.hosts.remove(&id).expect("the caller holds the host");
+        debug_assert_eq!(host.active, 0, "a worker belongs to a job");
+        self.by_name.remove(&host.name);
     }
 
     pub(super) fn ids(&self) -> Vec<HostId> {
@@ -153,6 +278,27 @@ impl Hosts {
 
     pub(super) fn get_mut(&mut self, id: HostId) -> &mut Host {
         self.hosts.get_mut(&id).expect("a host stays while jobs are about it")
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&Host> {
+        self.by_name.get(name).map(|id| &self.hosts[id])
+    }
+
+    /// Takes over what an earlier run or the user says; returns when the host has to be looked at.
+    pub(super) fn remember(&mut self, now: Time, memory: &HostMemory) -> (HostId, Option<Time>) {
+        let id = self.id_of(&memory.name);
+        let host = self.get_mut(id);
+        host.remember(now, memory);
+        let wakes = [host.blocked_until, host.learned_cap.map(|_| host.cap_until)];
+        (id, wakes.into_iter().flatten().min())
+    }
+
+    /// Forgets what was learned of a host, but not what is running.
+    pub(super) fn forget(&mut self, now: Time, name: &str) -> Option<HostId> {
+        let id = *self.by_name.get(name)?;
+        self.get_mut(id).remember(now, &HostMemory::default());
+        self.forget_if_idle(id);
+        Some(id)
     }
 
     /// The user says: try now.

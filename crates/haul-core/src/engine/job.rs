@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::messages::{JobSpec, Tuning};
 use crate::meter::Meter;
-use crate::{Fault, JobId, JobState, Ledger, Policy, Time, WaitingFor, WorkerId};
+use crate::{Fault, JobId, JobState, Ledger, MirrorIndex, Policy, Time, WaitingFor, WorkerId};
 
 use super::host::HostId;
+use super::mirror::{Mirror, Standing};
+use super::ramp::Ramp;
 
 /// The place in the queue: higher priority first, then first come, first served.
 pub(super) type Rank = (Reverse<i32>, JobId);
@@ -19,7 +21,11 @@ const SHOWN_WINDOW: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) id: JobId,
-    pub(super) host: HostId,
+    pub(super) mirrors: Vec<Mirror>,
+    /// The mirror that defines the file.
+    pub(super) main: MirrorIndex,
+    /// Around where the next mirror's sample lies.
+    pub(super) sample_from: u64,
     pub(super) tuning: Tuning,
     pub(super) stage: Stage,
     pub(super) total: Option<u64>,
@@ -34,24 +40,16 @@ pub(super) struct Job {
     pub(super) restarts: u32,
     /// The server has served the job, in this life or an earlier one.
     pub(super) served: bool,
-    /// The server was seen to answer a range.
-    pub(super) ranges_proven: bool,
-    /// Lies about ranges since the last honest answer.
-    pub(super) range_lies: u32,
     /// The most bytes that were ever there of this file: a single stream that starts over gains nothing before it.
     pub(super) furthest: u64,
     /// Failed attempts since the last gain. Workers that fail side by side count as one attempt.
     pub(super) attempts: u32,
     /// When the last of these attempts failed.
     pub(super) failed_at: Option<Time>,
-    /// Times in a row that the job was refused while others were served.
-    pub(super) refusals: u32,
-    /// No request before this time, and one alone from then on until it is answered.
-    pub(super) hold_until: Option<Time>,
-    /// The submitted URL is to be asked, not a redirect's target.
-    pub(super) resolve: bool,
-    /// When the submitted URL was last asked because a link had expired.
-    pub(super) link_tried_at: Option<Time>,
+    /// How many connections are worth it.
+    pub(super) ramp: Ramp,
+    /// Bytes that races have fetched twice.
+    pub(super) raced_bytes: u64,
     pub(super) fault: Option<Fault>,
     pub(super) meter: Meter,
     /// The stored rows do not describe the file: nothing of it counts.
@@ -95,13 +93,17 @@ pub(super) enum Ending {
 pub(super) type Shown = (JobState, Option<Time>, Option<u64>, Option<bool>);
 
 impl Job {
-    pub(super) fn new(now: Time, id: JobId, host: HostId, spec: JobSpec) -> Self {
+    pub(super) fn new(now: Time, id: JobId, hosts: &[HostId], spec: JobSpec) -> Self {
         let ledger = spec.source.as_ref().and_then(|s| Ledger::restored(s.total, &s.chunks));
         let accepts_ranges = spec.source.as_ref().filter(|_| ledger.is_some()).map(|s| s.accepts_ranges);
         let done = ledger.as_ref().map_or(0, Ledger::done_bytes);
+        let mut mirrors: Vec<Mirror> = hosts.iter().map(|host| Mirror::new(*host, Standing::Unproven)).collect();
+        mirrors[0].standing = Standing::Proven;
         Self {
             id,
-            host,
+            mirrors,
+            main: MirrorIndex(0),
+            sample_from: 0,
             tuning: spec.tuning,
             stage: Stage::Queued,
             total: ledger.as_ref().map(Ledger::total),
@@ -111,15 +113,11 @@ impl Job {
             promise: None,
             restarts: spec.restarts,
             served: done > 0,
-            ranges_proven: false,
-            range_lies: 0,
             furthest: done,
             attempts: 0,
             failed_at: None,
-            refusals: 0,
-            hold_until: None,
-            resolve: false,
-            link_tried_at: None,
+            ramp: Ramp::default(),
+            raced_bytes: 0,
             fault: None,
             meter: Meter::new(now, done, SHOWN_WINDOW),
             rows_are_void: spec.source.is_some() && ledger.is_none(),
@@ -145,6 +143,36 @@ impl Job {
     /// Connections in use.
     pub(super) fn connections(&self) -> u32 {
         u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {
+        &self.mirrors[index.0 as usize]
+    }
+
+    pub(super) fn mirror_mut(&mut self, index: MirrorIndex) -> &mut Mirror {
+        &mut self.mirrors[index.0 as usize]
+    }
+
+    pub(super) fn mirrors(&self) -> impl Iterator<Item = (MirrorIndex, &Mirror)> {
+        (0..).map(MirrorIndex).zip(&self.mirrors)
+    }
+
+    /// The host of the mirror that defines the file.
+    pub(super) fn host(&self) -> HostId {
+        self.mirror(self.main).host
+    }
+
+    /// Who would take the place of a mirror: one that contributes, else any that is not dropped.
+    pub(super) fn heir(&self, index: MirrorIndex) -> Option<MirrorIndex> {
+        let others = || self.mirrors().filter(|(i, mirror)| *i != index && mirror.standing != Standing::Dropped);
+        let proven = others().find(|(_, mirror)| mirror.standing == Standing::Proven);
+        proven.or_else(|| others().next()).map(|(index, _)| index)
+    }
+
+    /// Connections that it may have now: its cap, or fewer as long as more were not found to be worth it.
+    pub(super) fn connections_wanted(&self, policy: &Policy) -> u32 {
+        let cap = self.connections_max(policy);
+        if policy.adaptive { self.ramp.allowed().min(cap) } else { cap }
     }
 
     pub(super) fn connections_max(&self, policy: &Policy) -> u32 {
@@ -184,7 +212,28 @@ impl Job {
         if self.accepts_ranges != Some(false) {
             self.accepts_ranges = None;
         }
-        self.meter = Meter::new(now, 0, SHOWN_WINDOW);
+        for mirror in &mut self.mirrors {
+            if mirror.standing != Standing::Dropped {
+                mirror.standing = Standing::Unproven;
+            }
+        }
+        let main = self.main;
+        self.mirror_mut(main).standing = Standing::Proven;
+        self.raced_bytes = 0;
+        self.restart_meter(now);
+    }
+
+    /// Forgets what a mirror said of the file of which nothing is there yet.
+    pub(super) fn forget_source(&mut self) {
+        self.ledger = None;
+        self.total = None;
+        self.accepts_ranges = None;
+    }
+
+    /// Measures from the bytes that are there now, which may be fewer than before.
+    pub(super) fn restart_meter(&mut self, now: Time) {
+        self.furthest = self.done_bytes();
+        self.meter = Meter::new(now, self.furthest, SHOWN_WINDOW);
     }
 
     pub(super) fn shown(&self) -> Shown {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::messages::{Alarm, Effect, End, Note, StopReason};
-use crate::{Class, Fault, FaultKind, JobId, Ledger, Time, WaitingFor, WorkerId};
+use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::backoff;
@@ -17,6 +17,9 @@ const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 
 /// How long the submitted URL is left alone after it was asked for a new link (FAILURES.md section 2).
 const LINK_PAUSE: Duration = Duration::from_secs(30);
+
+/// A worker that ran at least this long tells what its host gives.
+const TYPICAL_AFTER: Duration = Duration::from_secs(1);
 
 /// How many times more lies it takes to turn a server's ranges off that were seen to work (FAILURES.md, F-RANGE-02:
 /// only some nodes of a farm may refuse them). A guess.
@@ -36,18 +39,26 @@ impl Engine {
         }
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         job.workers.remove(&id);
-        self.hosts.get_mut(job.host).left(worker.opened_at.is_some());
+        self.hosts.get_mut(worker.host).left(worker.opened_at.is_some());
         if let Some(ledger) = &mut job.ledger {
-            ledger.release(worker.at, worker.end);
+            if worker.rival.is_some() {
+                self.leave_race(&worker, worker.job);
+            } else if worker.contributes() {
+                ledger.release(worker.at, worker.end);
+            }
         } else if end == End::Finished && !matches!(job.stage, Stage::Ending(Ending::Release | Ending::Fail(_))) {
             // The end of the body is the only thing that tells the length. A job that leaves now could tell nobody.
             let mut ledger = Ledger::planned(worker.at);
-            ledger.lease_all(id);
+            ledger.lease_all(id, worker.mirror);
             ledger.advance(0, worker.at);
             job.total = Some(worker.at);
             job.ledger = Some(ledger);
         }
         self.touched.insert(worker.job);
+        if !worker.contributes() {
+            let equal = end == End::Finished && worker.remaining() == 0;
+            self.proof_ended(worker.job, worker.mirror, equal);
+        }
         match end {
             End::Finished => self.finished(now, &worker),
             End::Stopped => self.stopped(now, &worker),
@@ -58,6 +69,12 @@ impl Engine {
 
     /// A worker came to an end of its own: fine, as long as it brought something that can be built on.
     fn finished(&mut self, now: Time, worker: &Worker) {
+        if let Some(opened_at) = worker.opened_at
+            && now.since(opened_at) >= TYPICAL_AFTER
+        {
+            let speed = (worker.at - worker.from) as f64 / now.since(opened_at).as_secs_f64();
+            self.hosts.get_mut(worker.host).note_speed(speed);
+        }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();
         let ending = matches!(job.stage, Stage::Ending(_));
@@ -68,7 +85,8 @@ impl Engine {
     }
 
     fn stopped(&mut self, now: Time, worker: &Worker) {
-        if worker.stopping != Some(StopReason::BelowFloor) || worker.remaining() == 0 {
+        let by_verdict = matches!(worker.stopping, Some(StopReason::BelowFloor | StopReason::Unanswered));
+        if !by_verdict || worker.remaining() == 0 || !worker.contributes() {
             return;
         }
         let speed = worker.meter.bytes_per_second(now);
@@ -100,6 +118,10 @@ impl Engine {
             return;
         }
         job.fault = Some(fault.clone());
+        job.mirror_mut(worker.mirror).fault = Some(fault.clone());
+        if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(worker.job, worker.mirror, &fault) {
+            return;
+        }
         match class {
             Class::Permanent => self.end_job(now, worker.job, Ending::Fail(fault)),
             Class::SourceChanged => self.source_changed(now, worker.job, fault),
@@ -118,6 +140,18 @@ impl Engine {
         }
     }
 
+    /// Tells whether a fault is a verdict on the mirror: a job with another one goes on without it.
+    fn is_the_mirrors_fault(&self, worker: &Worker, fault: &Fault) -> bool {
+        match fault.kind.class() {
+            Class::SourceChanged => true,
+            Class::Permanent => fault.kind.is_the_servers(),
+            // The main mirror of a job that was served may need a new link, or less of us.
+            Class::Link => worker.mirror != self.jobs[&worker.job].main || !self.jobs[&worker.job].served,
+            Class::Protocol | Class::RangesRefused => !self.jobs[&worker.job].mirror(worker.mirror).ranges_proven,
+            Class::Transient | Class::Busy | Class::Disk | Class::Local => false,
+        }
+    }
+
     fn source_changed(&mut self, now: Time, id: JobId, fault: Fault) {
         let restarts_max = self.policy.restarts_max;
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
@@ -127,7 +161,8 @@ impl Engine {
         }
         job.restarts += 1;
         job.accepts_ranges = None;
-        job.ranges_proven = false;
+        let main = job.main;
+        job.mirror_mut(main).ranges_proven = false;
         job.furthest = 0;
         let restarts = job.restarts;
         self.effects.push_back(Effect::Note(id, Note::Restart { restarts }));
@@ -136,7 +171,7 @@ impl Engine {
 
     /// 401, 403, 404 or 410: the end before the first byte, afterwards an expired link or a refused connection.
     fn link_refused(&mut self, now: Time, worker: &Worker, fault: Fault) {
-        if self.has_opened_worker(worker.job) {
+        if self.workers_of(worker.job).any(|(_, other)| other.host == worker.host && other.opened_at.is_some()) {
             self.lower_host_cap(now, worker, fault);
             return;
         }
@@ -144,20 +179,23 @@ impl Engine {
         if !job.served {
             self.end_job(now, worker.job, Ending::Fail(fault));
         } else if worker.resolve {
-            // The submitted URL itself was asked and refused: only a person can help.
-            self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });
-        } else if !job.resolve {
-            job.resolve = true;
-            let at = job.link_tried_at.map_or(now, |tried| now.max(tried + LINK_PAUSE));
-            job.link_tried_at = Some(at);
+            // The submitted URL itself was asked and refused: only another mirror or a person can help.
+            if !self.drop_mirror(worker.job, worker.mirror, &fault) {
+                self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });
+            }
+        } else if !job.mirror(worker.mirror).resolve {
+            let mirror = job.mirror_mut(worker.mirror);
+            mirror.resolve = true;
+            let at = mirror.link_tried_at.map_or(now, |tried| now.max(tried + LINK_PAUSE));
+            mirror.link_tried_at = Some(at);
             self.effects.push_back(Effect::Note(worker.job, Note::LinkTriedAgain));
-            self.hold_job(worker.job, at);
+            self.hold_mirror(worker.job, worker.mirror, at);
         }
     }
 
     /// The host did not take the connection, or not the request on it.
     fn host_refused(&mut self, now: Time, worker: &Worker, fault: Fault) {
-        let host_id = self.jobs[&worker.job].host;
+        let host_id = worker.host;
         let host = self.hosts.get_mut(host_id);
         if host.opened > 0 {
             self.lower_host_cap(now, worker, fault);
@@ -168,6 +206,7 @@ impl Engine {
             return;
         };
         let note = Note::HostWaits { host: host.name.clone(), wait, fault: fault.clone() };
+        self.effects.push_back(Effect::HostChanged(self.hosts.get(host_id).name.clone()));
         self.set_alarm(now + wait, Alarm::Host(host_id.0));
         self.effects.push_back(Effect::Note(worker.job, note));
         if fault.retry_after.is_none() {
@@ -177,34 +216,41 @@ impl Engine {
 
     /// Others are being served: the host takes no more connections than it has.
     fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
-        let host_id = self.jobs[&worker.job].host;
+        let host_id = worker.host;
         let host = self.hosts.get_mut(host_id);
-        let (cap, until) = host.refused(now, &fault, &self.policy);
-        let note = Note::HostCap { host: host.name.clone(), cap };
-        self.effects.push_back(Effect::Note(worker.job, note));
-        self.set_alarm(until, Alarm::Host(host_id.0));
+        if let Some((cap, until)) = host.refused(now, &fault, &self.policy) {
+            let name = host.name.clone();
+            self.effects.push_back(Effect::HostChanged(name.clone()));
+            self.effects.push_back(Effect::Note(worker.job, Note::HostCap { host: name, cap }));
+            self.set_alarm(until, Alarm::Host(host_id.0));
+        }
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-        if job.workers.is_empty() {
+        if !job.workers.iter().any(|id| self.workers[id].mirror == worker.mirror) {
             // Perhaps it is not the connection but the job that the server refuses: others must not pay for finding out
             // more than now and then.
             let wish = fault.retry_after.unwrap_or_default().min(self.policy.retry_after_max);
-            let wait = wish.max(self.rng.jittered(backoff(&self.policy, job.refusals)));
-            job.refusals += 1;
-            self.hold_job(worker.job, now + wait);
+            let mirror = job.mirror_mut(worker.mirror);
+            let wait = wish.max(self.rng.jittered(backoff(&self.policy, mirror.refusals)));
+            mirror.refusals += 1;
+            self.hold_mirror(worker.job, worker.mirror, now + wait);
         }
     }
 
     fn ranges_doubted(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-        let factor = if job.ranges_proven { PROVEN_FACTOR } else { 1 };
-        job.range_lies += 1;
-        if job.range_lies <= self.policy.range_lies_max * factor {
+        let mirror = job.mirror_mut(worker.mirror);
+        let factor = if mirror.ranges_proven { PROVEN_FACTOR } else { 1 };
+        mirror.range_lies += 1;
+        if mirror.range_lies <= self.policy.range_lies_max * factor {
             self.return_chunk(now, worker, fault);
-        } else if job.accepts_ranges == Some(false) {
+        } else if self.drop_mirror(worker.job, worker.mirror, &fault) {
+            // The others go on.
+        } else if self.jobs[&worker.job].accepts_ranges == Some(false) {
             self.end_job(now, worker.job, Ending::Fail(fault));
         } else {
+            let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
             job.accepts_ranges = Some(false);
-            job.range_lies = 0;
+            job.mirror_mut(worker.mirror).range_lies = 0;
             job.furthest = 0;
             self.effects.push_back(Effect::Note(worker.job, Note::SingleConnection));
             self.end_job(now, worker.job, Ending::Reset);
@@ -239,7 +285,7 @@ impl Engine {
             job.attempts += 1;
         }
         let (mut start, mut retries) = (0, job.attempts);
-        if let Some(ledger) = &mut job.ledger {
+        if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
             ledger.note(worker.at, |chunk| {
                 chunk.retries += 1;
                 chunk.failures += 1;
@@ -267,18 +313,19 @@ impl Engine {
         let progressed = worker.at > worker.from;
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         match &mut job.ledger {
-            Some(ledger) if job.accepts_ranges != Some(false) && (others_run || progressed) => {
+            Some(ledger) if job.accepts_ranges != Some(false) && worker.contributes() && (others_run || progressed) => {
                 ledger.hold_back(worker.at, until);
                 self.set_alarm(until, Alarm::Job(worker.job));
             }
-            Some(_) | None => self.hold_job(worker.job, until),
+            Some(_) | None => self.hold_mirror(worker.job, worker.mirror, until),
         }
     }
 
-    /// Makes no request for a job before `until`, and then one alone until it is answered.
-    fn hold_job(&mut self, id: JobId, until: Time) {
+    /// Makes no request of a job to a mirror before `until`, and then one alone until it is answered.
+    fn hold_mirror(&mut self, id: JobId, index: MirrorIndex, until: Time) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        job.hold_until = job.hold_until.max(Some(until));
+        let mirror = job.mirror_mut(index);
+        mirror.hold_until = mirror.hold_until.max(Some(until));
         self.set_alarm(until, Alarm::Job(id));
     }
 

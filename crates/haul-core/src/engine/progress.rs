@@ -1,6 +1,6 @@
 //! What a running worker reports: that its answer has begun, how far it has got, where its end stands.
 
-use crate::messages::{Effect, FetchKind};
+use crate::messages::{Effect, FetchKind, StopReason};
 use crate::meter::Meter;
 use crate::{Ledger, Time, WorkerId, plan};
 
@@ -20,28 +20,31 @@ impl Engine {
             return;
         };
         worker.opened_at = Some(now);
+        worker.moved_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
-        let (job_id, kind) = (worker.job, worker.kind);
+        let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
+        let took = now.since(worker.started);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
         job.served = true;
-        job.resolve = false;
-        job.hold_until = None;
-        let host = job.host;
-        if kind == FetchKind::Range {
-            job.range_lies = 0;
-            job.ranges_proven = true;
+        let mirror = job.mirror_mut(worker.mirror);
+        mirror.resolve = false;
+        mirror.hold_until = None;
+        if matches!(kind, FetchKind::Range | FetchKind::Compare) {
+            mirror.range_lies = 0;
+            mirror.ranges_proven = true;
         } else {
-            self.learn_source(id, total, partial);
+            self.learn_source(now, id, total, partial);
         }
         self.touched.insert(job_id);
-        if self.hosts.get_mut(host).answered() {
+        if self.hosts.get_mut(host).answered(now, took) {
             self.recall(now, host);
         }
+        self.start_ramp(now, job_id);
         self.start_reviewing(now);
     }
 
     /// A probe, or a request for the whole file, tells what the file is like.
-    fn learn_source(&mut self, id: WorkerId, total: Option<u64>, partial: bool) {
+    fn learn_source(&mut self, now: Time, id: WorkerId, total: Option<u64>, partial: bool) {
         let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         job.total = total;
@@ -50,14 +53,14 @@ impl Engine {
         }
         let Some(total) = total else { return };
         let mut ledger = Ledger::planned(total);
-        ledger.lease_all(id);
+        ledger.lease_all(id, worker.mirror);
         worker.end = total;
         worker.request_end = total;
         job.ledger = Some(ledger);
         // The first request covers the whole file; what others can do is taken from its end.
         let job = worker.job;
         let chunk = plan::chunk_bytes(total);
-        let share = self.lease_bytes(job, total).min(total).div_ceil(chunk) * chunk;
+        let share = self.lease_bytes(now, job, total).min(total).div_ceil(chunk) * chunk;
         if share < total {
             self.set_end(id, share);
         }
@@ -78,6 +81,7 @@ impl Engine {
         }
         self.advance(now, id, at, throttled);
         self.lengthen(now, id);
+        self.end_won_race(id);
     }
 
     pub(super) fn advance(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
@@ -89,28 +93,40 @@ impl Engine {
         }
         if at > worker.at {
             match &mut job.ledger {
-                Some(ledger) => ledger.advance(worker.at, at),
+                Some(_) if !worker.contributes() => {}
+                Some(ledger) => _ = ledger.advance(worker.at, at),
                 None => job.streamed = at,
             }
             if worker.at == worker.from {
                 self.touched.insert(worker.job);
             }
             worker.at = at;
+            worker.moved_at = now;
         }
         if job.done_bytes() > job.furthest {
             job.furthest = job.done_bytes();
             job.attempts = 0;
-            job.refusals = 0;
+            job.mirror_mut(worker.mirror).refusals = 0;
             job.fault = None;
         }
         worker.meter.note(now, worker.at);
         job.meter.note(now, job.done_bytes());
     }
 
+    /// Stops a worker whose bytes its rival has brought: the last of them need not be waited for.
+    fn end_won_race(&mut self, id: WorkerId) {
+        let worker = &self.workers[&id];
+        if worker.at >= worker.end
+            && let Some(rival) = worker.rival
+        {
+            self.stop_worker(rival, StopReason::Overtaken);
+        }
+    }
+
     /// Lets a worker whose request reaches further go on over chunks that nobody works on: that costs no round trip.
     fn lengthen(&mut self, now: Time, id: WorkerId) {
         let worker = &self.workers[&id];
-        if worker.request_end <= worker.end || !worker.is_steady() {
+        if worker.request_end <= worker.end || !worker.is_steady() || worker.rival.is_some() {
             return;
         }
         let runway = worker.meter.bytes_per_second(now) * RUNWAY_SECS;
@@ -119,12 +135,12 @@ impl Engine {
         }
         let job_id = worker.job;
         let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let want = self.lease_bytes(job_id, ready).min(worker.request_end - worker.end);
+        let want = self.lease_bytes(now, job_id, ready).min(worker.request_end - worker.end);
         let worker = self.workers.get_mut(&id).expect("the worker was just there");
         let Some(ledger) = self.jobs.get_mut(&job_id).and_then(|job| job.ledger.as_mut()) else {
             return;
         };
-        let end = ledger.extend(id, worker.end, want);
+        let end = ledger.extend(id, worker.mirror, worker.end, want);
         if end > worker.end {
             worker.end = end;
             self.set_end(id, end);
@@ -149,6 +165,7 @@ impl Engine {
         if let Some(ledger) = &mut job.ledger
             && end < worker.end
         {
+            debug_assert!(worker.rival.is_none(), "a lease that is being cut is not raced for");
             ledger.take_back(end, worker.end);
             worker.end = end;
         }

@@ -1,9 +1,12 @@
-//! The speed floor, and other things that are looked at twice a second.
+//! The speed floor, and other things that are looked at a few times a second.
 //!
-//! A worker is replaced when it is slow by both measures, the absolute floor and its siblings' median, when what is
-//! left would take it longer than a replacement costs, and when neither our own limit nor an exemption speaks for
-//! it. A whole line that is slow makes all workers slow together, and then none of them is to blame: none is much
-//! slower than its siblings, and none of these brings enough for a verdict.
+//! A worker is replaced when it is slow by both measures, the absolute floor and its siblings' median on the same host,
+//! when what is left would take it longer than a replacement costs, and when neither our own limit nor an exemption
+//! speaks for it. A whole line that is slow makes all workers slow together, and then none of them is to blame: none is
+//! much slower than its siblings, and none of these brings enough for a verdict.
+//!
+//! The clearer it is, the sooner the verdict falls: a worker at a tenth of the others' speed is judged after a second.
+//! The same goes for a request without an answer where others are answered.
 
 use std::time::Duration;
 
@@ -12,11 +15,26 @@ use crate::{Time, WorkerId};
 
 use super::Engine;
 use super::job::Job;
-use super::schedule::median;
+use super::steal::median;
 use super::worker::WINDOW;
 
-/// A guess: a verdict half a second late costs little, and a review visits every worker.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often. Each review visits every worker.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Connections move between jobs, and the rest of what is not urgent happens, every so many reviews.
+const SELDOM: u32 = 5;
+
+/// After this time, and over this stretch, a worker at [`CLEARLY_SLOW`] of its siblings' speed is judged.
+const CLEAR_AFTER: Duration = Duration::from_secs(1);
+
+/// The share of its siblings' median that needs no longer look.
+const CLEARLY_SLOW: f64 = 0.1;
+
+/// A request is overdue after so many times what answers take on its host, and not before [`OVERDUE_MIN`].
+const OVERDUE_FACTOR: u32 = 6;
+
+/// A guess: a server that thinks for a second about some requests is no rarity.
+const OVERDUE_MIN: Duration = Duration::from_millis(1500);
 
 impl Engine {
     pub(super) fn start_reviewing(&mut self, now: Time) {
@@ -32,48 +50,102 @@ impl Engine {
             return;
         }
         self.start_reviewing(now);
-        let slow: Vec<WorkerId> =
-            self.running.iter().filter_map(|id| self.slowest_below_floor(now, &self.jobs[id])).collect();
-        for worker in slow {
-            self.stop_worker(worker, StopReason::BelowFloor);
+        let mut verdicts: Vec<(WorkerId, StopReason)> = Vec::new();
+        for id in &self.running {
+            let job = &self.jobs[id];
+            verdicts.extend(self.slowest_below_floor(now, job).map(|id| (id, StopReason::BelowFloor)));
+            verdicts.extend(self.overdue(now, job).map(|id| (id, StopReason::Unanswered)));
         }
-        self.rebalance(now);
+        for (worker, reason) in verdicts {
+            self.stop_worker(worker, reason);
+        }
+        self.reviews = self.reviews.wrapping_add(1);
+        if self.reviews.is_multiple_of(SELDOM) {
+            self.rebalance(now);
+        }
         // Speeds have changed, so that a lease may be worth cutting now that was not before.
-        self.ask_all_again();
+        for id in self.running.clone() {
+            if self.jobs[&id].has_to_steal() {
+                self.ask_again(id);
+            }
+        }
+    }
+
+    /// A request of a job that is overdue for an answer while others on its host are answered.
+    fn overdue(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let late = |id: &&WorkerId| {
+            let worker = &self.workers[id];
+            let host = self.hosts.get(worker.host);
+            let typical = host.answer_time().unwrap_or_default();
+            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN);
+            let others = host.answered_at.is_some_and(|at| at > worker.started) || host.opened > 0;
+            worker.opened_at.is_none()
+                && worker.stopping.is_none()
+                && others
+                && now.since(worker.started) >= patience
+                && !self.is_exempt(job, worker.at)
+        };
+        job.workers.iter().find(late).copied()
+    }
+
+    fn is_exempt(&self, job: &Job, at: u64) -> bool {
+        let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(at));
+        chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max)
     }
 
     /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can
     /// take the change into account.
     fn slowest_below_floor(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let standard = (self.policy.floor_grace, WINDOW, self.policy.floor_share);
+        let clear = (CLEAR_AFTER, CLEAR_AFTER, CLEARLY_SLOW);
+        [clear, standard].into_iter().find_map(|(after, window, share)| self.slowest(now, job, after, window, share))
+    }
+
+    /// The slowest worker of a job below `share` of its siblings' median, over `window`, of those that have run for
+    /// `after`.
+    fn slowest(&self, now: Time, job: &Job, after: Duration, window: Duration, share: f64) -> Option<WorkerId> {
         let speeds: Vec<(WorkerId, f64)> = job
             .workers
             .iter()
-            .filter_map(|id| Some((*id, self.workers[id].speed(now, self.policy.floor_grace)?)))
+            .filter_map(|id| {
+                let worker = &self.workers[id];
+                let old_enough = worker.opened_at.is_some_and(|at| now.since(at) >= after) && worker.contributes();
+                old_enough.then(|| (*id, worker.recent_speed(now, window)))
+            })
             .collect();
         speeds
             .iter()
-            .filter(|(id, speed)| self.is_below_floor(now, job, *id, *speed, &speeds))
+            .filter(|(id, speed)| self.is_below_floor(now, job, *id, *speed, &speeds, window, share))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(id, _)| *id)
     }
 
-    fn is_below_floor(&self, now: Time, job: &Job, id: WorkerId, speed: f64, all: &[(WorkerId, f64)]) -> bool {
+    #[expect(clippy::too_many_arguments, reason = "what a verdict rests on")]
+    fn is_below_floor(
+        &self,
+        now: Time,
+        job: &Job,
+        id: WorkerId,
+        speed: f64,
+        all: &[(WorkerId, f64)],
+        window: Duration,
+        share: f64,
+    ) -> bool {
         let worker = &self.workers[&id];
         if speed >= self.policy.speed_floor as f64 || worker.stopping.is_some() || worker.is_throttled(now) {
             return false;
         }
-        let siblings: Vec<f64> = all.iter().filter(|(other, _)| *other != id).map(|(_, speed)| *speed).collect();
+        let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);
+        let siblings: Vec<f64> = siblings.map(|(_, speed)| *speed).collect();
         if siblings.len() < self.policy.floor_siblings_min {
             return false;
         }
         let usual = median(siblings).expect("there are siblings");
-        if usual * WINDOW.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+        if usual * window.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
             return false;
         }
-        let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
-        let exempt = chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max);
         let left = worker.remaining() as f64;
         let worth_it = left / speed.max(1.0) > left / usual + self.policy.replacement_cost.as_secs_f64();
-        !exempt && speed < self.policy.floor_share * usual && worth_it
+        speed < share * usual && worth_it && !self.is_exempt(job, worker.at)
     }
 }

@@ -1,45 +1,45 @@
 //! Who gets the next connection, and what for.
 //!
 //! Slots go by rank. Among the jobs that hold one, the next connection goes to the job with the fewest, counted by
-//! weight, whose host has room. It leases ready chunks; where none is ready, the tail of the lease that would end
-//! last is taken back first.
-
-use std::time::Duration;
+//! weight, that can use one somewhere. It proves a mirror, or leases ready chunks; where none is ready, it helps the
+//! lease that would end last.
 
 use crate::messages::{Effect, Fetch, FetchKind, Timeouts};
-use crate::{JobId, Ledger, Time, WorkerId, plan};
+use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId, plan};
 
 use super::Engine;
-use super::job::{Job, Stage};
+use super::job::{Ending, Job, Stage};
+use super::mirror::Standing;
+use super::steal::Help;
 use super::worker::Worker;
 
-/// How much smaller a piece may be when it is known how long it would take. A guess: a request's headers are then
-/// still under 2 % of its bytes.
-const KNOWN_SPEED_FACTOR: u64 = 4;
-
-/// How much larger it must be when no speed at all is known, which is the first moment of a job.
-const UNKNOWN_SPEED_FACTOR: u64 = 4;
-
 /// What a job could do with one more connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Want {
-    /// Fetch something that is ready.
-    Fetch,
+    /// Fetch something that is ready, from this mirror.
+    Fetch(MirrorIndex),
+    /// Compare these bytes with what is there.
+    Prove(MirrorIndex, u64, u64),
     /// Take the tail of this worker's lease, from this offset.
     Steal(WorkerId, u64),
+    /// Fetch what this worker has left once more, from this mirror.
+    Race(WorkerId, MirrorIndex),
 }
 
 impl Engine {
     /// Hands out slots and connections until nothing more can be done now.
     pub(super) fn schedule(&mut self, now: Time) {
         loop {
-            self.admit();
+            self.admit(now);
             while let Some((id, want)) = self.next_want(now) {
                 match want {
-                    Want::Fetch => self.fetch(now, id),
+                    Want::Fetch(mirror) => self.fetch(now, id, mirror),
+                    Want::Prove(mirror, from, end) => self.prove(now, id, mirror, from, end),
                     Want::Steal(victim, at) => {
                         self.cut_for_another = Some(victim);
                         self.set_end(victim, at);
                     }
+                    Want::Race(owner, mirror) => self.race(now, id, owner, mirror),
                 }
             }
             if !self.rest_idle_jobs(now) {
@@ -49,15 +49,22 @@ impl Engine {
         self.make_room(now);
     }
 
-    fn admit(&mut self) {
-        while self.running.len() < self.policy.active_jobs_max
-            && let Some((_, id)) = self.queue.pop_first()
-        {
+    fn admit(&mut self, now: Time) {
+        while let Some(&rank) = self.queue.first() {
+            if self.running.len() >= self.policy.active_jobs_max {
+                let last = self.running.iter().map(|id| self.jobs[id].rank()).max();
+                // A slot is taken from a job of lower priority only, never from one that merely came later.
+                let Some((priority, last)) = last.filter(|(priority, _)| *priority > rank.0) else { return };
+                debug_assert!(priority > rank.0, "only for a higher priority");
+                self.end_job(now, last, Ending::Requeue);
+            }
+            self.queue.remove(&rank);
+            let id = rank.1;
             self.jobs.get_mut(&id).expect("the queue holds known jobs").stage = Stage::Running;
             self.running.insert(id);
             self.idle.insert(id);
             self.touched.insert(id);
-            self.hungry.entry(self.jobs[&id].host).or_default().insert(id);
+            self.ask_again(id);
         }
     }
 
@@ -75,7 +82,8 @@ impl Engine {
                 by_holdings.then(a.attempts.cmp(&b.attempts)).then(a.rank().cmp(&b.rank()))
             })?;
             let id = job.id;
-            match self.want(now, job) {
+            self.pass_main_on(now, id);
+            match self.want(now, &self.jobs[&id], true) {
                 Some(want) => return Some((id, want)),
                 None => self.sate(id),
             }
@@ -85,113 +93,151 @@ impl Engine {
 
     /// A job has no use for another connection until something about it changes.
     pub(super) fn sate(&mut self, id: JobId) {
-        let host = self.jobs[&id].host;
-        if let Some(hungry) = self.hungry.get_mut(&host) {
-            hungry.remove(&id);
-            if hungry.is_empty() {
-                self.hungry.remove(&host);
+        for mirror in &self.jobs[&id].mirrors {
+            if let Some(hungry) = self.hungry.get_mut(&mirror.host) {
+                hungry.remove(&id);
+                if hungry.is_empty() {
+                    self.hungry.remove(&mirror.host);
+                }
             }
         }
     }
 
-    /// Every running job is asked again whether it has a use for another connection.
-    pub(super) fn ask_all_again(&mut self) {
-        for id in &self.running {
-            self.hungry.entry(self.jobs[id].host).or_default().insert(*id);
+    /// A running job is asked again whether it has a use for another connection.
+    pub(super) fn ask_again(&mut self, id: JobId) {
+        for mirror in &self.jobs[&id].mirrors {
+            if mirror.standing != Standing::Dropped {
+                self.hungry.entry(mirror.host).or_default().insert(id);
+            }
         }
     }
 
-    /// What a running job would do with one more connection now.
-    pub(super) fn want(&self, now: Time, job: &Job) -> Option<Want> {
-        let held_back = job.hold_until.is_some_and(|until| until > now || !job.workers.is_empty());
-        // While one connection asks for a new link, the others would only be refused.
-        let asks_for_link = job.resolve && !job.workers.is_empty();
-        if held_back || asks_for_link || job.connections() >= job.connections_max(&self.policy) {
+    /// Every running job is asked again.
+    pub(super) fn ask_all_again(&mut self) {
+        for id in self.running.clone() {
+            self.ask_again(id);
+        }
+    }
+
+    /// What a running job would do with one more connection now; without `room`, as if every host had room for it.
+    pub(super) fn want(&self, now: Time, job: &Job, room: bool) -> Option<Want> {
+        if job.connections() >= job.connections_wanted(&self.policy) {
             return None;
         }
         if job.is_single() {
-            return job.workers.is_empty().then_some(Want::Fetch);
+            let can = job.workers.is_empty() && self.can_ask(now, job, job.main, room);
+            return can.then_some(Want::Fetch(job.main));
         }
+        if let Some((mirror, from, end)) = self.next_proof(now, job, room) {
+            return Some(Want::Prove(mirror, from, end));
+        }
+        let mirror = self.best_mirror(now, job, room)?;
         if job.has_to_steal() {
-            return self.longest_lease(now, job).map(|(victim, at)| Want::Steal(victim, at));
+            return self.help(now, job, mirror).map(|help| match help {
+                Help::Steal(victim, at) => Want::Steal(victim, at),
+                Help::Race(owner) => Want::Race(owner, mirror),
+            });
         }
-        Some(Want::Fetch)
-    }
-
-    /// The lease that would end last, and where to cut it so that both parts end together.
-    fn longest_lease(&self, now: Time, job: &Job) -> Option<(WorkerId, u64)> {
-        let siblings = self.median_speed(now, job);
-        let usual = siblings.unwrap_or_else(|| job.meter.bytes_per_second(now) / f64::from(job.connections().max(1)));
-        let mut best: Option<(f64, WorkerId, u64)> = None;
-        for id in &job.workers {
-            let worker = &self.workers[id];
-            let known = worker.speed(now, Duration::from_millis(200));
-            let floor = match (known, siblings) {
-                (Some(_), _) => self.policy.split_floor_bytes / KNOWN_SPEED_FACTOR,
-                (None, Some(_)) => self.policy.split_floor_bytes,
-                (None, None) => self.policy.split_floor_bytes * UNKNOWN_SPEED_FACTOR,
-            };
-            let takeable = worker.takeable();
-            if !worker.is_steady() || takeable < 2 * floor {
-                continue;
-            }
-            let speed = known.unwrap_or(usual).max(1.0);
-            let seconds = takeable as f64 / speed;
-            if seconds < 2.0 * self.policy.split_floor.as_secs_f64() || best.is_some_and(|(most, ..)| most >= seconds) {
-                continue;
-            }
-            best = Some((seconds, *id, split(worker, speed, usual.max(speed), floor)));
-        }
-        best.map(|(_, id, at)| (id, at))
-    }
-
-    /// The median speed of a job's workers, once some have run long enough for it to mean something.
-    fn median_speed(&self, now: Time, job: &Job) -> Option<f64> {
-        let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, Duration::from_millis(500)));
-        median(speeds.collect())
+        Some(Want::Fetch(mirror))
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.
     ///
-    /// Guided self-scheduling: a share of what is left, so that leases get shorter towards the end and the last
-    /// ones end together without many requests.
-    pub(super) fn lease_bytes(&self, id: JobId, ready: u64) -> u64 {
+    /// As many as would keep its worker busy until the others end, so that requests are few and all end together. While
+    /// no speed is known, an even share for each connection that may still come.
+    pub(super) fn lease_bytes(&self, now: Time, id: JobId, ready: u64) -> u64 {
         let job = &self.jobs[&id];
-        let host = self.hosts.get(job.host);
-        let workers = job.connections_max(&self.policy).min(host.cap(&self.policy)).max(1);
-        if workers == 1 || job.is_single() {
+        let host = self.hosts.get(job.host());
+        let cap = job.connections_max(&self.policy).min(host.cap(&self.policy)).max(1);
+        if cap == 1 || job.is_single() {
             return u64::MAX;
         }
         let chunk = job.total.map_or(1, plan::chunk_bytes);
-        (ready / (2 * u64::from(workers))).max(chunk)
+        let others = u32::try_from(job.workers.iter().filter(|w| self.workers[w].contributes()).count()).unwrap_or(cap);
+        let idle = cap.saturating_sub(others).max(1);
+        let share = match self.usual_speed(now, job) {
+            None => ready / u64::from(idle),
+            Some(usual) => {
+                let left: u64 = ready + job.workers.iter().map(|w| self.workers[w].remaining()).sum::<u64>();
+                let running: f64 = job.workers.iter().map(|w| self.workers[w].meter.bytes_per_second(now)).sum();
+                let all = running + usual * f64::from(idle);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
+                let share = (left as f64 * usual / all.max(1.0)) as u64;
+                share
+            }
+        };
+        share.max(chunk)
     }
 
-    fn fetch(&mut self, now: Time, job_id: JobId) {
-        let id = WorkerId(self.next_worker);
-        self.next_worker += 1;
+    fn fetch(&mut self, now: Time, job_id: JobId, mirror: MirrorIndex) {
+        let id = self.new_worker_id();
         let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let want = self.lease_bytes(job_id, ready);
+        let want = self.lease_bytes(now, job_id, ready);
         let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         let single = job.is_single();
         let (kind, from, end) = match &mut job.ledger {
             Some(ledger) if !single => {
-                let range = ledger.lease(id, want).expect("the caller saw a ready chunk");
+                let range = ledger.lease(id, mirror, want).expect("the caller saw a ready chunk");
                 (FetchKind::Range, range.start, Some(range.end))
             }
             Some(ledger) => {
-                ledger.lease_all(id);
+                ledger.lease_all(id, mirror);
                 (FetchKind::Whole, 0, None)
             }
             None if job.accepts_ranges == Some(false) => (FetchKind::Whole, 0, None),
             None => (FetchKind::Probe, 0, None),
         };
+        self.send(now, job_id, id, mirror, kind, from, end);
+        self.start_ramp(now, job_id);
+    }
+
+    fn prove(&mut self, now: Time, job_id: JobId, mirror: MirrorIndex, from: u64, end: u64) {
+        let id = self.new_worker_id();
+        let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
+        job.mirror_mut(mirror).standing = Standing::Proving;
+        self.send(now, job_id, id, mirror, FetchKind::Compare, from, Some(end));
+    }
+
+    fn race(&mut self, now: Time, job_id: JobId, owner: WorkerId, mirror: MirrorIndex) {
+        let id = self.new_worker_id();
+        let (at, end, first) = {
+            let worker = &self.workers[&owner];
+            (worker.at, worker.end, worker.mirror)
+        };
+        let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
+        if let Some(ledger) = job.ledger.as_mut().filter(|_| first != mirror) {
+            // Whose bytes will be there is not known; the main mirror's are beyond doubt.
+            ledger.attribute(at, end, if mirror == job.main { first } else { mirror });
+        }
+        self.send(now, job_id, id, mirror, FetchKind::Range, at, Some(end));
+        self.begin_race(owner, id);
+    }
+
+    fn new_worker_id(&mut self) -> WorkerId {
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        id
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request is what it is")]
+    fn send(
+        &mut self,
+        now: Time,
+        job_id: JobId,
+        id: WorkerId,
+        mirror: MirrorIndex,
+        kind: FetchKind,
+        from: u64,
+        end: Option<u64>,
+    ) {
+        let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         job.workers.insert(id);
         job.promise = None;
-        let resolve = job.resolve;
+        let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
-        let fetch = Fetch { worker: id, job: job_id, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
-        self.hosts.get_mut(self.jobs[&job_id].host).active += 1;
-        self.workers.insert(id, Worker::new(now, &fetch));
+        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
+        self.hosts.get_mut(host).active += 1;
+        self.workers.insert(id, Worker::new(now, &fetch, host));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);
         self.effects.push_back(Effect::Fetch(fetch));
@@ -206,20 +252,4 @@ impl Engine {
             stall: self.policy.stall_timeout.saturating_mul(factor).min(longest),
         }
     }
-}
-
-/// Where to cut a lease so that its worker and a new one, at the usual speed, end together.
-fn split(worker: &Worker, speed: f64, usual: f64, floor: u64) -> u64 {
-    let keep = worker.takeable() as f64 * speed / (speed + usual);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-    let keep = keep as u64;
-    // What is in flight will be written before the new mark is seen.
-    worker.at.max(worker.claimed) + keep.clamp(floor.min(worker.takeable() / 2), worker.takeable() - 1)
-}
-
-/// The middle one of some speeds.
-pub(super) fn median(mut speeds: Vec<f64>) -> Option<f64> {
-    let middle = speeds.len() / 2;
-    speeds.sort_by(f64::total_cmp);
-    speeds.get(middle).copied()
 }

@@ -25,9 +25,10 @@ impl Engine {
     /// When a job without a worker can go on, if it cannot now.
     fn earliest(&self, now: Time, job: &Job) -> Option<(Time, WaitingFor)> {
         let chunks = job.ledger.as_ref().filter(|ledger| !job.is_single() && !ledger.has_ready());
-        let own = chunks.and_then(Ledger::next_backoff).max(job.hold_until).filter(|until| *until > now);
-        let host = self.hosts.get(job.host);
-        let until = own.max(host.blocked_until(now))?;
+        let own = chunks.and_then(Ledger::next_backoff).filter(|until| *until > now);
+        let mirror = self.next_mirror_at(now, job);
+        let host = self.hosts.get(mirror.map_or(job.host(), |(_, host)| host));
+        let until = own.max(mirror.map(|(until, _)| until))?;
         let busy = host.fault.as_ref().is_some_and(|f| f.kind.class() == Class::Busy);
         Some((until, if busy { WaitingFor::Host } else { WaitingFor::Retry }))
     }
@@ -37,7 +38,7 @@ impl Engine {
         let starving: Vec<JobId> = self
             .idle
             .iter()
-            .filter(|id| !self.is_promised(&self.jobs[id]) && self.want(now, &self.jobs[id]).is_some())
+            .filter(|id| !self.is_promised(&self.jobs[id]) && self.want(now, &self.jobs[id], false).is_some())
             .copied()
             .collect();
         for id in starving {
@@ -53,10 +54,10 @@ impl Engine {
     /// Moves connections from the jobs that have more than their share to those that want more, one at a time.
     pub(super) fn rebalance(&mut self, now: Time) {
         let wanting = self.running.iter().map(|id| &self.jobs[id]).filter(|job| {
-            job.connections() < job.connections_max(&self.policy)
+            job.connections() < job.connections_wanted(&self.policy)
                 && !self.is_promised(job)
                 && !job.has_to_steal()
-                && self.want(now, job).is_some()
+                && self.want(now, job, false).is_some()
         });
         let Some((poorest, host)) = wanting
             .filter_map(|job| Some((job, self.bottleneck(now, job)?)))
@@ -77,11 +78,14 @@ impl Engine {
 
     /// What a job lacks room in, if somebody else could make it: its host, or (`None`) connections in all.
     fn bottleneck(&self, now: Time, job: &Job) -> Option<Option<HostId>> {
-        let host = self.hosts.get(job.host);
+        if self.best_mirror(now, job, true).is_some() {
+            return (!self.has_room_for_another()).then_some(None);
+        }
+        let host = self.hosts.get(job.host());
         if host.blocked_until(now).is_some() {
             None
         } else if !host.has_room(now, &self.policy) {
-            Some(Some(job.host))
+            Some(Some(job.host()))
         } else if !self.has_room_for_another() {
             Some(None)
         } else {
@@ -100,14 +104,15 @@ impl Engine {
 
     /// The worker with the most left to do, of the job with the weakest claim to it.
     fn dispensable(&self, host: Option<HostId>) -> Option<WorkerId> {
+        let there = |w: &&WorkerId| host.is_none_or(|host| self.workers[w].host == host);
         let staying = |job: &Job| job.workers.iter().filter(|w| self.workers[w].stopping.is_none()).count();
         let richest = self
             .running
             .iter()
             .map(|id| &self.jobs[id])
-            .filter(|job| host.is_none_or(|host| job.host == host) && staying(job) > 1)
+            .filter(|job| job.workers.iter().any(|w| there(&w)) && staying(job) > 1)
             .max_by(|a, b| a.holdings().total_cmp(&b.holdings()))?;
-        let workers = richest.workers.iter().filter(|w| self.workers[w].stopping.is_none());
+        let workers = richest.workers.iter().filter(there).filter(|w| self.workers[w].stopping.is_none());
         workers.max_by_key(|w| self.workers[w].remaining()).copied()
     }
 }

@@ -1,11 +1,12 @@
 //! How a job comes, goes from stage to stage, and leaves. The table is in the engine's documentation.
 
 use crate::messages::{Alarm, Effect, JobSpec, Outcome, StopReason};
-use crate::{Class, Fault, JobId, Time, WaitingFor, WorkerId};
+use crate::{Class, Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
 use super::job::{Ending, Job, Stage};
+use super::mirror::Standing;
 
 impl Engine {
     pub(super) fn start(&mut self, now: Time, id: JobId, spec: JobSpec) {
@@ -14,8 +15,11 @@ impl Engine {
             return;
         }
         self.last_rows.remove(&id);
-        let host = self.hosts.enter(&spec.host);
-        self.jobs.insert(id, Job::new(now, id, host, spec));
+        debug_assert!(!spec.hosts.is_empty(), "a job is about some host");
+        let hosts: Vec<HostId> = spec.hosts.iter().map(|name| self.hosts.enter(name)).collect();
+        let mut job = Job::new(now, id, &hosts, spec);
+        job.sample_from = self.rng.next_u64();
+        self.jobs.insert(id, job);
         self.begin(now, id);
     }
 
@@ -152,6 +156,12 @@ impl Engine {
                 self.touched.insert(id);
                 self.set_alarm(until, Alarm::Job(id));
             }
+            Some(fault) if fault.kind == FaultKind::ChecksumMismatch && self.heal(now, id, &fault) => {
+                let job = self.jobs.get_mut(&id).expect("it was just there");
+                job.stage = Stage::Resetting { released: false };
+                self.touched.insert(id);
+                self.effects.push_back(Effect::Rewrite(id));
+            }
             Some(fault) => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
         }
     }
@@ -161,7 +171,9 @@ impl Engine {
         self.leave_stage(id);
         let mut job = self.jobs.remove(&id).expect("the caller holds the job");
         self.touched.remove(&id);
-        self.hosts.leave(job.host);
+        for mirror in &job.mirrors {
+            self.hosts.leave(mirror.host);
+        }
         if let Some(ledger) = &mut job.ledger {
             self.last_rows.insert(id, ledger.take_changed());
         }
@@ -190,10 +202,15 @@ impl Engine {
         if let Some(ledger) = &mut job.ledger {
             ledger.end_backoffs(None);
         }
-        job.link_tried_at = None;
-        job.hold_until = None;
+        for mirror in &mut job.mirrors {
+            mirror.link_tried_at = None;
+            mirror.hold_until = None;
+            if mirror.standing == Standing::Dropped {
+                mirror.standing = Standing::Unproven;
+            }
+            self.hosts.forgive(mirror.host);
+        }
         self.touched.insert(id);
-        self.hosts.forgive(job.host);
         match &mut job.stage {
             Stage::Waiting { .. } => self.begin(now, id),
             Stage::Ending(ending @ Ending::Wait { .. }) => *ending = Ending::Requeue,
@@ -208,7 +225,7 @@ impl Engine {
                 job.stage,
                 Stage::Waiting { until: Some(_), waiting_for: WaitingFor::Host | WaitingFor::Retry }
             );
-            clock && job.host == host
+            clock && job.mirrors.iter().any(|mirror| mirror.host == host)
         };
         let waiting: Vec<JobId> = self.jobs.values().filter(waits).map(|job| job.id).collect();
         for id in waiting {

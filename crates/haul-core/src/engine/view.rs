@@ -24,13 +24,14 @@ impl Engine {
             connections_max: job.connections_max(&self.policy),
             chunks: job.ledger.as_ref().map_or((0, 0), Ledger::counts),
             restarts: job.restarts,
+            mirrors: self.mirror_views(now, job),
         }
     }
 
     /// The fault that a waiting job owes its wait to.
-    fn explanation(&self, job: &Job) -> Option<Fault> {
+    pub(super) fn explanation(&self, job: &Job) -> Option<Fault> {
         match job.stage {
-            Stage::Waiting { .. } => job.fault.clone().or_else(|| self.hosts.get(job.host).fault.clone()),
+            Stage::Waiting { .. } => job.fault.clone().or_else(|| self.hosts.get(job.host()).fault.clone()),
             Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
         }
     }

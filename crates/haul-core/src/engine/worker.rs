@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::messages::{Fetch, FetchKind, StopReason};
 use crate::meter::Meter;
-use crate::{JobId, Time};
+use crate::{JobId, MirrorIndex, Time, WorkerId};
+
+use super::host::HostId;
 
 /// The stretch over which a worker's speed is judged.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
@@ -12,6 +14,8 @@ pub(super) const WINDOW: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) job: JobId,
+    pub(super) mirror: MirrorIndex,
+    pub(super) host: HostId,
     pub(super) kind: FetchKind,
     /// It asks the submitted URL, because the link behind it had expired.
     pub(super) resolve: bool,
@@ -28,18 +32,24 @@ pub(super) struct Worker {
     pub(super) request_end: u64,
     /// When its answer began.
     pub(super) opened_at: Option<Time>,
+    /// When its last byte was reported, or its answer began.
+    pub(super) moved_at: Time,
     pub(super) meter: Meter,
     /// When our own limit last held it up.
     pub(super) throttled_at: Option<Time>,
     /// The end that was wished for; the answer to that `SetEnd` is due.
     pub(super) wished_end: Option<u64>,
+    /// Another worker fetches the same bytes: whoever gets there first wins.
+    pub(super) rival: Option<WorkerId>,
     pub(super) stopping: Option<StopReason>,
 }
 
 impl Worker {
-    pub(super) fn new(now: Time, fetch: &Fetch) -> Self {
+    pub(super) fn new(now: Time, fetch: &Fetch, host: HostId) -> Self {
         Self {
             job: fetch.job,
+            mirror: fetch.mirror,
+            host,
             kind: fetch.kind,
             resolve: fetch.resolve,
             started: now,
@@ -49,9 +59,11 @@ impl Worker {
             end: fetch.end.unwrap_or(u64::MAX),
             request_end: fetch.end.unwrap_or(u64::MAX),
             opened_at: None,
+            moved_at: now,
             meter: Meter::new(now, fetch.from, WINDOW),
             throttled_at: None,
             wished_end: None,
+            rival: None,
             stopping: None,
         }
     }
@@ -69,6 +81,16 @@ impl Worker {
     /// Its answer has begun, and nothing has been decided about it that is still to come true.
     pub(super) fn is_steady(&self) -> bool {
         self.opened_at.is_some() && self.wished_end.is_none() && self.stopping.is_none()
+    }
+
+    /// It brings bytes that are missing.
+    pub(super) fn contributes(&self) -> bool {
+        self.kind != FetchKind::Compare
+    }
+
+    /// Its speed of late: over the last `window`, or since its answer began if that is shorter.
+    pub(super) fn recent_speed(&self, now: Time, window: Duration) -> f64 {
+        self.meter.bytes_per_second_over(now, window)
     }
 
     /// Its speed, once it has run long enough for one to be seen.

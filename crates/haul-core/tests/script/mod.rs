@@ -86,18 +86,18 @@ impl Script {
     }
 
     pub(crate) fn start_on(&mut self, host: &str, id: JobId) {
-        self.order(Command::Start(id, Box::new(JobSpec { host: host.to_owned(), ..JobSpec::default() })));
+        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![host.to_owned()], ..JobSpec::default() })));
     }
 
     pub(crate) fn start_with(&mut self, id: JobId, tuning: Tuning) {
-        self.order(Command::Start(id, Box::new(JobSpec { host: HOST.to_owned(), tuning, ..JobSpec::default() })));
+        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], tuning, ..JobSpec::default() })));
     }
 
     pub(crate) fn start_from_rows(&mut self, id: JobId, total: u64) {
         let chunks = self.rows[&id].values().copied().collect();
         let source = Some(Source { total, accepts_ranges: true, chunks });
         self.ended.remove(&id);
-        self.order(Command::Start(id, Box::new(JobSpec { host: HOST.to_owned(), source, ..JobSpec::default() })));
+        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() })));
     }
 
     /// The process is gone, and with it whatever the store does not know.
@@ -293,7 +293,8 @@ impl Script {
                     self.ended.insert(id, (outcome, self.now));
                 }
                 Effect::Changed(id) => self.store(id),
-                Effect::Note(..) => {}
+                Effect::Rewrite(id) => self.engine.event(self.now, Event::ResetDone(id)),
+                Effect::Note(..) | Effect::HostChanged(_) => {}
             }
         }
     }

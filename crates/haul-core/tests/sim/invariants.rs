@@ -103,8 +103,9 @@ impl World {
         let about = match effect {
             Effect::Fetch(fetch) => Some(fetch.job),
             Effect::SetEnd { worker, .. } | Effect::Stop { worker, .. } => self.workers.get(worker).map(|w| w.job),
-            Effect::Reset(id) | Effect::Seal(id) | Effect::Changed(id) | Effect::Released(id) => Some(*id),
-            Effect::Ended(id, _) | Effect::Note(id, _) => Some(*id),
+            Effect::Reset(id) | Effect::Rewrite(id) | Effect::Seal(id) | Effect::Changed(id) => Some(*id),
+            Effect::Released(id) | Effect::Ended(id, _) | Effect::Note(id, _) => Some(*id),
+            Effect::HostChanged(_) => None,
         };
         if let Some(id) = about {
             self.check(self.jobs[&id].held, || format!("an effect for a job that is gone: {effect:?}"));
@@ -121,6 +122,7 @@ impl World {
                 self.hosts[index].left_alone_until = self.now + *wait;
             }
             Effect::SetEnd { .. } | Effect::Stop { .. } | Effect::Changed(_) | Effect::Note(..) => {}
+            Effect::Rewrite(_) | Effect::HostChanged(_) => {}
         }
     }
 

@@ -484,6 +484,8 @@ impl World {
                 let after = Duration::from_millis(self.rng.below(50));
                 self.plan(after, Happening::SealDone(id, self.life));
             }
+            Effect::Rewrite(_) => self.fail("no job of these worlds has mirrors"),
+            Effect::HostChanged(_) => {}
             Effect::Changed(id) => self.note_view(id),
             Effect::Released(id) => {
                 self.take_rows(id);
@@ -517,6 +519,9 @@ impl World {
                 | Note::HostCap { .. }
                 | Note::HostWaits { .. }
                 | Note::SingleConnection
+                | Note::MirrorProven(_)
+                | Note::MirrorDropped { .. }
+                | Note::Healing { .. }
                 | Note::LinkTriedAgain => {}
             },
         }
@@ -691,7 +696,7 @@ impl World {
         job.held = true;
         job.releasing = false;
         job.starving_since = None;
-        let spec = JobSpec { host: name, tuning: job.tuning, source, restarts: job.restarts };
+        let spec = JobSpec { hosts: vec![name], tuning: job.tuning, source, restarts: job.restarts };
         self.order(Command::Start(id, Box::new(spec)));
     }
 

@@ -1,0 +1,243 @@
+//! Where a job's bytes can be had: its mirrors, which of them may contribute, and which one is asked next.
+//!
+//! The main mirror defines the file; it is the submitted URL until that is dropped. Every other one has to prove itself:
+//! a sample of bytes that are there already is fetched from it and compared. A mirror whose answers do not fit is
+//! dropped as long as there is another one; the last one is judged like the only URL of an ordinary job.
+
+use std::time::Duration;
+
+use crate::messages::{Effect, MirrorState, MirrorView, Note};
+use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WorkerId};
+
+use super::Engine;
+use super::host::HostId;
+use super::job::Job;
+
+/// The most that a mirror has to prove. A mirror that lies once in a million bytes is caught.
+const PROOF_BYTES_MAX: u64 = 1 << 20;
+
+/// The least that a proof is worth a request for.
+const PROOF_BYTES_MIN: u64 = 16 << 10;
+
+/// A proof costs bytes that are fetched twice: at most this share of the file, for each mirror.
+const PROOF_SHARE: u64 = 200;
+
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) host: HostId,
+    pub(super) standing: Standing,
+    /// No request before this time, and one alone from then on until it is answered.
+    pub(super) hold_until: Option<Time>,
+    /// The submitted URL is to be asked, not a redirect's target.
+    pub(super) resolve: bool,
+    /// When the submitted URL was last asked because a link had expired.
+    pub(super) link_tried_at: Option<Time>,
+    /// Times in a row that the job was refused here while others were served.
+    pub(super) refusals: u32,
+    /// It was seen to answer a range.
+    pub(super) ranges_proven: bool,
+    /// Lies about ranges since the last honest answer.
+    pub(super) range_lies: u32,
+    /// The last thing that went wrong.
+    pub(super) fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing is known of it.
+    Unproven,
+    /// A sample is being compared.
+    Proving,
+    /// It may contribute. The main mirror always may.
+    Proven,
+    /// It is not used any more.
+    Dropped,
+}
+
+impl Mirror {
+    pub(super) fn new(host: HostId, standing: Standing) -> Self {
+        Self {
+            host,
+            standing,
+            hold_until: None,
+            resolve: false,
+            link_tried_at: None,
+            refusals: 0,
+            ranges_proven: false,
+            range_lies: 0,
+            fault: None,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn add_mirrors(&mut self, id: JobId, names: &[String]) {
+        for name in names {
+            let host = self.hosts.enter(name);
+            let job = self.jobs.get_mut(&id).expect("the caller checked");
+            job.mirrors.push(Mirror::new(host, Standing::Unproven));
+        }
+        self.touched.insert(id);
+    }
+
+    /// The mirror that the next request of a job should go to, of those that contribute and can be asked now; with
+    /// `room` only those whose host has room.
+    ///
+    /// Each is judged by what one more connection would get there: its share of what the mirror gives now. One that has
+    /// no connection yet is tried first.
+    pub(super) fn best_mirror(&self, now: Time, job: &Job, room: bool) -> Option<MirrorIndex> {
+        let free = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Proven);
+        let free = free.filter(|(index, _)| self.can_ask(now, job, *index, room));
+        let promise = |index: MirrorIndex| {
+            let workers = job.workers.iter().map(|id| &self.workers[id]).filter(|w| w.mirror == index);
+            let (mut count, mut speed) = (0_u32, 0.0);
+            for worker in workers {
+                count += 1;
+                speed += worker.meter.bytes_per_second(now);
+            }
+            if count == 0 { f64::INFINITY } else { speed / f64::from(count + 1) }
+        };
+        free.map(|(index, _)| (index, promise(index)))
+            .reduce(|best, other| if other.1 > best.1 { other } else { best })
+            .map(|(index, _)| index)
+    }
+
+    /// Tells whether a request to this mirror can be made now.
+    pub(super) fn can_ask(&self, now: Time, job: &Job, index: MirrorIndex, room: bool) -> bool {
+        let mirror = job.mirror(index);
+        let alone = || !job.workers.iter().any(|id| self.workers[id].mirror == index);
+        let held_back = mirror.hold_until.is_some_and(|until| until > now || !alone());
+        // While one connection asks for a new link, the others would only be refused.
+        let asks_for_link = mirror.resolve && !alone();
+        let host = self.hosts.get(mirror.host);
+        let host_serves = host.blocked_until(now).is_none() && (!room || host.has_room(now, &self.policy));
+        !held_back && !asks_for_link && host_serves
+    }
+
+    /// A mirror that could prove itself now, and the bytes to compare.
+    pub(super) fn next_proof(&self, now: Time, job: &Job, room: bool) -> Option<(MirrorIndex, u64, u64)> {
+        if job.mirrors.len() == 1 || job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
+            return None;
+        }
+        let ledger = job.ledger.as_ref()?;
+        let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
+        let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
+        let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
+        // Where the sample lies must not be foreseen by a mirror that lies elsewhere: any done stretch will do.
+        let from = ledger.find_done(job.sample_from % ledger.total().max(1), want)?;
+        Some((index, from, from + want))
+    }
+
+    /// A mirror's sample has been compared.
+    pub(super) fn proof_ended(&mut self, id: JobId, index: MirrorIndex, equal: bool) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.sample_from = self.rng.next_u64();
+        let mirror = job.mirror_mut(index);
+        if mirror.standing == Standing::Proving {
+            mirror.standing = if equal { Standing::Proven } else { Standing::Unproven };
+            if equal {
+                self.effects.push_back(Effect::Note(id, Note::MirrorProven(index)));
+            }
+        }
+    }
+
+    /// Drops a mirror because of `fault`, if the job has another one. Tells whether it was dropped.
+    pub(super) fn drop_mirror(&mut self, id: JobId, index: MirrorIndex, fault: &Fault) -> bool {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let Some(heir) = job.heir(index) else {
+            return false;
+        };
+        let mirror = job.mirror_mut(index);
+        if mirror.standing != Standing::Dropped {
+            mirror.standing = Standing::Dropped;
+            mirror.fault = Some(fault.clone());
+            self.effects.push_back(Effect::Note(id, Note::MirrorDropped { mirror: index, fault: fault.clone() }));
+        }
+        if job.main == index {
+            self.make_main(id, heir);
+        }
+        self.touched.insert(id);
+        true
+    }
+
+    /// From now on this mirror defines the file. Where nothing is there yet it needs no proof.
+    pub(super) fn make_main(&mut self, id: JobId, index: MirrorIndex) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.main = index;
+        if job.done_bytes() == 0 {
+            job.mirror_mut(index).standing = Standing::Proven;
+            if job.workers.is_empty() {
+                job.forget_source();
+            }
+        }
+    }
+
+    /// A job without a byte whose main mirror cannot be asked now goes to the next one that can.
+    pub(super) fn pass_main_on(&mut self, now: Time, id: JobId) {
+        let job = &self.jobs[&id];
+        if job.mirrors.len() == 1 || job.done_bytes() > 0 || !job.workers.is_empty() {
+            return;
+        }
+        if self.can_ask(now, job, job.main, false) {
+            return;
+        }
+        let usable = |(index, mirror): &(MirrorIndex, &Mirror)| {
+            mirror.standing != Standing::Dropped && self.can_ask(now, job, *index, true)
+        };
+        let next = job.mirrors().find(usable).map(|(index, _)| index);
+        if let Some(index) = next {
+            self.make_main(id, index);
+        }
+    }
+
+    /// The file's checksum does not match. What came from other mirrors than the main one is suspect: it is dropped, with
+    /// these mirrors, and fetched again. Tells whether there was any.
+    pub(super) fn heal(&mut self, now: Time, id: JobId, fault: &Fault) -> bool {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let main = job.main;
+        let bytes = job.ledger.as_mut().map_or(0, |ledger| ledger.void_all_but(main));
+        if bytes == 0 {
+            return false;
+        }
+        job.restart_meter(now);
+        self.effects.push_back(Effect::Note(id, Note::Healing { bytes }));
+        let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();
+        for index in suspects.into_iter().filter(|index| *index != main) {
+            self.drop_mirror(id, index, fault);
+        }
+        true
+    }
+
+    pub(super) fn mirror_views(&self, now: Time, job: &Job) -> Vec<MirrorView> {
+        job.mirrors()
+            .map(|(index, mirror)| {
+                let workers: Vec<WorkerId> =
+                    job.workers.iter().copied().filter(|id| self.workers[id].mirror == index).collect();
+                let fault = mirror.fault.clone().or_else(|| self.hosts.get(mirror.host).fault.clone());
+                MirrorView {
+                    state: match mirror.standing {
+                        Standing::Dropped => MirrorState::Dropped,
+                        _ if index == job.main => MirrorState::Main,
+                        Standing::Unproven => MirrorState::Unproven,
+                        Standing::Proving => MirrorState::Proving,
+                        Standing::Proven => MirrorState::Proven,
+                    },
+                    connections: u32::try_from(workers.len()).unwrap_or(u32::MAX),
+                    bytes_per_second: workers.iter().map(|id| self.workers[id].meter.bytes_per_second(now)).sum(),
+                    done_bytes: job.ledger.as_ref().map_or(0, |ledger| Ledger::bytes_from(ledger, index)),
+                    fault,
+                }
+            })
+            .collect()
+    }
+
+    /// In how long a mirror that can be asked later can be asked, at the earliest.
+    pub(super) fn next_mirror_at(&self, now: Time, job: &Job) -> Option<(Time, HostId)> {
+        let waits = job.mirrors().filter(|(_, mirror)| mirror.standing != Standing::Dropped).map(|(_, mirror)| {
+            let held = mirror.hold_until.filter(|until| *until > now);
+            let until = held.max(self.hosts.get(mirror.host).blocked_until(now));
+            (until.unwrap_or(now), mirror.host)
+        });
+        waits.min().filter(|(until, _)| until.since(now) > Duration::ZERO)
+    }
+}

@@ -1,0 +1,205 @@
+//! What an idle connection can do when nothing is ready: help the lease that would end last.
+//!
+//! Every lease has a time at which it is expected to end, from its worker's speed of late and, before its answer has
+//! begun, from how long answers take on its host. Two ways to help:
+//!
+//! - **Steal**: take the tail back, from the point on at which both would end together.
+//! - **Race**: where too little is left to share, fetch the same bytes once more, possibly from another mirror. The
+//!   first one wins and the other is stopped. At most two, and only within a budget of bytes that are fetched twice.
+
+use std::time::Duration;
+
+use crate::messages::{Effect, StopReason};
+use crate::{JobId, MirrorIndex, Time, WorkerId};
+
+use super::Engine;
+use super::job::Job;
+use super::worker::Worker;
+
+/// The stretch over which a lease's speed is taken: it has to see a stall soon.
+const OF_LATE: Duration = Duration::from_millis(500);
+
+/// From when on a worker's own speed counts; before that, it is expected to be like the others.
+const SPEED_KNOWN: Duration = Duration::from_millis(100);
+
+/// How much smaller a piece may be when it is known how long it would take.
+const KNOWN_SPEED_FACTOR: u64 = 4;
+
+/// How much larger it must be when no speed at all is known, which is the first moment of a job.
+const UNKNOWN_SPEED_FACTOR: u64 = 4;
+
+/// Bytes that races may fetch twice: this share of the file.
+const RACE_SHARE: u64 = 100;
+
+/// What can be done for a lease.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Help {
+    /// Take its tail back, from this offset.
+    Steal(WorkerId, u64),
+    /// Fetch what is left of it once more.
+    Race(WorkerId),
+}
+
+/// What a connection can be expected to do.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Bytes per second.
+    speed: f64,
+    /// Seconds until the first of them come.
+    wait: f64,
+}
+
+impl Pace {
+    fn seconds_for(self, bytes: u64) -> f64 {
+        self.wait + bytes as f64 / self.speed.max(1.0)
+    }
+}
+
+impl Engine {
+    /// How the lease that would end last can be helped by one more connection to `mirror`.
+    pub(super) fn help(&self, now: Time, job: &Job, mirror: MirrorIndex) -> Option<Help> {
+        let usual = self.usual_speed(now, job);
+        let thief = self.newcomer(now, job, mirror, usual);
+        let mut leases: Vec<(f64, WorkerId, Pace)> = job
+            .workers
+            .iter()
+            .filter_map(|id| {
+                let worker = &self.workers[id];
+                let free = worker.contributes() && worker.wished_end.is_none() && worker.stopping.is_none();
+                let pace = self.pace(now, worker, usual);
+                (free && worker.rival.is_none() && worker.takeable() > 0)
+                    .then(|| (pace.seconds_for(worker.remaining()), *id, pace))
+            })
+            .collect();
+        leases.sort_by(|a, b| b.0.total_cmp(&a.0));
+        // Where the last one cannot be helped, the one before it may still be, for the sake of those behind it.
+        leases.iter().find_map(|(seconds, id, pace)| self.help_one(job, *id, *seconds, *pace, thief, usual.is_some()))
+    }
+
+    fn help_one(
+        &self,
+        job: &Job,
+        id: WorkerId,
+        seconds: f64,
+        pace: Pace,
+        thief: Pace,
+        speeds_known: bool,
+    ) -> Option<Help> {
+        let worker = &self.workers[&id];
+        let floor_secs = self.policy.split_floor.as_secs_f64();
+        let takeable = worker.takeable();
+        let together = (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
+        let gain = seconds - together;
+        let factor_known = worker.opened_at.is_some() && speeds_known;
+        let floor = match (factor_known, speeds_known) {
+            (true, _) => self.policy.split_floor_bytes / KNOWN_SPEED_FACTOR,
+            (false, true) => self.policy.split_floor_bytes,
+            (false, false) => self.policy.split_floor_bytes * UNKNOWN_SPEED_FACTOR,
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
+        let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
+        let taken = takeable.saturating_sub(keep);
+        if self.policy.steals && gain > floor_secs.max(thief.wait) && taken >= floor {
+            return Some(Help::Steal(id, worker.end - taken));
+        }
+        let again = thief.seconds_for(worker.remaining());
+        let twice = worker.remaining().min(bytes_in(pace, again));
+        let affordable = twice <= (job.total.unwrap_or(0) / RACE_SHARE).saturating_sub(job.raced_bytes);
+        let worth_it = seconds > 2.0 * again + floor_secs;
+        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id))
+    }
+
+    /// What a lease's worker can be expected to do from now on.
+    fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
+        let usual = usual.unwrap_or(1.0);
+        match worker.opened_at {
+            Some(at) if now.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
+            Some(_) => Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 },
+            None => {
+                let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
+                let waited = now.since(worker.started).as_secs_f64();
+                // Once it is overdue, it is expected to take as long again as it has taken.
+                let wait = if waited <= 2.0 * typical { (typical - waited).max(0.0) } else { waited };
+                Pace { speed: usual, wait }
+            }
+        }
+    }
+
+    /// What a new request to `mirror` can be expected to do.
+    fn newcomer(&self, now: Time, job: &Job, mirror: MirrorIndex, usual: Option<f64>) -> Pace {
+        let there = |id: &&WorkerId| self.workers[id].mirror == mirror;
+        let speeds = job.workers.iter().filter(there).filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
+        let own = median(speeds.collect());
+        let wait = self.hosts.get(job.mirror(mirror).host).answer_time().unwrap_or_default().as_secs_f64();
+        Pace { speed: own.or(usual).unwrap_or(1.0).max(1.0), wait }
+    }
+
+    /// The median speed of a job's workers, once some have run long enough for it to mean something.
+    pub(super) fn usual_speed(&self, now: Time, job: &Job) -> Option<f64> {
+        let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
+        median(speeds.collect())
+    }
+
+    /// Notes that two workers fetch the same bytes.
+    pub(super) fn begin_race(&mut self, owner: WorkerId, rival: WorkerId) {
+        for (worker, other) in [(owner, rival), (rival, owner)] {
+            self.workers.get_mut(&worker).expect("both run").rival = Some(other);
+        }
+    }
+
+    /// Ends a race that has lost one of its two: what the one that is left has to do is its own.
+    pub(super) fn leave_race(&mut self, gone: &Worker, id: JobId) {
+        let Some(rival) = gone.rival.filter(|rival| self.workers.contains_key(rival)) else {
+            return;
+        };
+        let job = self.jobs.get_mut(&id).expect("a worker belongs to a job");
+        let other = self.workers.get_mut(&rival).expect("it was just there");
+        other.rival = None;
+        let begun = gone.from.max(other.from);
+        let both = gone.at.min(other.at).saturating_sub(begun);
+        job.raced_bytes += both;
+        if let Some(ledger) = &mut job.ledger {
+            ledger.hand_over(gone.at.min(other.at), other.end, rival);
+        }
+        if gone.at >= other.end {
+            self.stop_worker(rival, StopReason::Overtaken);
+        }
+    }
+
+    /// Lets connections end that were found not to be worth it: they go on for a moment, and what is left of their leases
+    /// is for the others.
+    pub(super) fn retire(&mut self, now: Time, id: JobId) {
+        let job = &self.jobs[&id];
+        let surplus = (job.workers.len()).saturating_sub(job.connections_wanted(&self.policy) as usize);
+        let steady = job.workers.iter().rev().copied().filter(|id| {
+            let worker = &self.workers[id];
+            worker.is_steady() && worker.contributes() && worker.rival.is_none()
+        });
+        let leaving: Vec<WorkerId> = steady.take(surplus).collect();
+        for worker in leaving {
+            let running = &self.workers[&worker];
+            let end = running.at + bytes_in(Pace { speed: running.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
+            if end < running.end {
+                let worker_id = worker;
+                self.workers.get_mut(&worker).expect("it was just there").wished_end = Some(end);
+                self.effects.push_back(Effect::SetEnd { worker: worker_id, end });
+            }
+        }
+    }
+}
+
+/// How long a worker that is let go may go on.
+const RUNWAY_SECS: f64 = 0.3;
+
+fn bytes_in(pace: Pace, seconds: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte count")]
+    let bytes = (pace.speed * (seconds - pace.wait).max(0.0)) as u64;
+    bytes
+}
+
+/// The middle one of some speeds.
+pub(super) fn median(mut speeds: Vec<f64>) -> Option<f64> {
+    let middle = speeds.len() / 2;
+    speeds.sort_by(f64::total_cmp);
+    speeds.get(middle).copied()
+}
