@@ -6,6 +6,7 @@
 pub(crate) mod chunks;
 pub(crate) mod jobs;
 pub(crate) mod list;
+pub(crate) mod mirrors;
 
 use haul_core::{Intent, JobId, Phase};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};

@@ -19,7 +19,7 @@ use crate::reader::{self, Read};
 use crate::rows::{self, chunks, chunks::Mark, jobs, list};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, Identity, JobPatch, JobRow, JobRows, NewJob, OpenError, Opened, Page, Part,
+    ActError, ChunkRow, Filter, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OpenError, Opened, Page, Part,
     PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
 };
 
@@ -188,6 +188,28 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Puts these rows in the place of all that a job has, because some of them have lost bytes. What was durable of the
+    /// bytes that are left stays so. A job that is gone, completed or canceled is passed over.
+    ///
+    /// Marks that were noted before must not be submitted after it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn rewrite_chunks(&self, job: JobRows) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(chunks::rewrite(conn, &job)?)).await
+    }
+
+    /// Adds mirrors to a job, as long as they are new to it and it has no more than `max`, its own URL among them.
+    /// Answers with all that it has then beyond its URL.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn add_mirrors(&self, id: JobId, new: Vec<Mirror>, max: usize) -> Result<Vec<Mirror>, UpdateError> {
+        self.durable(move |conn| jobs::add_mirrors(conn, id, new, max)).await
     }
 
     /// Notes bytes that survive a power cut. They must have been synced before. Jobs that are gone, completed or

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, Phase};
+use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 
 /// Text that must not get into a log: a URL with its query, or secret headers.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -46,6 +46,17 @@ pub enum OnConflict {
     Fail,
 }
 
+/// A further place that a file is to be had at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where the file is.
+    pub url: Private,
+    /// Its `scheme://host:port`.
+    pub host: String,
+    /// How whoever named it ranks it: 1 is the best.
+    pub priority: Option<u32>,
+}
+
 /// What a user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -53,6 +64,8 @@ pub struct Wish {
     pub url: Private,
     /// Its `scheme://host:port`.
     pub host: String,
+    /// Where else it is. With the first one at position 1 these are the job's mirrors; its URL is that at 0.
+    pub mirrors: Vec<Mirror>,
     /// The directory to save into, in its one canonical spelling.
     pub dir: String,
     /// The name to save under; `None` leaves it to the server.
@@ -105,6 +118,8 @@ pub struct Identity {
     pub last_modified: Option<String>,
     /// The URL behind all redirects.
     pub final_url: Option<Private>,
+    /// The mirror that said so: validators and the last URL are its.
+    pub mirror: MirrorIndex,
 }
 
 /// The part file.
@@ -205,6 +220,8 @@ pub struct ChunkRow {
     pub retries: u32,
     /// Verdicts of the speed floor.
     pub strikes: u32,
+    /// Which mirror gave its bytes.
+    pub mirror: MirrorIndex,
 }
 
 /// Changed chunks of one job; in each, `done` is the mark to set.

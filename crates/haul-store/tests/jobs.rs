@@ -5,10 +5,10 @@
 mod common;
 
 use common::{HOST, World, chunk, job, named, rows, submitted};
-use haul_core::{Action, Changed, Intent, JobId, Lifecycle, Phase, Refusal};
+use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase, Refusal};
 use haul_store::{
-    ActError, Filter, Identity, JobPatch, OnConflict, Page, Part, PhaseChange, Reason, StateFilter, Store, UpdateError,
-    Wish,
+    ActError, Filter, Identity, JobPatch, Mirror, OnConflict, Page, Part, PhaseChange, Reason, StateFilter, Store,
+    UpdateError, Wish,
 };
 
 fn to(phase: Phase) -> PhaseChange {
@@ -53,6 +53,7 @@ async fn every_field_comes_back_as_it_went_in() {
         etag: Some("\"e\"".to_owned()),
         last_modified: Some("yesterday".to_owned()),
         final_url: Some("https://mirror/a".into()),
+        mirror: MirrorIndex(1),
     };
     let part = Part { name: "a.iso.0123abcd.haul-part".to_owned(), dev: u64::MAX, ino: 1 << 63 };
     store.set_opened(id, identity.clone(), 12).await.unwrap();
@@ -330,4 +331,31 @@ async fn settings_are_kept() {
     let (store, _) = world.open("b");
     let value = store.setting("limits".to_owned()).await.unwrap();
     assert_eq!(value.as_deref(), Some(r#"{"a":1}"#));
+}
+
+fn mirror(url: &str) -> Mirror {
+    Mirror { url: url.into(), host: "https://m:443".to_owned(), priority: None }
+}
+
+#[tokio::test]
+async fn mirrors_come_in_order_each_once_and_not_without_end() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let mut new = job("https://example.org/a");
+    new.wish.mirrors = vec![mirror("https://m/1")];
+    let id = store.insert_jobs(vec![new], 1).await.unwrap()[0];
+    let more = ["https://m/2", "https://example.org/a", "https://m/1", "https://m/3", "https://m/2", "https://m/4"];
+    let all = store.add_mirrors(id, more.map(mirror).to_vec(), 4).await.unwrap();
+    let expected = ["https://m/1", "https://m/2", "https://m/3"].map(mirror);
+    assert_eq!(all, expected);
+    assert_eq!(store.job(id).await.unwrap().unwrap().wish.mirrors, expected);
+    assert_eq!(store.unfinished(None, 10).await.unwrap()[0].row.wish.mirrors, expected);
+    let page = Page { before: None, limit: 10, filter: Filter::default() };
+    assert_eq!(store.jobs(page).await.unwrap().0[0].wish.mirrors, expected);
+
+    store.delete_jobs(vec![id]).await.unwrap();
+    assert!(matches!(store.add_mirrors(id, Vec::new(), 4).await, Err(UpdateError::Unknown)));
+    let conn = rusqlite::Connection::open(world.path()).unwrap();
+    let left: i64 = conn.query_row("SELECT count(*) FROM mirrors", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0, "they go with their job");
 }
