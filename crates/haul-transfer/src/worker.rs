@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
-use haul_core::messages::End;
+use haul_core::messages::{End, FetchKind};
 use haul_core::{Fault, FaultKind};
 use http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, LOCATION};
 use reqwest::Response;
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 use url::Url;
 
-use crate::body::Body;
+use crate::body::{Body, Use};
 use crate::classify::{self, Phase};
 use crate::client::Clients;
 use crate::redirect::{self, Route};
@@ -55,6 +55,10 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
         return Ok(End::Stopped);
     };
     let body = Body {
+        used_to: match order.kind {
+            FetchKind::Probe | FetchKind::Range | FetchKind::Whole => Use::Write,
+            FetchKind::Compare => Use::Compare,
+        },
         end: answered.accepted.end,
         total: answered.accepted.identity.total.or(order.identity.total),
         url: &answered.url,

@@ -6,6 +6,7 @@
 mod rig;
 
 mod body;
+mod compare;
 mod failures;
 mod identity;
 mod lanes;
