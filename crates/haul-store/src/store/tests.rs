@@ -307,7 +307,7 @@ fn a_power_cut_takes_written_marks_and_nothing_else() {
 }
 
 /// The number that the next migration will have.
-const NEXT: u32 = schema::MIGRATIONS.len() as u32 + 1;
+const NEXT: u32 = schema::MIGRATIONS[schema::MIGRATIONS.len() - 1].number + 1;
 
 /// All migrations, and one more.
 fn and_then(sql: &'static str) -> Vec<Migration> {
