@@ -124,8 +124,12 @@ impl Engine {
         let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
         let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
         // Where the sample lies must not be foreseen by a mirror that lies elsewhere: any done stretch will do.
-        let from = ledger.find_done(job.sample_from % ledger.total().max(1), want)?;
-        Some((index, from, from + want))
+        let sample = ledger.find_done(job.sample_from % ledger.total().max(1), want).map(|from| (from, from + want));
+        // Where nobody may contribute, waiting for a longer stretch would be waiting for ever.
+        let stuck = || !job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proven);
+        let there = || ledger.chunks().find(|chunk| chunk.done > 0).map(|chunk| (chunk.range.start, chunk.position()));
+        let (from, end) = sample.or_else(|| stuck().then(there).flatten())?;
+        Some((index, from, end))
     }
 
     /// A mirror's sample has been compared.
