@@ -34,7 +34,10 @@ pub use batch::{BatchItem, BatchResult, Outcome};
 pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
 pub use client::{Address, Client, ClientError};
 pub use duration::HumanDuration;
-pub use job::{BulkResult, Connections, Job, JobList, JobState, PatchJob, Reason, Verification, WaitingFor};
+pub use job::{
+    BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason, Verification,
+    WaitingFor,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::{DeleteQuery, Files, JobQuery, WaitQuery};
 pub use service::{Limits, Readiness, Settings, Stats};
