@@ -1,6 +1,7 @@
 //! From rows and views to what goes over the wire.
 
-use haul_api::{ChunkTotals, Connections, Reason, Verification};
+use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification};
+use haul_core::messages::{JobView, MirrorState, MirrorView};
 use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
 use haul_store::{ChunkRow, JobRow};
 use jiff::Timestamp;
@@ -32,6 +33,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
+        mirrors: mirrors(row, view),
         state: wire_state(state),
         waiting_for: match state {
             JobState::Waiting(what) => Some(wire_waiting(what)),
@@ -66,6 +68,41 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         created_at: timestamp(row.created_at_ms),
         started_at: row.started_at_ms.map(timestamp),
         finished_at: row.finished_at_ms.map(timestamp),
+    }
+}
+
+/// The places where the file is to be had, with what the engine knows of each.
+fn mirrors(row: &JobRow, view: Option<&JobView>) -> Vec<Mirror> {
+    let urls = std::iter::once(&row.wish.url).chain(row.wish.mirrors.iter().map(|mirror| &mirror.url));
+    urls.enumerate()
+        .map(|(index, url)| {
+            let view = view.and_then(|view| view.mirrors.get(index));
+            Mirror {
+                url: shown_url(url),
+                state: view.map(|view| wire_mirror_state(view.state)),
+                connections: view.map_or(0, |view| view.connections),
+                speed: view.map_or(0, |view| whole(view.bytes_per_second)),
+                done_bytes: view.map(|view| view.done_bytes),
+                reason: view.and_then(mirror_reason),
+            }
+        })
+        .collect()
+}
+
+/// Why a mirror does not contribute. What went wrong with one that does is over.
+fn mirror_reason(view: &MirrorView) -> Option<MirrorReason> {
+    let idle = view.state == MirrorState::Dropped || view.connections == 0;
+    let fault = view.fault.as_ref().filter(|_| idle)?;
+    Some(MirrorReason { code: fault.kind.code().to_owned(), message: fault.to_string() })
+}
+
+fn wire_mirror_state(state: MirrorState) -> haul_api::MirrorState {
+    match state {
+        MirrorState::Main => haul_api::MirrorState::Main,
+        MirrorState::Unproven => haul_api::MirrorState::Unproven,
+        MirrorState::Proving => haul_api::MirrorState::Proving,
+        MirrorState::Proven => haul_api::MirrorState::Proven,
+        MirrorState::Dropped => haul_api::MirrorState::Dropped,
     }
 }
 

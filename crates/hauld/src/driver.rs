@@ -10,6 +10,7 @@
 mod ending;
 mod handle;
 mod marks;
+mod mirrors;
 mod running;
 mod start;
 mod tasks;
@@ -202,10 +203,12 @@ impl Driver {
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
+                Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
                 Effect::Ended(id, outcome) => self.job_ended(id, outcome),
-                Effect::Note(id, note) => workers::log(id, &note),
+                Effect::Note(id, note) => self.note(id, &note),
+                Effect::HostChanged(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use haul_api::{OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
-use haul_store::{JobPatch, NewJob, Private, Wish};
+use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
 use haul_transfer::check_user_name;
 use http::{HeaderName, HeaderValue};
 use url::Url;
@@ -18,6 +18,8 @@ pub(crate) use roots::Roots;
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
 const URL_BYTES_MAX: usize = 32 << 10;
+/// Mirrors that a job may have, its own URL among them. A guess: nobody lists more that are worth a connection.
+pub(crate) const MIRRORS_MAX: usize = 16;
 /// A guess at what a person would call a word.
 const LABEL_CHARS_MAX: usize = 64;
 /// A guess: the header limit of common servers is 8 to 16 KiB for all of them together.
@@ -50,8 +52,10 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 /// Names the field and what helps.
 pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     let headers = headers(job.headers.as_ref())?;
-    let url = url(&job.url)?;
-    if has_userinfo(&url) && headers.contains_key("authorization") {
+    let (url, mirrors) = urls(job)?;
+    let gets_headers = |other: &&Url| other.origin() == url.origin();
+    let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
+    if has_user && headers.contains_key("authorization") {
         let detail = "give either a user in the URL or an Authorization header, not both";
         return Err(Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers"));
     }
@@ -69,6 +73,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     let wish = Wish {
         host: origin(&url),
         url: Private(url.into()),
+        mirrors: mirrors.into_iter().map(mirror).collect(),
         dir: roots.resolve(job.dir.as_deref())?,
         filename: job.filename.clone(),
         expected_size: job.size,
@@ -126,8 +131,33 @@ pub(crate) fn uri_list(bytes: &[u8]) -> Result<SubmitBody, Problem> {
     }
 }
 
-fn url(text: &str) -> Result<Url, Problem> {
-    let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field("url");
+/// The URL that has the say, and the others that are not the same once more.
+fn urls(job: &SubmitJob) -> Result<(Url, Vec<Url>), Problem> {
+    let mut known: Vec<Url> = Vec::new();
+    for (field, text) in job.urls() {
+        let url = url(&field, text)?;
+        if !known.contains(&url) {
+            known.push(url);
+        }
+    }
+    if known.len() > MIRRORS_MAX {
+        return Err(invalid("mirrors", format!("a file may have {MIRRORS_MAX} URLs at most")));
+    }
+    if known.is_empty() {
+        return Err(invalid("url", "`url` is missing".to_owned()));
+    }
+    let main = known.remove(0);
+    Ok((main, known))
+}
+
+/// A mirror as it is stored.
+pub(crate) fn mirror(mut url: Url) -> Mirror {
+    url.set_fragment(None);
+    Mirror { host: origin(&url), url: Private(url.into()), priority: None }
+}
+
+fn url(field: &str, text: &str) -> Result<Url, Problem> {
+    let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
     if text.len() > URL_BYTES_MAX {
         return Err(refuse("the URL is longer than 32 KiB"));
     }
@@ -265,12 +295,21 @@ mod tests {
     fn each_mistake_is_refused_with_its_code_and_field() {
         let header = |name: &str, value: &str| Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
         type Change = Box<dyn FnOnce(&mut SubmitJob)>;
+        let url = |url: &'static str| -> Change { Box::new(|job| job.url = Some(url.into())) };
+        let mirrors = |urls: Vec<String>| -> Change { Box::new(|job| job.mirrors = Some(urls)) };
         let cases: Vec<(Change, &str, &str)> = vec![
-            (Box::new(|j| j.url = "file:///etc/passwd".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "ftp://host/canary".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "host.example/file".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "http://ho\nst/canary".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "http://:80/".into()), "invalid-url", "url"),
+            (url("file:///etc/passwd"), "invalid-url", "url"),
+            (url("ftp://host/canary"), "invalid-url", "url"),
+            (url("host.example/file"), "invalid-url", "url"),
+            (url("http://ho\nst/canary"), "invalid-url", "url"),
+            (url("http://:80/"), "invalid-url", "url"),
+            (Box::new(|j| j.url = None), "invalid-value", "url"),
+            (
+                mirrors(vec!["http://a/".into(), "http://b/".into(), "ftp://host/canary".into()]),
+                "invalid-url",
+                "mirrors[2]",
+            ),
+            (mirrors((0..MIRRORS_MAX).map(|n| format!("http://h/canary{n}")).collect()), "invalid-value", "mirrors"),
             (Box::new(|j| j.filename = Some("../canary".into())), "invalid-filename", "filename"),
             (Box::new(|j| j.filename = Some("..".into())), "invalid-filename", "filename"),
             (Box::new(|j| j.dir = Some("/etc".into())), "path-outside-roots", "dir"),
@@ -294,11 +333,34 @@ mod tests {
 
     #[test]
     fn a_user_in_the_url_and_an_authorization_header_contradict_each_other() {
-        let (code, field) = refusal(|job| {
-            job.url = "http://ann:canary@host.example/".into();
-            job.headers = Some(BTreeMap::from([("Authorization".into(), "Bearer canary".into())]));
-        });
-        assert_eq!((code.as_str(), field.as_deref()), ("header-not-allowed", Some("headers")));
+        let headers = || Some(BTreeMap::from([("Authorization".into(), "Bearer canary".into())]));
+        for url in [Some("http://ann:canary@host.example/".to_owned()), None] {
+            let (code, field) = refusal(|job| {
+                job.url = url.or(job.url.take());
+                job.mirrors = Some(vec!["http://ann:canary@host.example/2".into()]);
+                job.headers = headers();
+            });
+            assert_eq!((code.as_str(), field.as_deref()), ("header-not-allowed", Some("headers")));
+        }
+        let (_dir, roots) = roots();
+        let elsewhere = Some(vec!["http://ann:pw@other.example/".to_owned()]);
+        let job = SubmitJob { mirrors: elsewhere, headers: headers(), ..SubmitJob::new("http://host.example/") };
+        check(&job, &roots).expect("no request carries both");
+    }
+
+    #[test]
+    fn mirrors_are_kept_in_order_and_each_once() {
+        let (_dir, roots) = roots();
+        let given = ["http://A/f", "http://a:80/f#x", "https://b/f", "https://b:443/f"];
+        let mirrors = Some(given.map(str::to_owned).to_vec());
+        let only = SubmitJob { mirrors: mirrors.clone(), ..SubmitJob::default() };
+        let wish = check(&only, &roots).expect("nothing is wrong").wish;
+        let urls = |wish: &Wish| wish.mirrors.iter().map(|mirror| mirror.url.0.clone()).collect::<Vec<_>>();
+        assert_eq!((&*wish.url, urls(&wish)), ("http://a/f", vec!["https://b/f".to_owned()]));
+        assert_eq!(wish.mirrors[0].host, "https://b");
+        let both = SubmitJob { mirrors, ..SubmitJob::new("https://c/f") };
+        let wish = check(&both, &roots).expect("nothing is wrong").wish;
+        assert_eq!((&*wish.url, urls(&wish)), ("https://c/f", vec!["http://a/f".to_owned(), "https://b/f".to_owned()]));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_api::Verification;
-use haul_core::messages::{Event, Outcome};
-use haul_core::{Fault, FaultKind, JobId, JobState, Phase, WaitingFor};
+use haul_core::messages::{Event, JobView, Outcome};
+use haul_core::{Fault, FaultKind, JobId, JobState, MirrorIndex, Phase, WaitingFor};
 use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason};
 use haul_transfer::{PartFile, Place};
 use sha2::{Digest, Sha256};
@@ -34,9 +34,9 @@ const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
 impl Driver {
     /// Gives a complete file its name.
     pub(super) fn seal(&mut self, id: JobId) {
-        let total = self.engine.job(self.now(), id).and_then(|view| view.total);
+        let view = self.engine.job(self.now(), id);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let plan = match SealPlan::of(running, total) {
+        let plan = match SealPlan::of(running, view.as_ref()) {
             Ok(plan) => plan,
             Err(fault) => {
                 self.event(Event::SealFailed(id, fault));
@@ -191,6 +191,34 @@ impl Driver {
         self.event(Event::ResetDone(id));
     }
 
+    /// Stores the rows of a job anew, of which some have lost their bytes.
+    pub(super) fn rewrite(&mut self, id: JobId) {
+        let rows = self.engine.chunks(self.now(), id).into_iter().map(|(row, _)| row).collect();
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let rows = running.replace_rows(rows);
+        let (place, stored, has_part) = (running.place.clone(), running.row.part.clone(), running.part.is_some());
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.rewrite_chunks(rows).await {
+                // They say more than is there; should they be believed after a crash, the checksum finds it once more.
+                error!(job = id.0, %error, "cannot store that bytes of a job are to be fetched again");
+            }
+            // Sealing has taken the part file.
+            let part = if has_part { Ok(None) } else { blocking(move || reopen(place, stored)).await.map(Some) };
+            Done::Rewritten { id, part }
+        }));
+    }
+
+    pub(super) fn rewritten(&mut self, id: JobId, part: Result<Option<PartFile>, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        match part {
+            Ok(Some(part)) => running.part = Some(Arc::new(part)),
+            Ok(None) => {}
+            Err(fault) => running.lost = Some(fault),
+        }
+        self.event(Event::ResetDone(id));
+    }
+
     /// Forgets a job here; and takes it up again if its user has meanwhile asked for that.
     pub(super) fn settled(&mut self, id: JobId) {
         let Some(running) = self.jobs.remove(&id) else { return };
@@ -241,7 +269,6 @@ enum ToSeal {
 
 /// Finds the file of a job whose sealing has failed before. Blocks.
 fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fault> {
-    let gone = || Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again");
     let (place, stored) = place.zip(stored).ok_or_else(gone)?;
     if let Some(part) = PartFile::reopen(Arc::clone(&place), &stored.name, stored.dev, stored.ino)? {
         return Ok(ToSeal::Part(part));
@@ -249,6 +276,16 @@ fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fau
     let name = name_of(&place, stored.dev, stored.ino)?.ok_or_else(gone)?;
     place.sync()?;
     Ok(ToSeal::Named(place.path().join(name)))
+}
+
+/// Opens the part file of a job whose sealing has failed again. Blocks.
+fn reopen(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<PartFile, Fault> {
+    let (place, stored) = place.zip(stored).ok_or_else(gone)?;
+    PartFile::reopen(place, &stored.name, stored.dev, stored.ino)?.ok_or_else(gone)
+}
+
+fn gone() -> Fault {
+    Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again")
 }
 
 /// What sealing needs to know.
@@ -263,18 +300,25 @@ struct SealPlan {
 }
 
 impl SealPlan {
-    /// `total` is the length that the complete file has.
-    fn of(running: &Running, total: Option<u64>) -> Result<Self, Fault> {
+    /// `view` is what the engine knows of the complete file.
+    fn of(running: &Running, view: Option<&JobView>) -> Result<Self, Fault> {
         let wish = &running.row.wish;
+        let total = view.and_then(|view| view.total);
         if let Some(fault) = wrong_size(wish.expected_size, total) {
             return Err(fault);
         }
         let checksum = wish.checksum.as_deref().and_then(|text| text.strip_prefix("sha-256:")).map(str::to_owned);
-        let has_strong_tag = running.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
+        let mirrors = (0..).map(MirrorIndex).zip(view.map_or(&[][..], |view| &view.mirrors));
+        let givers: Vec<MirrorIndex> =
+            mirrors.filter(|(_, mirror)| mirror.done_bytes > 0).map(|(index, _)| index).collect();
+        let giver = running.mirror(givers.first().copied().unwrap_or(running.row.identity.mirror));
+        let has_strong_tag = giver.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
         let verification = match () {
             () if checksum.is_some() => Verification::Checksum,
+            // What one mirror's validators vouch for is not what another has sent: samples of that were compared.
+            () if givers.len() > 1 => Verification::Overlap,
             () if has_strong_tag => Verification::Validator,
-            () if running.identity.total.is_some() => Verification::Length,
+            () if running.row.identity.total_bytes.is_some() => Verification::Length,
             () => Verification::None,
         };
         let is_news = running.row.identity.total_bytes.is_none();

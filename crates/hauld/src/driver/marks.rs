@@ -174,7 +174,7 @@ impl Driver {
                         self.event(Event::SealFailed(id, fault));
                     }
                     // Nobody is left who would try again later; the last durable rows stand.
-                    Some(Then::Reset | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
+                    Some(Then::Reset | Then::Rewrite | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
                     None => self.stop_job_workers(id, &fault),
                 }
             }
@@ -228,7 +228,7 @@ impl Driver {
         if running.syncing || running.making_part || running.then.is_none() {
             return;
         }
-        let drops_bytes = matches!(running.then, Some(Then::Reset));
+        let drops_bytes = matches!(running.then, Some(Then::Reset | Then::Rewrite));
         if !drops_bytes && !running.unsynced.is_empty() && running.part.is_some() {
             self.checkpoint(id);
             return;
@@ -236,6 +236,7 @@ impl Driver {
         match running.then.take() {
             Some(Then::Seal) => self.seal(id),
             Some(Then::Reset) => self.reset(id),
+            Some(Then::Rewrite) => self.rewrite(id),
             Some(Then::LetGo) => self.let_go(id),
             Some(Then::Fail(fault)) => self.fail(id, &fault),
             None => {}

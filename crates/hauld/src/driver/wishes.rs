@@ -82,6 +82,8 @@ impl Driver {
             Done::PartReady { id, worker, made } => self.part_ready(id, worker, made),
             Done::Checkpointed { id, rows } => self.checkpointed(id, rows),
             Done::Reset { id, row } => self.reset_done(id, row),
+            Done::Rewritten { id, part } => self.rewritten(id, part),
+            Done::MirrorsAdded { id, mirrors } => self.mirrors_added(id, mirrors),
             Done::Sealed { id, row } => self.sealed(id, row),
             Done::Settled { id } => self.settled(id),
         }

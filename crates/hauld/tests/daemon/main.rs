@@ -10,6 +10,7 @@
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
+//! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
 //! | `nginx` | the same with a real nginx |
 //! | `support` | the daemon in a process, and ways to watch it |
 
@@ -19,6 +20,7 @@ mod crash;
 mod faults;
 mod instance;
 mod many;
+mod mirrors;
 mod nginx;
 mod origin;
 mod support;
