@@ -34,7 +34,7 @@ impl Refused {
 
 /// Whether `job` is what `wish` asks for.
 pub(crate) fn is_same(job: &Job, wish: &SubmitJob) -> bool {
-    let is_same_url = without_userinfo(&job.url) == without_userinfo(&wish.url);
+    let is_same_url = without_userinfo(&job.url) == without_userinfo(wish.main_url());
     let is_same_name = wish.filename.is_none() || wish.filename == job.filename;
     // The engine of this command knows one directory only, so a path that is not known yet is no obstacle there.
     let is_same_dir = match (&job.path, &wish.dir) {
@@ -65,7 +65,7 @@ pub(crate) async fn submit(daemon: &Daemon, wishes: &[SubmitJob], into: &mut Acc
         for (item, wish) in answer.results.into_iter().zip(batch) {
             match item.outcome {
                 Outcome::Job(job) => into.jobs.push(*job),
-                Outcome::Problem(problem) => into.refused.push(Refused { url: wish.url.clone(), problem }),
+                Outcome::Problem(problem) => into.refused.push(Refused { url: wish.main_url().to_owned(), problem }),
             }
         }
     }
@@ -132,6 +132,6 @@ mod tests {
         assert!(is_same(&job, &wish));
         assert!(!is_same(&job, &SubmitJob { filename: Some("c".to_owned()), ..wish.clone() }));
         assert!(!is_same(&job, &SubmitJob { dir: Some("/tmp".to_owned()), ..wish.clone() }));
-        assert!(!is_same(&job, &SubmitJob { url: "http://a/c".to_owned(), ..wish }));
+        assert!(!is_same(&job, &SubmitJob { url: Some("http://a/c".to_owned()), ..wish }));
     }
 }

@@ -121,6 +121,9 @@ pub(crate) struct Add {
 /// How to download, the same for `get` and `add`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct JobOptions {
+    /// The same file is also to be had here (repeatable; one URL only)
+    #[arg(long = "mirror", value_name = "URL")]
+    pub(crate) mirrors: Vec<String>,
     /// Save into this directory
     #[arg(short, long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,

@@ -28,8 +28,9 @@ pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Vec<SubmitJob>, Failu
         other => other,
     };
     let start = add.paused.then_some(Start::Paused);
-    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template(&add.options, target.filename)? };
-    Ok(urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect())
+    let template = template(&add.options, target.filename, urls.len())?;
+    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template };
+    Ok(jobs(urls, &template))
 }
 
 /// What `haul get` asks for: each URL once, all into a directory that exists.
@@ -42,8 +43,9 @@ pub(crate) fn for_get(get: &Get) -> Result<(PathBuf, Vec<SubmitJob>), Failure> {
     let dir = absolute(&target.dir.unwrap_or_else(|| ".".into()))?;
     fs::create_dir_all(&dir).map_err(|error| Failure::local("create the directory", &dir, &error))?;
     let dir = fs::canonicalize(&dir).map_err(|error| Failure::local("open the directory", &dir, &error))?;
-    let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template(&get.options, target.filename)? };
-    Ok((dir, urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect()))
+    let template = template(&get.options, target.filename, urls.len())?;
+    let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template };
+    Ok((dir, jobs(urls, &template)))
 }
 
 /// Where a file goes: `--dir` and `--output`, of which the latter may bring a directory along.
@@ -76,8 +78,26 @@ impl Target {
     }
 }
 
-fn template(options: &JobOptions, filename: Option<String>) -> Result<SubmitJob, Failure> {
+/// One job for each URL.
+fn jobs(urls: Vec<String>, template: &SubmitJob) -> Vec<SubmitJob> {
+    urls.into_iter().map(|url| SubmitJob { url: Some(url), ..template.clone() }).collect()
+}
+
+/// The mirrors of the one file that is asked for.
+fn mirrors(options: &JobOptions, urls: usize) -> Result<Option<Vec<String>>, Failure> {
+    if options.mirrors.is_empty() {
+        return Ok(None);
+    }
+    if urls > 1 {
+        let failure = Failure::usage(format!("--mirror is another URL of one file, but there are {urls} URLs"));
+        return Err(failure.with_help("`haul add URL --mirror URL2` for each file"));
+    }
+    checked(&options.mirrors).map(Some)
+}
+
+fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Result<SubmitJob, Failure> {
     Ok(SubmitJob {
+        mirrors: mirrors(options, urls)?,
         filename,
         headers: headers(&options.headers)?,
         referrer: options.referer.clone(),
@@ -191,6 +211,19 @@ mod tests {
         }
         assert!(Target::of(&options(None, Some("a")), 2).is_err());
         assert!(Target::of(&options(Some("/srv"), None), 2).is_ok());
+    }
+
+    #[test]
+    fn mirrors_are_those_of_one_file() {
+        let given = |mirror: &str| JobOptions { mirrors: vec![mirror.to_owned()], ..JobOptions::default() };
+        assert_eq!(mirrors(&JobOptions::default(), 2).expect("nothing wrong"), None);
+        let one = mirrors(&given("http://b/1"), 1).expect("nothing wrong");
+        assert_eq!(one, Some(vec!["http://b/1".to_owned()]));
+        for (mirror, urls) in [("http://b/1", 2), ("b.example/s3cret", 1), ("ftp://me:s3cret@b/", 1)] {
+            let failure = mirrors(&given(mirror), urls).expect_err(mirror);
+            assert_eq!(failure.exit.code(), 2);
+            assert!(!failure.message.contains("s3cret"), "{failure:?}");
+        }
     }
 
     #[test]
