@@ -232,8 +232,7 @@ impl Job {
 
     /// Measures from the bytes that are there now, which may be fewer than before.
     pub(super) fn restart_meter(&mut self, now: Time) {
-        self.furthest = self.done_bytes();
-        self.meter = Meter::new(now, self.furthest, SHOWN_WINDOW);
+        self.meter = Meter::new(now, self.done_bytes(), SHOWN_WINDOW);
     }
 
     pub(super) fn shown(&self) -> Shown {

@@ -218,7 +218,7 @@ impl Engine {
     fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let host_id = worker.host;
         let host = self.hosts.get_mut(host_id);
-        if let Some((cap, until)) = host.refused(now, &fault, &self.policy) {
+        if let Some((cap, until)) = host.refused(now, worker.started, &fault, &self.policy) {
             let name = host.name.clone();
             self.effects.push_back(Effect::HostChanged(name.clone()));
             self.effects.push_back(Effect::Note(worker.job, Note::HostCap { host: name, cap }));

@@ -21,6 +21,7 @@ impl Engine {
         };
         worker.opened_at = Some(now);
         worker.moved_at = now;
+        worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
         let took = now.since(worker.started);
@@ -88,6 +89,7 @@ impl Engine {
         let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         let at = at.min(worker.end);
+        worker.reported_at = now;
         if throttled {
             worker.throttled_at = Some(now);
         }

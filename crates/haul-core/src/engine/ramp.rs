@@ -1,8 +1,10 @@
 //! How many connections are worth it: from a few to the job's cap, as long as the total really grows.
 //!
-//! A step doubles the connections. When they have been answered, the job's total is measured over short windows, at
-//! least two of them, until it is clear whether the step was worth it: if so the next step follows at once, if not the
-//! job goes back to where it was and tries again much later.
+//! A step doubles the connections. From then on each worker is measured from one of its reports to another, so that
+//! neither the pauses between reports nor the way to the first byte count, and the sum of these rates is compared with
+//! the sum before the step. A clear gain, seen twice, is followed by the next step at once. Where it is not clear, the
+//! verdict waits for as long as new connections need to get going; without a gain the job goes back to where it was,
+//! and tries again much later.
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::messages::Alarm;
 use crate::{JobId, Time};
 
 use super::Engine;
+use super::worker::Worker;
 
 /// Connections to begin with.
 const FIRST: u32 = 4;
@@ -17,23 +20,25 @@ const FIRST: u32 = 4;
 /// A step is worth it when the total grows by this share of what it had before.
 const GAIN: f64 = 0.1;
 
-/// Windows that decide a step at the latest: then the mean does, however it scatters.
-const SAMPLES_MAX: usize = 8;
+/// A gain is clear at this share of what would be gained if nothing but the connections themselves held them back.
+const CLEAR: f64 = 0.6;
 
-/// The least that a window's bytes scatter, as a share: two windows that happen to agree prove little.
-const SCATTER_MIN: f64 = 0.04;
+/// Looks at a step that must agree on a clear gain.
+const LOOKS: u32 = 2;
 
-/// The shortest window. Workers are looked at every 20 ms or so.
-const WINDOW_MIN: Duration = Duration::from_millis(30);
+/// How often a step is looked at. Workers are asked every 20 ms or so.
+const EVERY: Duration = Duration::from_millis(25);
 
-/// The longest window; where less than [`WINDOW_BYTES`] come in it, the connections are slow.
-const WINDOW_MAX: Duration = Duration::from_millis(500);
+/// How long new connections get to show what they bring, at least, and in answer times: one that is long needs several
+/// round trips to get going.
+const VERDICT_AFTER: Duration = Duration::from_millis(400);
+const VERDICT_AFTER_ANSWERS: u32 = 8;
 
-/// A window with fewer bytes says nothing yet.
-const WINDOW_BYTES: u64 = 64 << 10;
+/// How long new connections may take to be answered and to bring something before the step is judged without them.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long new connections may take to be answered before the step is judged without them.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// How often to look whether a job that cannot use what it may have now can do so.
+const UNUSED: Duration = Duration::from_millis(250);
 
 /// After a step that was not worth it: when to try again, at first; it doubles each time.
 const HOLD: Duration = Duration::from_secs(5);
@@ -49,22 +54,21 @@ pub(super) struct Ramp {
     base: Option<(u32, f64)>,
     /// When the step was taken.
     stepped_at: Time,
-    /// The window that is being measured: since when, and the total then.
-    window: Option<(Time, u64)>,
-    /// Rates of the step's windows.
-    samples: Vec<f64>,
+    /// When all of its connections had brought something.
+    complete_at: Option<Time>,
+    /// Looks in a row that saw a clear gain.
+    clear: u32,
     hold: Duration,
     /// An alarm is set.
-    pub(super) armed: bool,
+    armed: bool,
 }
 
-/// What the windows of a step say.
+/// What a step has turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
     /// Too little is known.
     Open,
-    /// Worth it, with this rate.
-    Worth(f64),
+    Worth,
     NotWorth,
 }
 
@@ -74,8 +78,8 @@ impl Default for Ramp {
             allowed: FIRST,
             base: None,
             stepped_at: Time::ZERO,
-            window: None,
-            samples: Vec::new(),
+            complete_at: None,
+            clear: 0,
             hold: HOLD,
             armed: false,
         }
@@ -87,37 +91,21 @@ impl Ramp {
         self.allowed
     }
 
-    /// Begins where another job of the same host has found its place.
-    pub(super) fn begin_at(&mut self, connections: u32) {
-        if self.base.is_none() {
-            self.allowed = self.allowed.max(connections);
-        }
-    }
-
-    fn step_to(&mut self, now: Time, connections: u32) {
-        self.allowed = connections;
-        self.stepped_at = now;
-        self.window = None;
-        self.samples.clear();
-    }
-
-    fn verdict(&self) -> Verdict {
-        let count = self.samples.len();
-        if count < 2 {
-            return Verdict::Open;
-        }
-        let mean = self.samples.iter().sum::<f64>() / count as f64;
-        let Some((_, before)) = self.base else {
-            return Verdict::Worth(mean);
+    /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
+    fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
+        let (wanted, worth) = match self.base {
+            // The first connections are what the others are compared with.
+            None => (0.0, 0.0),
+            Some((connections, before)) => {
+                let growth = f64::from(self.allowed) / f64::from(connections) - 1.0;
+                (before * (1.0 + CLEAR * growth), before * (1.0 + GAIN))
+            }
         };
-        let squares: f64 = self.samples.iter().map(|rate| (rate - mean).powi(2)).sum();
-        let scatter = (squares / (count - 1) as f64).sqrt().max(mean * SCATTER_MIN);
-        let doubt = 2.0 * scatter / (count as f64).sqrt();
-        let worth = before * (1.0 + GAIN);
-        if mean - doubt > worth {
-            Verdict::Worth(mean)
-        } else if mean + doubt < worth || count >= SAMPLES_MAX {
-            if mean > worth { Verdict::Worth(mean) } else { Verdict::NotWorth }
+        self.clear = if rate >= wanted { self.clear + 1 } else { 0 };
+        if self.clear >= LOOKS || (is_late && rate >= worth) {
+            Verdict::Worth
+        } else if is_late {
+            Verdict::NotWorth
         } else {
             Verdict::Open
         }
@@ -128,87 +116,88 @@ impl Engine {
     /// Sees to it that a job's step is judged.
     pub(super) fn start_ramp(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        let (cap, host) = (job.connections_max(&self.policy), job.host());
+        let cap = job.connections_max(&self.policy);
         if !self.policy.adaptive || job.is_single() || job.ramp.armed || job.ramp.allowed >= cap {
             return;
         }
-        let useful = self.hosts.get(host).useful;
-        let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
-        ramp.begin_at(useful.unwrap_or(FIRST));
-        ramp.step_to(now, ramp.allowed);
-        ramp.armed = true;
-        self.set_alarm(now + WINDOW_MIN, Alarm::Ramp(id));
+        if job.ramp.base.is_none() {
+            let useful = self.hosts.get(job.host()).useful.unwrap_or(FIRST);
+            self.step_to(now, id, useful.max(FIRST));
+        }
+        self.arm_ramp(now, id, EVERY);
+    }
+
+    /// Lets a job have so many connections from now on, and measures from here.
+    fn step_to(&mut self, now: Time, id: JobId, connections: u32) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.ramp.allowed = connections;
+        job.ramp.stepped_at = now;
+        job.ramp.complete_at = None;
+        job.ramp.clear = 0;
+        for worker in &job.workers {
+            self.workers.get_mut(worker).expect("a job's workers are running").measure_from_here();
+        }
+        self.touched.insert(id);
     }
 
     /// Looks whether the last step was worth it.
     pub(super) fn judge_step(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id).filter(|job| self.running.contains(&job.id)) else {
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.ramp.armed = false;
-            }
-            return;
-        };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ramp.armed = false;
-        let cap = job.tuning.connections.unwrap_or(self.policy.connections_per_job).max(1);
-        let host = job.host();
-        let answered = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
-        let all_answered = answered >= (job.ramp.allowed as usize).min(job.workers.len());
-        let throttled = job.workers.iter().any(|id| self.workers[id].is_throttled(now));
-        let patient = now.since(job.ramp.stepped_at) < ANSWERED_WITHIN;
-        let full = job.workers.len() >= job.ramp.allowed as usize;
-        let (total, workers) = (job.done_bytes(), job.workers.len());
-        if workers == 0 || throttled {
-            // Nothing can be learned now: from the next request on, or when the limit is gone.
-            job.ramp.window = None;
-            if workers > 0 {
-                self.arm_ramp(now, id, HOLD);
-            }
+        if job.workers.is_empty() || !self.running.contains(&id) {
             return;
         }
-        if !full || (!all_answered && patient) {
-            // The host, or what is left of the file, does not let the job have more; or they are on their way.
-            job.ramp.window = None;
-            let wait = if full { WINDOW_MIN } else { WINDOW_MAX };
-            self.arm_ramp(now, id, wait);
+        let job = &self.jobs[&id];
+        let cap = job.connections_max(&self.policy);
+        let workers: Vec<&Worker> = job.workers.iter().map(|id| &self.workers[id]).collect();
+        if workers.iter().any(|worker| worker.is_throttled(now)) {
+            // Our own limit is the bottleneck.
+            self.arm_ramp(now, id, HOLD);
             return;
         }
-        let typical = self.hosts.get(host).answer_time().unwrap_or_default() / 2;
-        let window = typical.clamp(WINDOW_MIN, WINDOW_MAX);
-        let ramp = &mut job.ramp;
-        match ramp.window {
-            None => ramp.window = Some((now, total)),
-            Some((since, from)) => {
-                let bytes = total.saturating_sub(from);
-                let lasted = now.since(since);
-                if bytes >= WINDOW_BYTES || lasted >= WINDOW_MAX {
-                    ramp.samples.push(bytes as f64 / lasted.as_secs_f64().max(1e-6));
-                    ramp.window = Some((now, total));
-                }
-            }
+        if workers.len() < job.ramp.allowed.min(cap) as usize {
+            // The host, or what is left of the file, does not let the job have more.
+            self.arm_ramp(now, id, UNUSED);
+            return;
         }
-        match ramp.verdict() {
-            Verdict::Open => self.arm_ramp(now, id, window),
-            Verdict::Worth(rate) => {
-                let allowed = ramp.allowed;
-                ramp.base = Some((allowed, rate));
-                self.hosts.get_mut(host).useful = Some(allowed);
-                if allowed < cap {
-                    self.jobs.get_mut(&id).expect("it was just there").ramp.step_to(now, (2 * allowed).min(cap));
-                    self.arm_ramp(now, id, window);
-                }
-                self.touched.insert(id);
-            }
-            Verdict::NotWorth => {
-                let (back, _) = ramp.base.expect("the first step is always worth it");
-                ramp.step_to(now, back);
-                // What the line gives now is what the next try has to beat.
-                ramp.base = None;
-                let hold = ramp.hold;
-                ramp.hold = (hold * 2).min(HOLD_MAX);
-                self.retire(now, id);
-                self.arm_ramp(now, id, hold);
-            }
+        let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();
+        if rates.len() < workers.len() && now.since(job.ramp.stepped_at) < PATIENCE {
+            self.arm_ramp(now, id, EVERY);
+            return;
         }
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let patience = VERDICT_AFTER.max(answer * VERDICT_AFTER_ANSWERS);
+        let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
+        let is_late = now.since(*ramp.complete_at.get_or_insert(now)) >= patience;
+        let rate = rates.iter().sum();
+        match ramp.look(rate, is_late) {
+            Verdict::Open => self.arm_ramp(now, id, EVERY),
+            Verdict::Worth => self.step_up(now, id, rate),
+            Verdict::NotWorth => self.step_back(now, id),
+        }
+    }
+
+    fn step_up(&mut self, now: Time, id: JobId, rate: f64) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let allowed = job.ramp.allowed;
+        job.ramp.base = Some((allowed, rate));
+        let (host, cap) = (job.host(), job.connections_max(&self.policy));
+        self.hosts.get_mut(host).useful = Some(allowed);
+        if allowed < cap {
+            self.step_to(now, id, (2 * allowed).min(cap));
+            self.arm_ramp(now, id, EVERY);
+        }
+    }
+
+    fn step_back(&mut self, now: Time, id: JobId) {
+        let ramp = &mut self.jobs.get_mut(&id).expect("the caller holds the job").ramp;
+        // What the line gives then is what the next try has to beat.
+        let (back, _) = ramp.base.take().expect("the first step is always worth it");
+        let hold = ramp.hold;
+        ramp.hold = (hold * 2).min(HOLD_MAX);
+        self.step_to(now, id, back);
+        self.retire(now, id);
+        self.arm_ramp(now, id, hold);
     }
 
     fn arm_ramp(&mut self, now: Time, id: JobId, wait: Duration) {
@@ -224,28 +213,31 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn judged(before: f64, samples: &[f64]) -> Verdict {
-        Ramp { base: Some((4, before)), samples: samples.to_vec(), ..Ramp::default() }.verdict()
+    fn stepped() -> Ramp {
+        Ramp { allowed: 8, base: Some((4, 100.0)), ..Ramp::default() }
     }
 
     #[test]
-    fn one_window_decides_nothing() {
-        assert_eq!(judged(100.0, &[200.0]), Verdict::Open);
+    fn a_clear_gain_has_to_be_seen_twice() {
+        let mut ramp = stepped();
+        assert_eq!(ramp.look(200.0, false), Verdict::Open);
+        assert_eq!(ramp.look(120.0, false), Verdict::Open);
+        assert_eq!(ramp.look(190.0, false), Verdict::Open);
+        assert_eq!(ramp.look(195.0, false), Verdict::Worth);
     }
 
     #[test]
-    fn a_clear_gain_is_seen_after_two_windows() {
-        assert_eq!(judged(100.0, &[198.0, 202.0]), Verdict::Worth(200.0));
+    fn an_unclear_gain_gets_time() {
+        let mut ramp = stepped();
+        assert_eq!(ramp.look(115.0, false), Verdict::Open);
+        assert_eq!(ramp.look(115.0, true), Verdict::Worth);
+        assert_eq!(ramp.look(105.0, true), Verdict::NotWorth);
     }
 
     #[test]
-    fn windows_that_scatter_need_more_of_their_kind() {
-        assert_eq!(judged(100.0, &[80.0, 160.0]), Verdict::Open);
-        assert_eq!(judged(100.0, &[80.0, 160.0, 70.0, 90.0, 110.0, 95.0, 100.0, 90.0]), Verdict::NotWorth);
-    }
-
-    #[test]
-    fn no_gain_is_no_gain() {
-        assert_eq!(judged(100.0, &[100.0, 101.0, 99.0]), Verdict::NotWorth);
+    fn the_first_step_is_what_the_others_are_compared_with() {
+        let mut ramp = Ramp::default();
+        assert_eq!(ramp.look(1.0, false), Verdict::Open);
+        assert_eq!(ramp.look(1.0, false), Verdict::Worth);
     }
 }
