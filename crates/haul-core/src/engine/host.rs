@@ -194,6 +194,11 @@ impl Host {
         Some(wait)
     }
 
+    /// Nobody is served, although nothing was said: one connection alone finds out whether the host is there.
+    pub(super) fn test(&mut self) {
+        self.testing = true;
+    }
+
     /// What is worth remembering of it.
     pub(super) fn memory(&self, now: Time) -> HostMemory {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed is small and positive")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Alarm, Effect, End, Note, StopReason};
+use crate::messages::{Alarm, Effect, End, FetchKind, Note, StopReason};
 use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
@@ -43,7 +43,7 @@ impl Engine {
         if let Some(ledger) = &mut job.ledger {
             if worker.rival.is_some() {
                 self.leave_race(&worker, worker.job);
-            } else if worker.contributes() {
+            } else if worker.contributes() && (worker.kind != FetchKind::Probe || worker.opened_at.is_some()) {
                 ledger.release(worker.at, worker.end);
             }
         } else if end == End::Finished && !matches!(job.stage, Stage::Ending(Ending::Release | Ending::Fail(_))) {
@@ -85,6 +85,9 @@ impl Engine {
     }
 
     fn stopped(&mut self, now: Time, worker: &Worker) {
+        if worker.stopping == Some(StopReason::Unanswered) {
+            self.left_unanswered(now, worker);
+        }
         let by_verdict = matches!(worker.stopping, Some(StopReason::BelowFloor | StopReason::Unanswered));
         if !by_verdict || worker.remaining() == 0 || !worker.contributes() {
             return;
@@ -104,6 +107,19 @@ impl Engine {
             let bytes_per_second = speed as u64;
             let note = Note::Strike { chunk: chunk.range.start, strikes: chunk.strikes, bytes_per_second };
             self.effects.push_back(Effect::Note(worker.job, note));
+        }
+    }
+
+    /// A request was given up because its answer was overdue: perhaps the host just lets more connections hang than it
+    /// wants.
+    fn left_unanswered(&mut self, now: Time, worker: &Worker) {
+        let host = self.hosts.get_mut(worker.host);
+        let waited = now.since(worker.started).as_secs_f64();
+        let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));
+        if host.opened > 0 {
+            self.lower_host_cap(now, worker, fault);
+        } else {
+            host.test();
         }
     }
 

@@ -3,8 +3,11 @@
 //! A step doubles the connections. From then on each worker is measured from one of its reports to another, so that
 //! neither the pauses between reports nor the way to the first byte count, and the sum of these rates is compared with
 //! the sum before the step. A clear gain, seen twice, is followed by the next step at once. Where it is not clear, the
-//! verdict waits for as long as new connections need to get going; without a gain the job goes back to where it was,
-//! and tries again much later.
+//! verdict waits for as long as new connections need to get going; then the job goes back to as many as the gain is
+//! worth, and tries again much later.
+//!
+//! Where answers take long, a step is taken before the last one has been answered, so that the whole way up costs about
+//! one answer more and not one for each step. The verdict then is on all of these steps together.
 
 use std::time::Duration;
 
@@ -25,6 +28,16 @@ const CLEAR: f64 = 0.6;
 
 /// Looks at a step that must agree on a clear gain.
 const LOOKS: u32 = 2;
+
+/// Connections that the gain of a step does not account for, but that are kept for good measure: this factor.
+const SPARE: f64 = 1.25;
+
+/// A step back is taken only to less than this share.
+const BACK_FROM: f64 = 0.6;
+
+/// How long an unanswered step is waited for at least before the next one, and in answer times.
+const PACE: Duration = Duration::from_millis(100);
+const PACE_ANSWERS: u32 = 4;
 
 /// How often a step is looked at. Workers are asked every 20 ms or so.
 const EVERY: Duration = Duration::from_millis(25);
@@ -69,7 +82,8 @@ enum Verdict {
     /// Too little is known.
     Open,
     Worth,
-    NotWorth,
+    /// So many connections would do.
+    Back(u32),
 }
 
 impl Default for Ramp {
@@ -93,22 +107,23 @@ impl Ramp {
 
     /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
     fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
-        let (wanted, worth) = match self.base {
-            // The first connections are what the others are compared with.
-            None => (0.0, 0.0),
-            Some((connections, before)) => {
-                let growth = f64::from(self.allowed) / f64::from(connections) - 1.0;
-                (before * (1.0 + CLEAR * growth), before * (1.0 + GAIN))
-            }
-        };
-        self.clear = if rate >= wanted { self.clear + 1 } else { 0 };
-        if self.clear >= LOOKS || (is_late && rate >= worth) {
-            Verdict::Worth
-        } else if is_late {
-            Verdict::NotWorth
-        } else {
-            Verdict::Open
+        // The first connections are what the others are compared with.
+        let (connections, before) = self.base.unwrap_or((self.allowed, rate));
+        let growth = f64::from(self.allowed) / f64::from(connections) - 1.0;
+        self.clear = if rate >= before * (1.0 + CLEAR * growth) { self.clear + 1 } else { 0 };
+        if self.clear >= LOOKS {
+            return Verdict::Worth;
         }
+        if !is_late {
+            return Verdict::Open;
+        }
+        let gain = rate / before.max(1.0);
+        if gain < 1.0 + GAIN {
+            return Verdict::Back(connections);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+        let enough = (f64::from(connections) * gain * SPARE).ceil() as u32;
+        if f64::from(enough) > BACK_FROM * f64::from(self.allowed) { Verdict::Worth } else { Verdict::Back(enough) }
     }
 }
 
@@ -161,11 +176,20 @@ impl Engine {
             return;
         }
         let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();
-        if rates.len() < workers.len() && now.since(job.ramp.stepped_at) < PATIENCE {
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let waited = now.since(job.ramp.stepped_at);
+        if rates.len() < workers.len() && waited < PATIENCE.max(2 * answer) {
+            let unanswered = workers.iter().any(|worker| worker.opened_at.is_none());
+            if unanswered && job.ramp.allowed < cap && waited >= PACE.max(answer / PACE_ANSWERS) {
+                let seen = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+                let (rate, next) = (rates.iter().sum(), (2 * job.ramp.allowed).min(cap));
+                let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
+                ramp.base = ramp.base.or((seen > 0).then_some((seen, rate)));
+                self.step_to(now, id, next);
+            }
             self.arm_ramp(now, id, EVERY);
             return;
         }
-        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let patience = VERDICT_AFTER.max(answer * VERDICT_AFTER_ANSWERS);
         let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
         let is_late = now.since(*ramp.complete_at.get_or_insert(now)) >= patience;
@@ -173,7 +197,7 @@ impl Engine {
         match ramp.look(rate, is_late) {
             Verdict::Open => self.arm_ramp(now, id, EVERY),
             Verdict::Worth => self.step_up(now, id, rate),
-            Verdict::NotWorth => self.step_back(now, id),
+            Verdict::Back(connections) => self.step_back(now, id, connections),
         }
     }
 
@@ -189,13 +213,16 @@ impl Engine {
         }
     }
 
-    fn step_back(&mut self, now: Time, id: JobId) {
-        let ramp = &mut self.jobs.get_mut(&id).expect("the caller holds the job").ramp;
+    fn step_back(&mut self, now: Time, id: JobId, connections: u32) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let host = job.host();
+        let ramp = &mut job.ramp;
         // What the line gives then is what the next try has to beat.
-        let (back, _) = ramp.base.take().expect("the first step is always worth it");
+        ramp.base = None;
         let hold = ramp.hold;
         ramp.hold = (hold * 2).min(HOLD_MAX);
-        self.step_to(now, id, back);
+        self.hosts.get_mut(host).useful = Some(connections);
+        self.step_to(now, id, connections);
         self.retire(now, id);
         self.arm_ramp(now, id, hold);
     }
@@ -231,7 +258,14 @@ mod tests {
         let mut ramp = stepped();
         assert_eq!(ramp.look(115.0, false), Verdict::Open);
         assert_eq!(ramp.look(115.0, true), Verdict::Worth);
-        assert_eq!(ramp.look(105.0, true), Verdict::NotWorth);
+        assert_eq!(ramp.look(105.0, true), Verdict::Back(4));
+    }
+
+    #[test]
+    fn several_steps_are_taken_back_to_as_many_as_their_gain_is_worth() {
+        let mut ramp = Ramp { allowed: 64, ..stepped() };
+        assert_eq!(ramp.look(200.0, true), Verdict::Back(10), "twice as much as 4 gave, and some to spare");
+        assert_eq!(ramp.look(1200.0, true), Verdict::Worth);
     }
 
     #[test]
