@@ -19,7 +19,7 @@ const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 const LINK_PAUSE: Duration = Duration::from_secs(30);
 
 /// A worker that ran at least this long tells what its host gives.
-const TYPICAL_AFTER: Duration = Duration::from_secs(1);
+const TYPICAL_AFTER: Duration = Duration::from_millis(300);
 
 /// How many times more lies it takes to turn a server's ranges off that were seen to work (FAILURES.md, F-RANGE-02:
 /// only some nodes of a farm may refuse them). A guess.
@@ -88,8 +88,7 @@ impl Engine {
         if worker.stopping == Some(StopReason::Unanswered) {
             self.left_unanswered(now, worker);
         }
-        let by_verdict = matches!(worker.stopping, Some(StopReason::BelowFloor | StopReason::Unanswered));
-        if !by_verdict || worker.remaining() == 0 || !worker.contributes() {
+        if worker.stopping != Some(StopReason::BelowFloor) || worker.remaining() == 0 {
             return;
         }
         let speed = worker.meter.bytes_per_second(now);
@@ -113,6 +112,10 @@ impl Engine {
     /// A request was given up because its answer was overdue: perhaps the host just lets more connections hang than it
     /// wants.
     fn left_unanswered(&mut self, now: Time, worker: &Worker) {
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
+            ledger.note(worker.at, |chunk| chunk.stalls += 1);
+        }
         let host = self.hosts.get_mut(worker.host);
         let waited = now.since(worker.started).as_secs_f64();
         let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));

@@ -179,8 +179,11 @@ impl Engine {
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let waited = now.since(job.ramp.stepped_at);
         if rates.len() < workers.len() && waited < PATIENCE.max(2 * answer) {
-            let unanswered = workers.iter().any(|worker| worker.opened_at.is_none());
-            if unanswered && job.ramp.allowed < cap && waited >= PACE.max(answer / PACE_ANSWERS) {
+            let pending = || workers.iter().filter(|worker| worker.opened_at.is_none());
+            // Who is late may be refused without a word; then more of them make it worse.
+            let nobody_is_late = pending().all(|worker| now.since(worker.started) <= 2 * answer);
+            let ahead = pending().next().is_some() && nobody_is_late;
+            if ahead && job.ramp.allowed < cap && waited >= PACE.max(answer / PACE_ANSWERS) {
                 let seen = u32::try_from(rates.len()).unwrap_or(u32::MAX);
                 let (rate, next) = (rates.iter().sum(), (2 * job.ramp.allowed).min(cap));
                 let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;

@@ -100,10 +100,10 @@ impl Engine {
         let late = |id: &WorkerId| {
             let worker = &self.workers[id];
             let Some(typical) = self.hosts.get(worker.host).answer_time() else { return false };
-            worker.opened_at.is_none()
-                && worker.stopping.is_none()
-                && now.since(worker.started) >= (typical * OVERDUE_FACTOR).max(OVERDUE_MIN)
-                && !self.is_exempt(job, worker.at)
+            let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
+            // A chunk whose answers keep being late is given more and more time.
+            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << chunk.map_or(0, |c| c.stalls.min(5)));
+            worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
     }

@@ -124,10 +124,11 @@ impl Engine {
         Pace { speed: own.or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
-    /// The median speed of a job's workers, once some have run long enough for it to mean something.
+    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what workers
+    /// of its host were seen to do.
     pub(super) fn usual_speed(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect())
+        median(speeds.collect()).or_else(|| self.hosts.get(job.host()).typical())
     }
 
     /// Notes that two workers fetch the same bytes.
