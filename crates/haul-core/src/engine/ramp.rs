@@ -4,7 +4,8 @@
 //! neither the pauses between reports nor the way to the first byte count, and the sum of these rates is compared with
 //! the sum before the step. A clear gain, seen twice, is followed by the next step at once. Where it is not clear, the
 //! verdict waits for as long as new connections need to get going; then the job goes back to as many as the gain is
-//! worth, and tries again much later.
+//! worth, and tries again much later. Many servers let the first bytes of each connection out faster than the rest:
+//! only rates that were measured after that can speak against a step.
 //!
 //! Where answers take long, a step is taken before the last one has been answered, so that the whole way up costs about
 //! one answer more and not one for each step. The verdict then is on all of these steps together.
@@ -63,17 +64,29 @@ const HOLD_MAX: Duration = Duration::from_secs(80);
 pub(super) struct Ramp {
     /// Connections of the step that is being tried, or that has proved itself.
     allowed: u32,
-    /// The last step that was worth it, and its rate in bytes per second.
-    base: Option<(u32, f64)>,
+    /// The last step that was worth it.
+    base: Option<Base>,
     /// When the step was taken.
     stepped_at: Time,
     /// When all of its connections had brought something.
     complete_at: Option<Time>,
+    /// Since then they have had the time to settle, and are measured anew.
+    settled: bool,
     /// Looks in a row that saw a clear gain.
     clear: u32,
     hold: Duration,
     /// An alarm is set.
     armed: bool,
+}
+
+/// What the total is compared with.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    connections: u32,
+    /// In bytes per second.
+    rate: f64,
+    /// The connections had settled when it was measured.
+    settled: bool,
 }
 
 /// What a step has turned out to be.
@@ -93,6 +106,7 @@ impl Default for Ramp {
             base: None,
             stepped_at: Time::ZERO,
             complete_at: None,
+            settled: false,
             clear: 0,
             hold: HOLD,
             armed: false,
@@ -108,7 +122,8 @@ impl Ramp {
     /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
     fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
         // The first connections are what the others are compared with.
-        let (connections, before) = self.base.unwrap_or((self.allowed, rate));
+        let Base { connections, rate: before, settled } =
+            self.base.unwrap_or(Base { connections: self.allowed, rate, settled: false });
         let growth = f64::from(self.allowed) / f64::from(connections) - 1.0;
         self.clear = if rate >= before * (1.0 + CLEAR * growth) { self.clear + 1 } else { 0 };
         if self.clear >= LOOKS {
@@ -116,6 +131,9 @@ impl Ramp {
         }
         if !is_late {
             return Verdict::Open;
+        }
+        if !settled {
+            return Verdict::Worth;
         }
         let gain = rate / before.max(1.0);
         if gain < 1.0 + GAIN {
@@ -148,11 +166,16 @@ impl Engine {
         job.ramp.allowed = connections;
         job.ramp.stepped_at = now;
         job.ramp.complete_at = None;
+        job.ramp.settled = false;
         job.ramp.clear = 0;
-        for worker in &job.workers {
+        self.measure_from_here(id);
+        self.touched.insert(id);
+    }
+
+    fn measure_from_here(&mut self, id: JobId) {
+        for worker in &self.jobs[&id].workers {
             self.workers.get_mut(worker).expect("a job's workers are running").measure_from_here();
         }
-        self.touched.insert(id);
     }
 
     /// Looks whether the last step was worth it.
@@ -187,7 +210,7 @@ impl Engine {
                 let seen = u32::try_from(rates.len()).unwrap_or(u32::MAX);
                 let (rate, next) = (rates.iter().sum(), (2 * job.ramp.allowed).min(cap));
                 let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
-                ramp.base = ramp.base.or((seen > 0).then_some((seen, rate)));
+                ramp.base = ramp.base.or((seen > 0).then_some(Base { connections: seen, rate, settled: false }));
                 self.step_to(now, id, next);
             }
             self.arm_ramp(now, id, EVERY);
@@ -195,9 +218,15 @@ impl Engine {
         }
         let patience = VERDICT_AFTER.max(answer * VERDICT_AFTER_ANSWERS);
         let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
-        let is_late = now.since(*ramp.complete_at.get_or_insert(now)) >= patience;
+        let complete_for = now.since(*ramp.complete_at.get_or_insert(now));
+        let is_late = complete_for >= patience;
         let rate = rates.iter().sum();
-        match ramp.look(rate, is_late) {
+        let verdict = ramp.look(rate, is_late);
+        if verdict == Verdict::Open && !ramp.settled && complete_for >= patience / 3 {
+            ramp.settled = true;
+            self.measure_from_here(id);
+        }
+        match verdict {
             Verdict::Open => self.arm_ramp(now, id, EVERY),
             Verdict::Worth => self.step_up(now, id, rate),
             Verdict::Back(connections) => self.step_back(now, id, connections),
@@ -207,7 +236,7 @@ impl Engine {
     fn step_up(&mut self, now: Time, id: JobId, rate: f64) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         let allowed = job.ramp.allowed;
-        job.ramp.base = Some((allowed, rate));
+        job.ramp.base = Some(Base { connections: allowed, rate, settled: job.ramp.settled });
         let (host, cap) = (job.host(), job.connections_max(&self.policy));
         self.hosts.get_mut(host).useful = Some(allowed);
         if allowed < cap {
@@ -244,7 +273,8 @@ mod tests {
     use super::*;
 
     fn stepped() -> Ramp {
-        Ramp { allowed: 8, base: Some((4, 100.0)), ..Ramp::default() }
+        let base = Base { connections: 4, rate: 100.0, settled: true };
+        Ramp { allowed: 8, base: Some(base), ..Ramp::default() }
     }
 
     #[test]
@@ -262,6 +292,14 @@ mod tests {
         assert_eq!(ramp.look(115.0, false), Verdict::Open);
         assert_eq!(ramp.look(115.0, true), Verdict::Worth);
         assert_eq!(ramp.look(105.0, true), Verdict::Back(4));
+    }
+
+    #[test]
+    fn the_first_bytes_of_fast_starters_do_not_speak_against_a_step() {
+        let base = Some(Base { connections: 4, rate: 1000.0, settled: false });
+        let mut ramp = Ramp { base, ..stepped() };
+        assert_eq!(ramp.look(200.0, false), Verdict::Open);
+        assert_eq!(ramp.look(200.0, true), Verdict::Worth);
     }
 
     #[test]
