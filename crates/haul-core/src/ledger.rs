@@ -203,8 +203,8 @@ impl Ledger {
         }
     }
 
-    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: at most some `want` of them, in
-    /// whole chunks.
+    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: some `want` of them, in whole chunks
+    /// where these are not larger by far.
     ///
     /// A chunk with a history of trouble is leased alone, so that nothing waits behind it. What another mirror has
     /// begun becomes a row of its own, so that each row has one origin.
@@ -218,18 +218,21 @@ impl Ledger {
             self.changed.insert(start);
         }
         let mut end = first.range.end;
-        if !first.is_trouble() {
+        if end - start >= want.saturating_mul(2) {
+            end = start + want.max(1);
+            self.take_back(end, first.range.end);
+        } else if !first.is_trouble() {
             end = self.extend(worker, mirror, end, want.saturating_sub(end - start));
         }
         Some(ByteRange::new(start, end))
     }
 
-    /// Adds up to some `want` bytes of untouched ready chunks behind `end` to the lease of `worker` and returns its
-    /// new end.
+    /// Adds some `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, to the nearest whole chunk,
+    /// and returns its new end.
     pub fn extend(&mut self, worker: WorkerId, mirror: MirrorIndex, mut end: u64, want: u64) -> u64 {
         let until = end.saturating_add(want);
         while let Some(next) = self.chunks.get(&end) {
-            let fits = next.range.end <= until;
+            let fits = next.range.end <= until.saturating_add(next.range.len() / 2);
             if !fits || next.state != ChunkState::Ready || next.done > 0 || next.is_trouble() {
                 break;
             }

@@ -233,6 +233,8 @@ pub enum StopReason {
     JobStops,
     /// It is slower than the speed floor allows.
     BelowFloor,
+    /// It is slow and has nobody to be compared with: another connection may be faster.
+    Trial,
     /// Its answer is overdue while others on the host are answered.
     Unanswered,
     /// Another worker has fetched the same bytes first.

@@ -421,13 +421,15 @@ fn eight_slots_go_by_priority_and_connections_are_shared_fairly() {
         t.start_with(JobId(id), Tuning { priority: i32::from(id == 10), connections: None });
     }
     assert_eq!(t.view(JobId(9)).state, JobState::Queued, "eight came first");
+    assert_eq!(t.view(JobId(8)).state, JobState::Queued, "the one with priority takes the last one's slot");
     t.open_all(60 * MIB);
     t.flow(20.0, |_, _| 20e3);
-    for id in 1..=8 {
-        assert_eq!(t.view(JobId(id)).connections, 4, "job {id}");
+    for id in 1..=7 {
+        assert!((3..=4).contains(&t.view(JobId(id)).connections), "job {id}");
     }
     t.release(JobId(3));
-    assert_eq!(t.view(JobId(9)).state, JobState::Queued, "the one with priority goes first");
+    assert_ne!(t.view(JobId(8)).state, JobState::Queued, "it came first");
+    assert_eq!(t.view(JobId(9)).state, JobState::Queued);
     t.open_all(60 * MIB);
     t.flow(20.0, |_, _| 20e3);
     let favoured = t.view(JobId(10)).connections;

@@ -204,11 +204,11 @@ impl Driver {
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
                 Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
+                Effect::HostChanged(host) => debug!(host, "what is known of a host has changed"),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
                 Effect::Ended(id, outcome) => self.job_ended(id, outcome),
                 Effect::Note(id, note) => self.note(id, &note),
-                Effect::HostChanged(_) => {}
             }
         }
     }

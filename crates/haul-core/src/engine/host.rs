@@ -34,8 +34,8 @@ pub(super) struct Host {
     cap_until: Time,
     /// How sure the cap is: refusals, less what time and answers have taken away.
     refusals: u32,
-    /// How many were being served when the last one was refused.
-    refused_at: u32,
+    /// How many were being served when the last one was refused, and when the last one was that counted.
+    refused_at: (u32, Time),
     /// How many connections the user allows.
     user_cap: Option<u32>,
     /// Failures in a row without an answer in between.
@@ -73,7 +73,7 @@ impl Host {
             learned_cap: None,
             cap_until: Time::ZERO,
             refusals: 0,
-            refused_at: 0,
+            refused_at: (0, Time::ZERO),
             user_cap: None,
             failures: 0,
             blocked_until: None,
@@ -122,7 +122,7 @@ impl Host {
             self.answers.pop_front();
         }
         self.answers.push_back(took);
-        if self.opened > self.refused_at {
+        if self.opened > self.refused_at.0 {
             // It takes more than it was thought to.
             self.refusals = 0;
         }
@@ -138,6 +138,11 @@ impl Host {
         self.opened -= u32::from(was_answered);
     }
 
+    /// What a connection typically gives, in bytes per second.
+    pub(super) fn typical(&self) -> Option<f64> {
+        self.typical
+    }
+
     /// A worker of this host has run at this speed for a while.
     pub(super) fn note_speed(&mut self, bytes_per_second: f64) {
         let before = self.typical.unwrap_or(bytes_per_second);
@@ -148,10 +153,22 @@ impl Host {
     /// once it is clear enough.
     ///
     /// A status says it clearly. A reset or a silence may be noise, unless it comes again before more were served.
-    pub(super) fn refused(&mut self, now: Time, fault: &Fault, policy: &Policy) -> Option<(u32, Time)> {
+    ///
+    /// Connections that were `started` before the last refusal that counts were refused for the same reason: they do not
+    /// count.
+    pub(super) fn refused(
+        &mut self,
+        now: Time,
+        started: Time,
+        fault: &Fault,
+        policy: &Policy,
+    ) -> Option<(u32, Time)> {
         let clear = matches!(fault.kind.class(), Class::Busy | Class::Link);
-        self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS - 1);
-        self.refused_at = self.opened;
+        if self.refusals == 0 || started > self.refused_at.1 {
+            self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS);
+            self.refused_at.1 = now;
+        }
+        self.refused_at.0 = self.opened;
         self.fault = Some(fault.clone());
         if self.refusals < REFUSALS_MIN {
             return None;
@@ -180,6 +197,11 @@ impl Host {
         self.testing = true;
         self.fault = Some(fault.clone());
         Some(wait)
+    }
+
+    /// Nobody is served, although nothing was said: one connection alone finds out whether the host is there.
+    pub(super) fn test(&mut self) {
+        self.testing = true;
     }
 
     /// What is worth remembering of it.

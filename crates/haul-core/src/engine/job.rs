@@ -48,6 +48,9 @@ pub(super) struct Job {
     pub(super) failed_at: Option<Time>,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
+    /// Trials of another connection in the place of a slow one, and when the last one was.
+    pub(super) trials: u32,
+    pub(super) tried_at: Time,
     /// Bytes that races have fetched twice.
     pub(super) raced_bytes: u64,
     pub(super) fault: Option<Fault>,
@@ -121,6 +124,8 @@ impl Job {
             attempts: 0,
             failed_at: None,
             ramp: Ramp::default(),
+            trials: 0,
+            tried_at: now,
             raced_bytes: 0,
             fault: None,
             meter: Meter::new(now, done, SHOWN_WINDOW),
@@ -236,8 +241,7 @@ impl Job {
 
     /// Measures from the bytes that are there now, which may be fewer than before.
     pub(super) fn restart_meter(&mut self, now: Time) {
-        self.furthest = self.done_bytes();
-        self.meter = Meter::new(now, self.furthest, SHOWN_WINDOW);
+        self.meter = Meter::new(now, self.done_bytes(), SHOWN_WINDOW);
     }
 
     pub(super) fn shown(&self) -> Shown {

@@ -203,6 +203,7 @@ impl Engine {
         if bytes == 0 {
             return false;
         }
+        job.furthest = job.done_bytes();
         job.restart_meter(now);
         self.effects.push_back(Effect::Note(id, Note::Healing { bytes }));
         let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();

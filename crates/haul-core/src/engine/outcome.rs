@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Alarm, Effect, End, Note, StopReason};
+use crate::messages::{Alarm, Effect, End, FetchKind, Note, StopReason};
 use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
@@ -19,7 +19,7 @@ const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 const LINK_PAUSE: Duration = Duration::from_secs(30);
 
 /// A worker that ran at least this long tells what its host gives.
-const TYPICAL_AFTER: Duration = Duration::from_secs(1);
+const TYPICAL_AFTER: Duration = Duration::from_millis(300);
 
 /// How many times more lies it takes to turn a server's ranges off that were seen to work (FAILURES.md, F-RANGE-02:
 /// only some nodes of a farm may refuse them). A guess.
@@ -43,7 +43,7 @@ impl Engine {
         if let Some(ledger) = &mut job.ledger {
             if worker.rival.is_some() {
                 self.leave_race(&worker, worker.job);
-            } else if worker.contributes() {
+            } else if worker.contributes() && (worker.kind != FetchKind::Probe || worker.opened_at.is_some()) {
                 ledger.release(worker.at, worker.end);
             }
         } else if end == End::Finished && !matches!(job.stage, Stage::Ending(Ending::Release | Ending::Fail(_))) {
@@ -85,8 +85,10 @@ impl Engine {
     }
 
     fn stopped(&mut self, now: Time, worker: &Worker) {
-        let by_verdict = matches!(worker.stopping, Some(StopReason::BelowFloor | StopReason::Unanswered));
-        if !by_verdict || worker.remaining() == 0 || !worker.contributes() {
+        if worker.stopping == Some(StopReason::Unanswered) {
+            self.left_unanswered(now, worker);
+        }
+        if worker.stopping != Some(StopReason::BelowFloor) || worker.remaining() == 0 {
             return;
         }
         let speed = worker.meter.bytes_per_second(now);
@@ -104,6 +106,23 @@ impl Engine {
             let bytes_per_second = speed as u64;
             let note = Note::Strike { chunk: chunk.range.start, strikes: chunk.strikes, bytes_per_second };
             self.effects.push_back(Effect::Note(worker.job, note));
+        }
+    }
+
+    /// A request was given up because its answer was overdue: perhaps the host just lets more connections hang than it
+    /// wants.
+    fn left_unanswered(&mut self, now: Time, worker: &Worker) {
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
+            ledger.note(worker.at, |chunk| chunk.stalls += 1);
+        }
+        let host = self.hosts.get_mut(worker.host);
+        let waited = now.since(worker.started).as_secs_f64();
+        let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));
+        if host.opened > 0 {
+            self.lower_host_cap(now, worker, fault);
+        } else {
+            host.test();
         }
     }
 
@@ -218,7 +237,7 @@ impl Engine {
     fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let host_id = worker.host;
         let host = self.hosts.get_mut(host_id);
-        if let Some((cap, until)) = host.refused(now, &fault, &self.policy) {
+        if let Some((cap, until)) = host.refused(now, worker.started, &fault, &self.policy) {
             let name = host.name.clone();
             self.effects.push_back(Effect::HostChanged(name.clone()));
             self.effects.push_back(Effect::Note(worker.job, Note::HostCap { host: name, cap }));

@@ -2,7 +2,7 @@
 
 use crate::messages::{Effect, FetchKind, StopReason};
 use crate::meter::Meter;
-use crate::{Ledger, Time, WorkerId, plan};
+use crate::{Ledger, Time, WorkerId};
 
 use super::Engine;
 use super::worker::WINDOW;
@@ -15,12 +15,19 @@ const RUNWAY_SECS: f64 = 0.5;
 impl Engine {
     /// The answer to a worker's request has begun.
     pub(super) fn opened(&mut self, now: Time, id: WorkerId, total: Option<u64>, partial: bool) {
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.opened_at.is_none()) else {
+        let Some(worker) = self.workers.get(&id).filter(|worker| worker.opened_at.is_none()) else {
             self.late_facts += 1;
             return;
         };
+        if worker.kind == FetchKind::Probe && self.jobs[&worker.job].workers.iter().any(|w| self.workers[w].opened_at.is_some()) {
+            // Another request for the same was answered first.
+            self.stop_worker(id, StopReason::Overtaken);
+            return;
+        }
+        let worker = self.workers.get_mut(&id).expect("it was just there");
         worker.opened_at = Some(now);
         worker.moved_at = now;
+        worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
         let took = now.since(worker.started);
@@ -34,6 +41,12 @@ impl Engine {
             mirror.ranges_proven = true;
         } else {
             self.learn_source(now, id, total, partial);
+        }
+        let others: Vec<WorkerId> = self.jobs[&job_id].workers.iter().copied().filter(|other| *other != id).collect();
+        for other in others {
+            if kind == FetchKind::Probe && self.workers[&other].kind == FetchKind::Probe {
+                self.stop_worker(other, StopReason::Overtaken);
+            }
         }
         self.touched.insert(job_id);
         if self.hosts.get_mut(host).answered(now, took) {
@@ -59,8 +72,7 @@ impl Engine {
         job.ledger = Some(ledger);
         // The first request covers the whole file; what others can do is taken from its end.
         let job = worker.job;
-        let chunk = plan::chunk_bytes(total);
-        let share = self.lease_bytes(now, job, total).min(total).div_ceil(chunk) * chunk;
+        let share = self.lease_bytes(now, job, total).min(total);
         if share < total {
             self.set_end(id, share);
         }
@@ -88,6 +100,7 @@ impl Engine {
         let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         let at = at.min(worker.end);
+        worker.reported_at = now;
         if throttled {
             worker.throttled_at = Some(now);
         }

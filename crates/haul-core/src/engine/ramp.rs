@@ -1,8 +1,14 @@
 //! How many connections are worth it: from a few to the job's cap, as long as the total really grows.
 //!
-//! A step doubles the connections. When they have been answered, the job's total is measured over short windows, at
-//! least two of them, until it is clear whether the step was worth it: if so the next step follows at once, if not the
-//! job goes back to where it was and tries again much later.
+//! A step doubles the connections. From then on each worker is measured from one of its reports to another, so that
+//! neither the pauses between reports nor the way to the first byte count, and the sum of these rates is compared with
+//! the sum before the step. A clear gain, seen twice, is followed by the next step at once. Where it is not clear, the
+//! verdict waits for as long as new connections need to get going; then the job goes back to as many as the gain is
+//! worth, and tries again much later. Many servers let the first bytes of each connection out faster than the rest:
+//! only rates that were measured after that can speak against a step.
+//!
+//! Where answers take long, a step is taken before the last one has been answered, so that the whole way up costs about
+//! one answer more and not one for each step. The verdict then is on all of these steps together.
 
 use std::time::Duration;
 
@@ -10,6 +16,7 @@ use crate::messages::Alarm;
 use crate::{JobId, Time};
 
 use super::Engine;
+use super::worker::Worker;
 
 /// Connections to begin with.
 const FIRST: u32 = 4;
@@ -17,23 +24,35 @@ const FIRST: u32 = 4;
 /// A step is worth it when the total grows by this share of what it had before.
 const GAIN: f64 = 0.1;
 
-/// Windows that decide a step at the latest: then the mean does, however it scatters.
-const SAMPLES_MAX: usize = 8;
+/// A gain is clear at this share of what would be gained if nothing but the connections themselves held them back.
+const CLEAR: f64 = 0.6;
 
-/// The least that a window's bytes scatter, as a share: two windows that happen to agree prove little.
-const SCATTER_MIN: f64 = 0.04;
+/// Looks at a step that must agree on a clear gain.
+const LOOKS: u32 = 2;
 
-/// The shortest window. Workers are looked at every 20 ms or so.
-const WINDOW_MIN: Duration = Duration::from_millis(30);
+/// Connections that the gain of a step does not account for, but that are kept for good measure: this factor.
+const SPARE: f64 = 1.25;
 
-/// The longest window; where less than [`WINDOW_BYTES`] come in it, the connections are slow.
-const WINDOW_MAX: Duration = Duration::from_millis(500);
+/// A step back is taken only to less than this share.
+const BACK_FROM: f64 = 0.6;
 
-/// A window with fewer bytes says nothing yet.
-const WINDOW_BYTES: u64 = 64 << 10;
+/// How long an unanswered step is waited for at least before the next one, and in answer times.
+const PACE: Duration = Duration::from_millis(100);
+const PACE_ANSWERS: u32 = 4;
 
-/// How long new connections may take to be answered before the step is judged without them.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// How often a step is looked at. Workers are asked every 20 ms or so.
+const EVERY: Duration = Duration::from_millis(25);
+
+/// How long new connections get to show what they bring, at least, and in answer times: one that is long needs several
+/// round trips to get going.
+const VERDICT_AFTER: Duration = Duration::from_millis(400);
+const VERDICT_AFTER_ANSWERS: u32 = 8;
+
+/// How long new connections may take to be answered and to bring something before the step is judged without them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether a job that cannot use what it may have now can do so.
+const UNUSED: Duration = Duration::from_millis(250);
 
 /// After a step that was not worth it: when to try again, at first; it doubles each time.
 const HOLD: Duration = Duration::from_secs(5);
@@ -45,27 +64,39 @@ const HOLD_MAX: Duration = Duration::from_secs(80);
 pub(super) struct Ramp {
     /// Connections of the step that is being tried, or that has proved itself.
     allowed: u32,
-    /// The last step that was worth it, and its rate in bytes per second.
-    base: Option<(u32, f64)>,
+    /// The last step that was worth it.
+    base: Option<Base>,
     /// When the step was taken.
     stepped_at: Time,
-    /// The window that is being measured: since when, and the total then.
-    window: Option<(Time, u64)>,
-    /// Rates of the step's windows.
-    samples: Vec<f64>,
+    /// When all of its connections had brought something.
+    complete_at: Option<Time>,
+    /// Since then they have had the time to settle, and are measured anew.
+    settled: bool,
+    /// Looks in a row that saw a clear gain.
+    clear: u32,
     hold: Duration,
     /// An alarm is set.
-    pub(super) armed: bool,
+    armed: bool,
 }
 
-/// What the windows of a step say.
+/// What the total is compared with.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    connections: u32,
+    /// In bytes per second.
+    rate: f64,
+    /// The connections had settled when it was measured.
+    settled: bool,
+}
+
+/// What a step has turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
     /// Too little is known.
     Open,
-    /// Worth it, with this rate.
-    Worth(f64),
-    NotWorth,
+    Worth,
+    /// So many connections would do.
+    Back(u32),
 }
 
 impl Default for Ramp {
@@ -74,8 +105,9 @@ impl Default for Ramp {
             allowed: FIRST,
             base: None,
             stepped_at: Time::ZERO,
-            window: None,
-            samples: Vec::new(),
+            complete_at: None,
+            settled: false,
+            clear: 0,
             hold: HOLD,
             armed: false,
         }
@@ -87,40 +119,29 @@ impl Ramp {
         self.allowed
     }
 
-    /// Begins where another job of the same host has found its place.
-    pub(super) fn begin_at(&mut self, connections: u32) {
-        if self.base.is_none() {
-            self.allowed = self.allowed.max(connections);
+    /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
+    fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
+        // The first connections are what the others are compared with.
+        let Base { connections, rate: before, settled } =
+            self.base.unwrap_or(Base { connections: self.allowed, rate, settled: false });
+        let growth = f64::from(self.allowed) / f64::from(connections) - 1.0;
+        self.clear = if rate >= before * (1.0 + CLEAR * growth) { self.clear + 1 } else { 0 };
+        if self.clear >= LOOKS {
+            return Verdict::Worth;
         }
-    }
-
-    fn step_to(&mut self, now: Time, connections: u32) {
-        self.allowed = connections;
-        self.stepped_at = now;
-        self.window = None;
-        self.samples.clear();
-    }
-
-    fn verdict(&self) -> Verdict {
-        let count = self.samples.len();
-        if count < 2 {
+        if !is_late {
             return Verdict::Open;
         }
-        let mean = self.samples.iter().sum::<f64>() / count as f64;
-        let Some((_, before)) = self.base else {
-            return Verdict::Worth(mean);
-        };
-        let squares: f64 = self.samples.iter().map(|rate| (rate - mean).powi(2)).sum();
-        let scatter = (squares / (count - 1) as f64).sqrt().max(mean * SCATTER_MIN);
-        let doubt = 2.0 * scatter / (count as f64).sqrt();
-        let worth = before * (1.0 + GAIN);
-        if mean - doubt > worth {
-            Verdict::Worth(mean)
-        } else if mean + doubt < worth || count >= SAMPLES_MAX {
-            if mean > worth { Verdict::Worth(mean) } else { Verdict::NotWorth }
-        } else {
-            Verdict::Open
+        if !settled {
+            return Verdict::Worth;
         }
+        let gain = rate / before.max(1.0);
+        if gain < 1.0 + GAIN {
+            return Verdict::Back(connections);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+        let enough = (f64::from(connections) * gain * SPARE).ceil() as u32;
+        if f64::from(enough) > BACK_FROM * f64::from(self.allowed) { Verdict::Worth } else { Verdict::Back(enough) }
     }
 }
 
@@ -128,87 +149,114 @@ impl Engine {
     /// Sees to it that a job's step is judged.
     pub(super) fn start_ramp(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        let (cap, host) = (job.connections_max(&self.policy), job.host());
+        let cap = job.connections_max(&self.policy);
         if !self.policy.adaptive || job.is_single() || job.ramp.armed || job.ramp.allowed >= cap {
             return;
         }
-        let useful = self.hosts.get(host).useful;
-        let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
-        ramp.begin_at(useful.unwrap_or(FIRST));
-        ramp.step_to(now, ramp.allowed);
-        ramp.armed = true;
-        self.set_alarm(now + WINDOW_MIN, Alarm::Ramp(id));
+        if job.ramp.base.is_none() {
+            let useful = self.hosts.get(job.host()).useful.unwrap_or(FIRST);
+            self.step_to(now, id, useful.max(FIRST));
+        }
+        self.arm_ramp(now, id, EVERY);
+    }
+
+    /// Lets a job have so many connections from now on, and measures from here.
+    fn step_to(&mut self, now: Time, id: JobId, connections: u32) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.ramp.allowed = connections;
+        job.ramp.stepped_at = now;
+        job.ramp.complete_at = None;
+        job.ramp.settled = false;
+        job.ramp.clear = 0;
+        self.measure_from_here(id);
+        self.touched.insert(id);
+    }
+
+    fn measure_from_here(&mut self, id: JobId) {
+        for worker in &self.jobs[&id].workers {
+            self.workers.get_mut(worker).expect("a job's workers are running").measure_from_here();
+        }
     }
 
     /// Looks whether the last step was worth it.
     pub(super) fn judge_step(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id).filter(|job| self.running.contains(&job.id)) else {
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.ramp.armed = false;
-            }
-            return;
-        };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ramp.armed = false;
-        let cap = job.tuning.connections.unwrap_or(self.policy.connections_per_job).max(1);
+        if job.workers.is_empty() || !self.running.contains(&id) {
+            return;
+        }
+        let job = &self.jobs[&id];
+        let cap = job.connections_max(&self.policy);
+        let workers: Vec<&Worker> = job.workers.iter().map(|id| &self.workers[id]).collect();
+        if workers.iter().any(|worker| worker.is_throttled(now)) {
+            // Our own limit is the bottleneck.
+            self.arm_ramp(now, id, HOLD);
+            return;
+        }
+        if workers.len() < job.ramp.allowed.min(cap) as usize {
+            // The host, or what is left of the file, does not let the job have more.
+            self.arm_ramp(now, id, UNUSED);
+            return;
+        }
+        let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let waited = now.since(job.ramp.stepped_at);
+        if rates.len() < workers.len() && waited < PATIENCE.max(2 * answer) {
+            let pending = || workers.iter().filter(|worker| worker.opened_at.is_none());
+            // Who is late may be refused without a word; then more of them make it worse.
+            let nobody_is_late = pending().all(|worker| now.since(worker.started) <= 2 * answer);
+            let ahead = pending().next().is_some() && nobody_is_late;
+            if ahead && job.ramp.allowed < cap && waited >= PACE.max(answer / PACE_ANSWERS) {
+                let seen = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+                let (rate, next) = (rates.iter().sum(), (2 * job.ramp.allowed).min(cap));
+                let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
+                ramp.base = ramp.base.or((seen > 0).then_some(Base { connections: seen, rate, settled: false }));
+                self.step_to(now, id, next);
+            }
+            self.arm_ramp(now, id, EVERY);
+            return;
+        }
+        let patience = VERDICT_AFTER.max(answer * VERDICT_AFTER_ANSWERS);
+        let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
+        let complete_for = now.since(*ramp.complete_at.get_or_insert(now));
+        let is_late = complete_for >= patience;
+        let rate = rates.iter().sum();
+        let verdict = ramp.look(rate, is_late);
+        if verdict == Verdict::Open && !ramp.settled && complete_for >= patience / 3 {
+            ramp.settled = true;
+            self.measure_from_here(id);
+        }
+        match verdict {
+            Verdict::Open => self.arm_ramp(now, id, EVERY),
+            Verdict::Worth => self.step_up(now, id, rate),
+            Verdict::Back(connections) => self.step_back(now, id, connections),
+        }
+    }
+
+    fn step_up(&mut self, now: Time, id: JobId, rate: f64) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let allowed = job.ramp.allowed;
+        job.ramp.base = Some(Base { connections: allowed, rate, settled: job.ramp.settled });
+        let (host, cap) = (job.host(), job.connections_max(&self.policy));
+        self.hosts.get_mut(host).useful = Some(allowed);
+        if allowed < cap {
+            self.step_to(now, id, (2 * allowed).min(cap));
+            self.arm_ramp(now, id, EVERY);
+        }
+    }
+
+    fn step_back(&mut self, now: Time, id: JobId, connections: u32) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         let host = job.host();
-        let answered = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
-        let all_answered = answered >= (job.ramp.allowed as usize).min(job.workers.len());
-        let throttled = job.workers.iter().any(|id| self.workers[id].is_throttled(now));
-        let patient = now.since(job.ramp.stepped_at) < ANSWERED_WITHIN;
-        let full = job.workers.len() >= job.ramp.allowed as usize;
-        let (total, workers) = (job.done_bytes(), job.workers.len());
-        if workers == 0 || throttled {
-            // Nothing can be learned now: from the next request on, or when the limit is gone.
-            job.ramp.window = None;
-            if workers > 0 {
-                self.arm_ramp(now, id, HOLD);
-            }
-            return;
-        }
-        if !full || (!all_answered && patient) {
-            // The host, or what is left of the file, does not let the job have more; or they are on their way.
-            job.ramp.window = None;
-            let wait = if full { WINDOW_MIN } else { WINDOW_MAX };
-            self.arm_ramp(now, id, wait);
-            return;
-        }
-        let typical = self.hosts.get(host).answer_time().unwrap_or_default() / 2;
-        let window = typical.clamp(WINDOW_MIN, WINDOW_MAX);
         let ramp = &mut job.ramp;
-        match ramp.window {
-            None => ramp.window = Some((now, total)),
-            Some((since, from)) => {
-                let bytes = total.saturating_sub(from);
-                let lasted = now.since(since);
-                if bytes >= WINDOW_BYTES || lasted >= WINDOW_MAX {
-                    ramp.samples.push(bytes as f64 / lasted.as_secs_f64().max(1e-6));
-                    ramp.window = Some((now, total));
-                }
-            }
-        }
-        match ramp.verdict() {
-            Verdict::Open => self.arm_ramp(now, id, window),
-            Verdict::Worth(rate) => {
-                let allowed = ramp.allowed;
-                ramp.base = Some((allowed, rate));
-                self.hosts.get_mut(host).useful = Some(allowed);
-                if allowed < cap {
-                    self.jobs.get_mut(&id).expect("it was just there").ramp.step_to(now, (2 * allowed).min(cap));
-                    self.arm_ramp(now, id, window);
-                }
-                self.touched.insert(id);
-            }
-            Verdict::NotWorth => {
-                let (back, _) = ramp.base.expect("the first step is always worth it");
-                ramp.step_to(now, back);
-                // What the line gives now is what the next try has to beat.
-                ramp.base = None;
-                let hold = ramp.hold;
-                ramp.hold = (hold * 2).min(HOLD_MAX);
-                self.retire(now, id);
-                self.arm_ramp(now, id, hold);
-            }
-        }
+        // What the line gives then is what the next try has to beat.
+        ramp.base = None;
+        let hold = ramp.hold;
+        ramp.hold = (hold * 2).min(HOLD_MAX);
+        self.hosts.get_mut(host).useful = Some(connections);
+        self.step_to(now, id, connections);
+        self.retire(now, id);
+        self.arm_ramp(now, id, hold);
     }
 
     fn arm_ramp(&mut self, now: Time, id: JobId, wait: Duration) {
@@ -224,28 +272,47 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn judged(before: f64, samples: &[f64]) -> Verdict {
-        Ramp { base: Some((4, before)), samples: samples.to_vec(), ..Ramp::default() }.verdict()
+    fn stepped() -> Ramp {
+        let base = Base { connections: 4, rate: 100.0, settled: true };
+        Ramp { allowed: 8, base: Some(base), ..Ramp::default() }
     }
 
     #[test]
-    fn one_window_decides_nothing() {
-        assert_eq!(judged(100.0, &[200.0]), Verdict::Open);
+    fn a_clear_gain_has_to_be_seen_twice() {
+        let mut ramp = stepped();
+        assert_eq!(ramp.look(200.0, false), Verdict::Open);
+        assert_eq!(ramp.look(120.0, false), Verdict::Open);
+        assert_eq!(ramp.look(190.0, false), Verdict::Open);
+        assert_eq!(ramp.look(195.0, false), Verdict::Worth);
     }
 
     #[test]
-    fn a_clear_gain_is_seen_after_two_windows() {
-        assert_eq!(judged(100.0, &[198.0, 202.0]), Verdict::Worth(200.0));
+    fn an_unclear_gain_gets_time() {
+        let mut ramp = stepped();
+        assert_eq!(ramp.look(115.0, false), Verdict::Open);
+        assert_eq!(ramp.look(115.0, true), Verdict::Worth);
+        assert_eq!(ramp.look(105.0, true), Verdict::Back(4));
     }
 
     #[test]
-    fn windows_that_scatter_need_more_of_their_kind() {
-        assert_eq!(judged(100.0, &[80.0, 160.0]), Verdict::Open);
-        assert_eq!(judged(100.0, &[80.0, 160.0, 70.0, 90.0, 110.0, 95.0, 100.0, 90.0]), Verdict::NotWorth);
+    fn the_first_bytes_of_fast_starters_do_not_speak_against_a_step() {
+        let base = Some(Base { connections: 4, rate: 1000.0, settled: false });
+        let mut ramp = Ramp { base, ..stepped() };
+        assert_eq!(ramp.look(200.0, false), Verdict::Open);
+        assert_eq!(ramp.look(200.0, true), Verdict::Worth);
     }
 
     #[test]
-    fn no_gain_is_no_gain() {
-        assert_eq!(judged(100.0, &[100.0, 101.0, 99.0]), Verdict::NotWorth);
+    fn several_steps_are_taken_back_to_as_many_as_their_gain_is_worth() {
+        let mut ramp = Ramp { allowed: 64, ..stepped() };
+        assert_eq!(ramp.look(200.0, true), Verdict::Back(10), "twice as much as 4 gave, and some to spare");
+        assert_eq!(ramp.look(1200.0, true), Verdict::Worth);
+    }
+
+    #[test]
+    fn the_first_step_is_what_the_others_are_compared_with() {
+        let mut ramp = Ramp::default();
+        assert_eq!(ramp.look(1.0, false), Verdict::Open);
+        assert_eq!(ramp.look(1.0, false), Verdict::Worth);
     }
 }

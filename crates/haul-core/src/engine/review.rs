@@ -36,6 +36,24 @@ const OVERDUE_FACTOR: u32 = 6;
 /// A guess: a server that thinks for a second about some requests is no rarity.
 const OVERDUE_MIN: Duration = Duration::from_millis(1500);
 
+/// A worker with too few siblings for a verdict gets a trial after this time, and then less and less often.
+const TRIAL_AFTER: Duration = Duration::from_secs(4);
+
+/// How much longer the pause before the next trial of a job is each time.
+const TRIAL_FACTOR: u32 = 3;
+
+/// What a verdict of the speed floor rests on.
+struct Measure {
+    /// How long a worker must have run.
+    after: Duration,
+    /// The stretch that is looked at.
+    window: Duration,
+    /// The share of its siblings' median that it must bring.
+    share: f64,
+    /// Siblings that it takes.
+    siblings_min: usize,
+}
+
 impl Engine {
     pub(super) fn start_reviewing(&mut self, now: Time) {
         if !self.reviewing {
@@ -54,9 +72,15 @@ impl Engine {
         for id in &self.running {
             let job = &self.jobs[id];
             verdicts.extend(self.slowest_below_floor(now, job).map(|id| (id, StopReason::BelowFloor)));
-            verdicts.extend(self.overdue(now, job).map(|id| (id, StopReason::Unanswered)));
+            verdicts.extend(self.overdue(now, job).into_iter().map(|id| (id, StopReason::Unanswered)));
+            verdicts.extend(self.worth_a_trial(now, job).map(|id| (id, StopReason::Trial)));
         }
         for (worker, reason) in verdicts {
+            if reason == StopReason::Trial {
+                let job = self.jobs.get_mut(&self.workers[&worker].job).expect("a worker belongs to a job");
+                job.trials += 1;
+                job.tried_at = now;
+            }
             self.stop_worker(worker, reason);
         }
         self.reviews = self.reviews.wrapping_add(1);
@@ -71,21 +95,43 @@ impl Engine {
         }
     }
 
-    /// A request of a job that is overdue for an answer while others on its host are answered.
-    fn overdue(&self, now: Time, job: &Job) -> Option<WorkerId> {
-        let late = |id: &&WorkerId| {
+    /// Requests of a job that are overdue for an answer, on a host that has answered others.
+    fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
+        let late = |id: &WorkerId| {
             let worker = &self.workers[id];
-            let host = self.hosts.get(worker.host);
-            let typical = host.answer_time().unwrap_or_default();
-            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN);
-            let others = host.answered_at.is_some_and(|at| at > worker.started) || host.opened > 0;
-            worker.opened_at.is_none()
-                && worker.stopping.is_none()
-                && others
-                && now.since(worker.started) >= patience
-                && !self.is_exempt(job, worker.at)
+            let Some(typical) = self.hosts.get(worker.host).answer_time() else { return false };
+            let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
+            // A chunk whose answers keep being late is given more and more time.
+            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << chunk.map_or(0, |c| c.stalls.min(5)));
+            worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
         };
-        job.workers.iter().find(late).copied()
+        job.workers.iter().copied().filter(late).collect()
+    }
+
+    /// A slow worker that has nobody to be compared with: now and then a new connection is tried in its place. What
+    /// holds one connection back, a route or a bad node, may not hold the next one.
+    fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let pause = TRIAL_AFTER.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
+        if now.since(job.tried_at) < pause || job.is_single() || self.policy.speed_floor == 0 {
+            return None;
+        }
+        let running = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
+        if running > self.policy.floor_siblings_min {
+            return None;
+        }
+        let is_candidate = |id: &&WorkerId| {
+            let worker = &self.workers[id];
+            let speed = worker.recent_speed(now, WINDOW);
+            let left = worker.remaining() as f64 / speed.max(1.0);
+            worker.opened_at.is_some_and(|at| now.since(at) >= TRIAL_AFTER)
+                && worker.is_steady()
+                && worker.contributes()
+                && speed < self.policy.speed_floor as f64
+                && !worker.is_throttled(now)
+                && left > 2.0 * pause.as_secs_f64()
+        };
+        let speed = |id: &WorkerId| self.workers[id].recent_speed(now, WINDOW);
+        job.workers.iter().filter(is_candidate).min_by(|a, b| speed(a).total_cmp(&speed(b))).copied()
     }
 
     fn is_exempt(&self, job: &Job, at: u64) -> bool {
@@ -96,31 +142,34 @@ impl Engine {
     /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can
     /// take the change into account.
     fn slowest_below_floor(&self, now: Time, job: &Job) -> Option<WorkerId> {
-        let standard = (self.policy.floor_grace, WINDOW, self.policy.floor_share);
-        let clear = (CLEAR_AFTER, CLEAR_AFTER, CLEARLY_SLOW);
-        [clear, standard].into_iter().find_map(|(after, window, share)| self.slowest(now, job, after, window, share))
+        let standard = Measure {
+            after: self.policy.floor_grace,
+            window: WINDOW,
+            share: self.policy.floor_share,
+            siblings_min: self.policy.floor_siblings_min,
+        };
+        let clear = Measure { after: CLEAR_AFTER, window: CLEAR_AFTER, share: CLEARLY_SLOW, siblings_min: 1 };
+        [clear, standard].iter().find_map(|measure| self.slowest(now, job, measure))
     }
 
-    /// The slowest worker of a job below `share` of its siblings' median, over `window`, of those that have run for
-    /// `after`.
-    fn slowest(&self, now: Time, job: &Job, after: Duration, window: Duration, share: f64) -> Option<WorkerId> {
+    /// The slowest worker of a job that falls below this measure.
+    fn slowest(&self, now: Time, job: &Job, measure: &Measure) -> Option<WorkerId> {
         let speeds: Vec<(WorkerId, f64)> = job
             .workers
             .iter()
             .filter_map(|id| {
                 let worker = &self.workers[id];
-                let old_enough = worker.opened_at.is_some_and(|at| now.since(at) >= after) && worker.contributes();
-                old_enough.then(|| (*id, worker.recent_speed(now, window)))
+                let old_enough = worker.opened_at.is_some_and(|at| now.since(at) >= measure.after) && worker.contributes();
+                old_enough.then(|| (*id, worker.recent_speed(now, measure.window)))
             })
             .collect();
         speeds
             .iter()
-            .filter(|(id, speed)| self.is_below_floor(now, job, *id, *speed, &speeds, window, share))
+            .filter(|(id, speed)| self.is_below_floor(now, job, *id, *speed, &speeds, measure))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(id, _)| *id)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a verdict rests on")]
     fn is_below_floor(
         &self,
         now: Time,
@@ -128,8 +177,7 @@ impl Engine {
         id: WorkerId,
         speed: f64,
         all: &[(WorkerId, f64)],
-        window: Duration,
-        share: f64,
+        measure: &Measure,
     ) -> bool {
         let worker = &self.workers[&id];
         if speed >= self.policy.speed_floor as f64 || worker.stopping.is_some() || worker.is_throttled(now) {
@@ -137,15 +185,15 @@ impl Engine {
         }
         let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);
         let siblings: Vec<f64> = siblings.map(|(_, speed)| *speed).collect();
-        if siblings.len() < self.policy.floor_siblings_min {
+        if siblings.len() < measure.siblings_min {
             return false;
         }
         let usual = median(siblings).expect("there are siblings");
-        if usual * window.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+        if usual * measure.window.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
             return false;
         }
         let left = worker.remaining() as f64;
         let worth_it = left / speed.max(1.0) > left / usual + self.policy.replacement_cost.as_secs_f64();
-        speed < share * usual && worth_it && !self.is_exempt(job, worker.at)
+        speed < measure.share * usual && worth_it && !self.is_exempt(job, worker.at)
     }
 }

@@ -4,14 +4,19 @@
 //! weight, that can use one somewhere. It proves a mirror, or leases ready chunks; where none is ready, it helps the
 //! lease that would end last.
 
-use crate::messages::{Effect, Fetch, FetchKind, Timeouts};
-use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId, plan};
+use std::time::Duration;
+
+use crate::messages::{Alarm, Effect, Fetch, FetchKind, Timeouts};
+use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
 use super::job::{Ending, Job, Stage};
 use super::mirror::Standing;
 use super::steal::Help;
 use super::worker::Worker;
+
+/// An idle connection races the first request of a job after this time (DESIGN.md ruling 4).
+const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// What a job could do with one more connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,7 +130,7 @@ impl Engine {
             return None;
         }
         if job.is_single() {
-            let can = job.workers.is_empty() && self.can_ask(now, job, job.main, room);
+            let can = (job.workers.is_empty() || self.must_probe_again(now, job)) && self.can_ask(now, job, job.main, room);
             return can.then_some(Want::Fetch(job.main));
         }
         if let Some((mirror, from, end)) = self.next_proof(now, job, room) {
@@ -141,6 +146,13 @@ impl Engine {
         Some(Want::Fetch(mirror))
     }
 
+    /// The first request of a job has no answer yet: another one may be luckier.
+    fn must_probe_again(&self, now: Time, job: &Job) -> bool {
+        let mut workers = job.workers.iter().map(|id| &self.workers[id]);
+        let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
+        probe.kind == FetchKind::Probe && probe.opened_at.is_none() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+    }
+
     /// How many of `ready` bytes the next lease of a job should cover.
     ///
     /// As many as would keep its worker busy until the others end, so that requests are few and all end together. While
@@ -152,7 +164,6 @@ impl Engine {
         if cap == 1 || job.is_single() {
             return u64::MAX;
         }
-        let chunk = job.total.map_or(1, plan::chunk_bytes);
         let others = u32::try_from(job.workers.iter().filter(|w| self.workers[w].contributes()).count()).unwrap_or(cap);
         let idle = cap.saturating_sub(others).max(1);
         let share = match self.usual_speed(now, job) {
@@ -166,7 +177,18 @@ impl Engine {
                 share
             }
         };
-        share.max(chunk)
+        share.max(self.least_lease(now, job))
+    }
+
+    /// The least that is worth a request, in bytes: what a connection fetches while a few of them would be answered.
+    pub(super) fn least_lease(&self, now: Time, job: &Job) -> u64 {
+        let Some(usual) = self.usual_speed(now, job) else {
+            return self.policy.blind_bytes;
+        };
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte count")]
+        let bytes = (usual * self.policy.split_floor.max(answer).as_secs_f64()) as u64;
+        bytes.max(self.policy.split_floor_bytes)
     }
 
     fn fetch(&mut self, now: Time, job_id: JobId, mirror: MirrorIndex) {
@@ -188,6 +210,9 @@ impl Engine {
             None => (FetchKind::Probe, 0, None),
         };
         self.send(now, job_id, id, mirror, kind, from, end);
+        if kind == FetchKind::Probe {
+            self.set_alarm(now + PROBE_AGAIN_AFTER, Alarm::Job(job_id));
+        }
         self.start_ramp(now, job_id);
     }
 

@@ -22,12 +22,6 @@ const OF_LATE: Duration = Duration::from_millis(500);
 /// From when on a worker's own speed counts; before that, it is expected to be like the others.
 const SPEED_KNOWN: Duration = Duration::from_millis(100);
 
-/// How much smaller a piece may be when it is known how long it would take.
-const KNOWN_SPEED_FACTOR: u64 = 4;
-
-/// How much larger it must be when no speed at all is known, which is the first moment of a job.
-const UNKNOWN_SPEED_FACTOR: u64 = 4;
-
 /// Bytes that races may fetch twice: this share of the file.
 const RACE_SHARE: u64 = 100;
 
@@ -90,12 +84,8 @@ impl Engine {
         let takeable = worker.takeable();
         let together = (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
-        let factor_known = worker.opened_at.is_some() && speeds_known;
-        let floor = match (factor_known, speeds_known) {
-            (true, _) => self.policy.split_floor_bytes / KNOWN_SPEED_FACTOR,
-            (false, true) => self.policy.split_floor_bytes,
-            (false, false) => self.policy.split_floor_bytes * UNKNOWN_SPEED_FACTOR,
-        };
+        // Without a speed nothing is known but the size, and a small file stays on one request.
+        let floor = if speeds_known { self.policy.split_floor_bytes } else { self.policy.blind_bytes };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
         let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
         let taken = takeable.saturating_sub(keep);
@@ -134,10 +124,11 @@ impl Engine {
         Pace { speed: own.or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
-    /// The median speed of a job's workers, once some have run long enough for it to mean something.
+    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what workers
+    /// of its host were seen to do.
     pub(super) fn usual_speed(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect())
+        median(speeds.collect()).or_else(|| self.hosts.get(job.host()).typical())
     }
 
     /// Notes that two workers fetch the same bytes.

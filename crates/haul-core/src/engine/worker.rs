@@ -34,6 +34,10 @@ pub(super) struct Worker {
     pub(super) opened_at: Option<Time>,
     /// When its last byte was reported, or its answer began.
     pub(super) moved_at: Time,
+    /// When it last reported how far it is.
+    pub(super) reported_at: Time,
+    /// From when and where on its speed is measured to judge a step of the ramp; `None` until its first report.
+    measured_from: Option<(Time, u64)>,
     pub(super) meter: Meter,
     /// When our own limit last held it up.
     pub(super) throttled_at: Option<Time>,
@@ -60,6 +64,8 @@ impl Worker {
             request_end: fetch.end.unwrap_or(u64::MAX),
             opened_at: None,
             moved_at: now,
+            reported_at: now,
+            measured_from: None,
             meter: Meter::new(now, fetch.from, WINDOW),
             throttled_at: None,
             wished_end: None,
@@ -81,6 +87,20 @@ impl Worker {
     /// Its answer has begun, and nothing has been decided about it that is still to come true.
     pub(super) fn is_steady(&self) -> bool {
         self.opened_at.is_some() && self.wished_end.is_none() && self.stopping.is_none()
+    }
+
+    /// Its speed is measured from its last report on.
+    pub(super) fn measure_from_here(&mut self) {
+        if self.opened_at.is_some() {
+            self.measured_from = Some((self.reported_at, self.at));
+        }
+    }
+
+    /// Its speed in bytes per second from where the measurement began to its last report, once there is one.
+    pub(super) fn measured_speed(&self) -> Option<f64> {
+        let (since, from) = self.measured_from.or_else(|| self.opened_at.map(|at| (at, self.from)))?;
+        let seconds = self.reported_at.since(since).as_secs_f64();
+        (seconds > 0.0).then(|| (self.at - from) as f64 / seconds)
     }
 
     /// It brings bytes that are missing.

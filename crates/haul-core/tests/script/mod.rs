@@ -52,7 +52,13 @@ impl Script {
         Self::with(Policy::default())
     }
 
+    /// Every job gets all the connections that its cap allows at once, and nothing is fetched twice: most stories are
+    /// about something else.
     pub(crate) fn with(policy: Policy) -> Self {
+        Self::as_it_is(Policy { adaptive: false, races: false, ..policy })
+    }
+
+    pub(crate) fn as_it_is(policy: Policy) -> Self {
         Self {
             engine: Engine::new(policy, 7),
             now: Time::ZERO,
@@ -102,7 +108,7 @@ impl Script {
 
     /// The process is gone, and with it whatever the store does not know.
     pub(crate) fn crash(&mut self, policy: Policy, id: JobId) {
-        self.engine = Engine::new(policy, 8);
+        self.engine = Engine::new(Policy { adaptive: false, races: false, ..policy }, 8);
         self.running.clear();
         self.fetches.clear();
         self.seen.clear();

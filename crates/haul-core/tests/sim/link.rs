@@ -21,6 +21,8 @@ pub(crate) struct Worker {
     pub(crate) plan: u64,
     pub(crate) stopping: Option<StopReason>,
     pub(crate) throttled: bool,
+    /// Another one fetches the same bytes, or has done so.
+    pub(crate) raced: bool,
     /// Slow regions of the file that this request has met, and whether they are slow for it.
     slow: BTreeMap<usize, bool>,
 }
@@ -58,6 +60,7 @@ impl Worker {
             plan: 0,
             stopping: None,
             throttled: false,
+            raced: false,
             slow: BTreeMap::new(),
             fetch,
         }

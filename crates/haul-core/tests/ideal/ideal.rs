@@ -1,0 +1,153 @@
+//! The ideal: a time that no scheduler can go below which begins with one request, as one must that knows neither the
+//! length nor whether there are ranges.
+//!
+//! The ideal knows every rate and every break in advance. It pays the round trips, and the time to notice a silence
+//! on its only connection. Each bound below holds for every scheduler; the ideal is the greatest of them.
+//!
+//! **Approach.** The first byte comes after a connect and an answer. Only then do the others begin, each with a
+//! connect and an answer of its own. A first connection that never answers is the only one that there is: it costs
+//! [`NOTICE`], the time after which a second request is worth it, or the whole patience for an answer where only one
+//! connection is allowed.
+//!
+//! **Link.** From its first byte on, the job gets no more than the link, and no more than the first connection's rate
+//! until the others begin.
+//!
+//! **Connections.** A connection that begins at `s` has `T - s` seconds until the end at `T`. In these it must carry
+//! its part of the ordinary bytes at its rate, and its part of the slow region at the region's rate. The bytes are
+//! shared out in the best way: the region goes to those connections that lose least in it. A lame connection is
+//! replaced at once and at no cost, so that all have the full rate; a place keeps its rate whoever connects, so that
+//! all are used as they are. Where all connections together live too short to carry the file, each replacement costs
+//! an approach of connection time.
+//!
+//! **One connection.** Where only one is allowed or served at a time, its life is a sequence: each break costs an
+//! approach, each silence the stall timeout and an approach, a lame one an approach. The silences are what a client
+//! pays that waits as long as our policy; one that replaces its connection without need, or sooner, may be faster.
+
+use haul_core::Policy;
+
+use crate::nature::{Break, Nanos, Nature, seconds};
+
+/// After how many seconds a first request without an answer is worth a second one (DESIGN.md, ruling 4).
+const NOTICE: f64 = 2.0;
+
+impl Nature {
+    /// The ideal time, in seconds.
+    pub(crate) fn ideal(&self) -> f64 {
+        if self.usable() == 1 {
+            return self.one_after_the_other();
+        }
+        self.bound_by_link().max(self.bound_by_connections())
+    }
+
+    /// Tells whether nobody at all can go below the ideal.
+    pub(crate) fn bounds_everybody(&self) -> bool {
+        self.usable() > 1 || (self.stalls == 0.0 && self.unanswered == 0.0)
+    }
+
+    /// When the first byte comes.
+    fn first_byte(&self) -> f64 {
+        let unanswered = (0..).take_while(|ordinal| !self.connection(*ordinal).answers).count();
+        seconds(self.approach()) + unanswered as f64 * NOTICE
+    }
+
+    fn bound_by_link(&self) -> f64 {
+        let bytes = self.bytes as f64;
+        let alone = (self.rate * self.place(0)).min(self.link);
+        let others = seconds(self.approach());
+        let first = self.first_byte();
+        if bytes <= alone * others {
+            first + bytes / alone
+        } else {
+            first + others + (bytes - alone * others) / self.link
+        }
+    }
+
+    fn bound_by_connections(&self) -> f64 {
+        let first = self.first_byte();
+        let others = first + seconds(self.approach());
+        let mut flows: Vec<Flow> = (0..self.usable())
+            .map(|place| {
+                let rate = self.rate * self.place(place as usize);
+                let slow = self.slow.map_or(rate, |(_, slow)| slow.min(rate));
+                Flow { from: if place == 0 { first } else { others }, rate, slow }
+            })
+            .collect();
+        // Who loses least in the region takes it.
+        flows.sort_by(|a, b| (b.slow / b.rate).total_cmp(&(a.slow / a.rate)));
+        let slow_bytes = self.slow.map_or(0.0, |(region, _)| region.len() as f64);
+        let bytes = self.bytes as f64;
+        let slowest = flows.iter().map(|flow| flow.rate).fold(f64::INFINITY, f64::min);
+        let lost = self.replacements(flows.len()) * seconds(self.approach()) * slowest;
+        let (mut low, mut high) = (first, first + bytes / flows[0].rate.min(flows[0].slow) + others + lost);
+        while high - low > 1e-9 * high {
+            let middle = f64::midpoint(low, high);
+            if carries(&flows, middle, slow_bytes, bytes - slow_bytes + lost) { high = middle } else { low = middle }
+        }
+        low
+    }
+
+    /// How many connections beyond the first `flows` are needed because all before them have ended.
+    fn replacements(&self, flows: usize) -> f64 {
+        let mut carried = 0;
+        let mut used = 0;
+        for ordinal in 0.. {
+            if carried >= self.bytes {
+                break;
+            }
+            let like = self.connection(ordinal);
+            if like.answers {
+                carried = like.life.saturating_add(carried);
+                used += 1;
+            }
+        }
+        f64::from(u32::saturating_sub(used, u32::try_from(flows).expect("a few")))
+    }
+
+    fn one_after_the_other(&self) -> f64 {
+        let policy = Policy::default();
+        let rate = (self.rate * self.place(0)).min(self.link);
+        let slow_bytes = self.slow.map_or(0, |(region, _)| region.len());
+        let slow_rate = self.slow.map_or(rate, |(_, slow)| slow.min(rate));
+        let mut time = (self.bytes - slow_bytes) as f64 / rate + slow_bytes as f64 / slow_rate;
+        let mut left = self.bytes;
+        for ordinal in 0.. {
+            let like = self.connection(ordinal);
+            time += seconds(self.approach());
+            if !like.answers {
+                // The patience counts from the request.
+                time += policy.response_timeout.as_secs_f64() - seconds(self.answer);
+            } else if like.factor == 1.0 {
+                if like.life >= left {
+                    break;
+                }
+                left -= like.life;
+                time += if like.end == Break::Stall { policy.stall_timeout.as_secs_f64() } else { 0.0 };
+            }
+        }
+        time
+    }
+
+    /// When a scheduler that is not done is called stuck.
+    pub(crate) fn cut_off(&self, times: f64) -> Nanos {
+        crate::nature::nanos(self.ideal() * times)
+    }
+}
+
+struct Flow {
+    /// When it begins, in seconds.
+    from: f64,
+    rate: f64,
+    /// Its rate in the slow region.
+    slow: f64,
+}
+
+/// Tells whether the flows, the best for the region first, can carry so many bytes until `until`.
+fn carries(flows: &[Flow], until: f64, mut slow_bytes: f64, mut bytes: f64) -> bool {
+    for flow in flows {
+        let time = (until - flow.from).max(0.0);
+        let in_region = (slow_bytes / flow.slow).min(time);
+        slow_bytes -= in_region * flow.slow;
+        bytes -= (time - in_region) * flow.rate;
+    }
+    slow_bytes <= 0.5 && bytes <= 0.5
+}

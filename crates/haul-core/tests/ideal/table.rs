@@ -1,0 +1,109 @@
+//! What comes out: percentiles, by scheduler and kind of world.
+
+use std::fmt;
+
+use crate::nature::{CLASSES, Class, Nature};
+use crate::world::Tally;
+
+/// One run of one scheduler in one world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) seed: u64,
+    pub(crate) class: Class,
+    /// Its time in relation to the ideal; infinite when it was stuck.
+    pub(crate) ratio: f64,
+    /// Bytes that came twice, in relation to the file's.
+    pub(crate) twice: f64,
+    pub(crate) requests: f64,
+    pub(crate) events: u64,
+}
+
+impl Row {
+    pub(crate) fn new(nature: &Nature, ideal: f64, tally: &Tally) -> Self {
+        let bytes = nature.bytes as f64;
+        Self {
+            seed: nature.seed,
+            class: nature.class,
+            ratio: tally.took.map_or(f64::INFINITY, |took| took / ideal),
+            twice: if tally.took.is_some() { (tally.received as f64 - bytes) / bytes } else { 0.0 },
+            requests: tally.requests as f64 / f64::from(nature.connections),
+            events: tally.events,
+        }
+    }
+}
+
+/// The figures of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    pub(crate) worlds: usize,
+    pub(crate) median: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+    pub(crate) stuck: usize,
+    pub(crate) twice_p99: f64,
+    /// Requests for each connection that the job may use, in the median.
+    pub(crate) requests: f64,
+}
+
+impl Figures {
+    pub(crate) fn of(rows: &[Row]) -> Self {
+        let ratios = sorted(rows.iter().map(|row| row.ratio));
+        Self {
+            worlds: rows.len(),
+            median: percentile(&ratios, 50),
+            p90: percentile(&ratios, 90),
+            p99: percentile(&ratios, 99),
+            max: percentile(&ratios, 100),
+            stuck: ratios.iter().filter(|ratio| ratio.is_infinite()).count(),
+            twice_p99: percentile(&sorted(rows.iter().map(|row| row.twice)), 99),
+            requests: percentile(&sorted(rows.iter().map(|row| row.requests)), 50),
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6} {:>8.3} {:>8.3} {:>8.3}", self.worlds, self.median, self.p90, self.p99)?;
+        write!(f, " {:>8.3} {:>6} {:>8.2}% {:>8.1}", self.max, self.stuck, self.twice_p99 * 100.0, self.requests)
+    }
+}
+
+const HEAD: &str = "worlds   median      p90      p99      max  stuck twice p99 requests";
+
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers
+}
+
+/// The number that so many per cent do not exceed; 0 where there is none.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+#[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
+pub(crate) fn print(name: &str, rows: &[Row]) {
+    println!("\n{name:<30} {HEAD}");
+    println!("{:<30} {}", "  all", Figures::of(rows));
+    for class in CLASSES {
+        let of_class: Vec<Row> = rows.iter().filter(|row| row.class == class).copied().collect();
+        if !of_class.is_empty() {
+            println!("  {:<28} {}", format!("{class:?}").to_lowercase(), Figures::of(&of_class));
+        }
+    }
+}
+
+/// The seeds of the worlds in which a scheduler was worst, by kind.
+#[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
+pub(crate) fn print_worst(rows: &[Row]) {
+    println!("\nworst seeds");
+    for class in CLASSES {
+        let mut of_class: Vec<&Row> = rows.iter().filter(|row| row.class == class).collect();
+        of_class.sort_unstable_by(|a, b| b.ratio.total_cmp(&a.ratio));
+        let worst: Vec<String> =
+            of_class.iter().take(10).map(|row| format!("{} ({:.2})", row.seed, row.ratio)).collect();
+        println!("  {:<12} {}", format!("{class:?}").to_lowercase(), worst.join(", "));
+    }
+}
