@@ -30,7 +30,7 @@ impl Asked {
         let (start, end) = (order.lane.at(), order.lane.end());
         let (ranged, end) = match order.kind {
             FetchKind::Probe => (true, None),
-            FetchKind::Range => (true, Some(end).filter(|&end| end != Lane::OPEN && end > start)),
+            FetchKind::Range | FetchKind::Compare => (true, Some(end).filter(|&end| end != Lane::OPEN && end > start)),
             FetchKind::Whole => (false, None),
         };
         Self { start, end, ranged, conditional: false }

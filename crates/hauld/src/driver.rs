@@ -202,6 +202,9 @@ impl Driver {
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
+                // Only a job with several mirrors heals, and there is none yet.
+                Effect::Rewrite(id) => self.event(Event::ResetDone(id)),
+                Effect::HostChanged(host) => debug!(host, "what is known of a host has changed"),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
                 Effect::Ended(id, outcome) => self.job_ended(id, outcome),

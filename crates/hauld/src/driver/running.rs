@@ -114,7 +114,7 @@ impl Running {
             accepts_ranges,
             chunks,
         });
-        JobSpec { host: self.row.wish.host.clone(), tuning: self.tuning(), source, restarts: self.row.restarts }
+        JobSpec { hosts: vec![self.row.wish.host.clone()], tuning: self.tuning(), source, restarts: self.row.restarts }
     }
 
     pub(super) fn tuning(&self) -> Tuning {

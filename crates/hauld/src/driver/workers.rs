@@ -373,6 +373,11 @@ pub(super) fn log(job: JobId, note: &Note) {
         }
         Note::SingleConnection => info!(job, "the server does not serve ranges; one connection from now on"),
         Note::Restart { restarts } => warn!(job, restarts, "the file has changed on the server; starting over"),
+        Note::MirrorProven(mirror) => info!(job, mirror = mirror.0, "a mirror serves the same file"),
+        Note::MirrorDropped { mirror, fault } => {
+            warn!(job, mirror = mirror.0, code = fault.kind.code(), "a mirror is not used any more: {fault}");
+        }
+        Note::Healing { bytes } => warn!(job, bytes, "the checksum does not match; fetching what mirrors gave again"),
         Note::LinkTriedAgain => info!(job, "the link has expired; trying the submitted URL once more"),
     }
 }
