@@ -12,9 +12,11 @@ use crate::OpenError;
 /// The mark of our databases: `haul` in ASCII.
 pub(crate) const APPLICATION_ID: u32 = 0x6861_756C;
 
-/// All migrations, oldest first, numbered from 1 without a gap.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") }];
+/// All migrations, oldest first.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") },
+    Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
+];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

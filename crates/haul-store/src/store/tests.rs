@@ -306,7 +306,14 @@ fn a_power_cut_takes_written_marks_and_nothing_else() {
     }
 }
 
-const SECOND: Migration = Migration { number: 2, name: "second", sql: "CREATE TABLE second (a INTEGER) STRICT;" };
+const NEXT: Migration =
+    Migration { number: LAST.number + 1, name: "next", sql: "CREATE TABLE next (a INTEGER) STRICT;" };
+const LAST: Migration = schema::MIGRATIONS[schema::MIGRATIONS.len() - 1];
+
+/// All migrations, and one more.
+fn and(next: Migration) -> Vec<Migration> {
+    schema::MIGRATIONS.iter().copied().chain([next]).collect()
+}
 
 #[test]
 fn a_database_is_copied_before_its_schema_changes() {
@@ -318,19 +325,32 @@ fn a_database_is_copied_before_its_schema_changes() {
     runtime.block_on(store.close()).unwrap();
     drop(store);
 
-    let both = [schema::MIGRATIONS[0], SECOND];
-    let (store, opened) = Store::open_with(&path, "boot", &both).unwrap();
+    let (store, opened) = Store::open_with(&path, "boot", &and(NEXT)).unwrap();
     assert!(runtime.block_on(store.job(JobId(1))).unwrap().is_some());
     let backup = opened.backup.expect("a copy");
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = Connection::open(&backup).unwrap();
-    assert_eq!(schema::version(&copy).unwrap(), 1);
+    assert_eq!(schema::version(&copy).unwrap(), LAST.number);
     assert!(jobs::get(&copy, JobId(1)).unwrap().is_some());
     runtime.block_on(store.close()).unwrap();
     drop(store);
 
     let newer = Store::open(&path, "boot").unwrap_err();
-    assert!(matches!(newer, OpenError::Newer { found: 2, known: 1 }), "{newer:?}");
+    assert!(matches!(newer, OpenError::Newer { found, known } if found == known + 1), "{newer:?}");
+}
+
+#[test]
+fn a_database_of_the_first_release_gets_what_came_later() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("haul.db");
+    let runtime = runtime();
+    let (store, _) = Store::open_with(&path, "boot", &schema::MIGRATIONS[..1]).unwrap();
+    let id = runtime.block_on(store.insert_jobs(vec![new_job(1)], 1)).unwrap()[0];
+    drop(store);
+    let (store, opened) = Store::open(&path, "boot").unwrap();
+    assert!(opened.backup.is_some());
+    assert!(runtime.block_on(store.job(id)).unwrap().is_some());
+    assert_eq!(runtime.block_on(store.hosts()).unwrap(), []);
 }
 
 #[test]
@@ -338,21 +358,21 @@ fn a_migration_that_fails_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
     drop(Store::open(&path, "boot").unwrap());
-    let broken = Migration { sql: "CREATE TABLE second (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);", ..SECOND };
-    let failed = Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], broken]);
+    let broken = Migration { sql: "CREATE TABLE next (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);", ..NEXT };
+    let failed = Store::open_with(&path, "boot", &and(broken));
     assert!(matches!(failed, Err(OpenError::Sqlite(_))));
     let (_, opened) = Store::open(&path, "boot").unwrap();
     assert!(!opened.created);
     let conn = Connection::open(&path).unwrap();
-    assert!(conn.prepare("SELECT * FROM second").is_err());
+    assert!(conn.prepare("SELECT * FROM next").is_err());
 }
 
 #[test]
 fn an_edited_migration_is_noticed() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
-    drop(Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], SECOND]).unwrap());
-    let edited = Migration { sql: "CREATE TABLE second (b INTEGER) STRICT;", ..SECOND };
-    let refused = Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], edited]).unwrap_err();
-    assert!(matches!(refused, OpenError::EditedMigration { number: 2 }), "{refused:?}");
+    drop(Store::open_with(&path, "boot", &and(NEXT)).unwrap());
+    let edited = Migration { sql: "CREATE TABLE next (b INTEGER) STRICT;", ..NEXT };
+    let refused = Store::open_with(&path, "boot", &and(edited)).unwrap_err();
+    assert!(matches!(refused, OpenError::EditedMigration { number } if number == NEXT.number), "{refused:?}");
 }
