@@ -1,7 +1,5 @@
 //! Hosts: what was learned of them, and what their users want.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 mod common;
 
 use common::World;
