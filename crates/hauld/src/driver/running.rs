@@ -114,7 +114,12 @@ impl Running {
             accepts_ranges,
             chunks,
         });
-        JobSpec { hosts: vec![self.row.wish.host.clone()], tuning: self.tuning(), source, restarts: self.row.restarts }
+        JobSpec { hosts: self.hosts(), tuning: self.tuning(), source, restarts: self.row.restarts }
+    }
+
+    /// Scheme, host and port of each mirror, in the order of the engine's list.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        vec![self.row.wish.host.clone()]
     }
 
     pub(super) fn tuning(&self) -> Tuning {

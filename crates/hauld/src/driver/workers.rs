@@ -17,6 +17,8 @@ use crate::convert::now_ms;
 /// A worker, as the driver knows it.
 pub(super) struct RunningWorker {
     pub(super) job: JobId,
+    /// Scheme, host and port of the server that it asks.
+    pub(super) host: String,
     pub(super) lane: Arc<Lane>,
     /// What the engine was last told.
     pub(super) told: (u64, Duration),
@@ -40,9 +42,10 @@ impl Driver {
             return;
         }
         let lane = Arc::new(Lane::new(fetch.from, fetch.end.unwrap_or(Lane::OPEN)));
-        let worker = RunningWorker { job: fetch.job, lane, told: (fetch.from, Duration::ZERO), refused: None };
-        self.workers.insert(fetch.worker, worker);
         let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
+        let host = running.hosts().swap_remove(fetch.mirror.0 as usize);
+        let worker = RunningWorker { job: fetch.job, host, lane, told: (fetch.from, Duration::ZERO), refused: None };
+        self.workers.insert(fetch.worker, worker);
         if let Some(place) = running.place.clone() {
             self.start_worker(&place, &fetch);
             return;
@@ -151,7 +154,10 @@ impl Driver {
 
     /// An answer has begun and fits.
     fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
-        let Some(id) = self.workers.get(&worker).map(|worker| worker.job) else { return };
+        let Some((id, host)) = self.workers.get(&worker).map(|worker| (worker.job, worker.host.clone())) else {
+            return;
+        };
+        self.host_answered(&host);
         let Some(running) = self.jobs.get_mut(&id) else { return };
         let moved = opened.final_url != running.submitted;
         running.resolved = moved.then(|| opened.final_url.clone());
