@@ -151,6 +151,7 @@ problem_codes! {
     PathOutsideRoots "path-outside-roots" 403 "The path is outside the allowed roots",
     TargetAddressForbidden "target-address-forbidden" 403 "This address may not be reached",
     JobNotFound "job-not-found" 404 "No job has this id",
+    HostNotFound "host-not-found" 404 "Nothing is known of this host",
     NotFound "not-found" 404 "No route has this path",
     MethodNotAllowed "method-not-allowed" 405 "The route does not know this method",
     RequestTimeout "request-timeout" 408 "The request took too long to arrive",

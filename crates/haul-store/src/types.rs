@@ -297,3 +297,43 @@ pub struct Page {
     /// Which jobs.
     pub filter: Filter,
 }
+
+/// What is known of a server, and what its user wants of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostRow {
+    /// Its `scheme://host:port`, the port only where it is not the scheme's own.
+    pub name: String,
+    /// Connections that its refusals suggest, and when one more is tried.
+    pub learned_cap: Option<(u32, i64)>,
+    /// Refusals that the cap rests on.
+    pub refusals: u32,
+    /// Connections that one job found to be worth it.
+    pub useful_connections: Option<u32>,
+    /// What one connection typically gives.
+    pub bytes_per_second: Option<u64>,
+    /// How long an answer typically takes.
+    pub answer_time_ms: Option<u64>,
+    /// Until when it is left alone.
+    pub blocked_until_ms: Option<i64>,
+    /// Why it last refused a connection or was left alone.
+    pub fault: Option<HostFault>,
+    /// Connections that its user allows.
+    pub connections_max: Option<u32>,
+    /// Bytes per second that its user allows.
+    pub bandwidth_limit: Option<u64>,
+    /// When any of this last changed.
+    pub updated_at_ms: i64,
+}
+
+/// What went wrong with a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFault {
+    /// The stable code.
+    pub code: String,
+    /// The status that it answered, if it did.
+    pub status: Option<u16>,
+    /// One fragment for people.
+    pub message: String,
+    /// When it happened.
+    pub at_ms: i64,
+}

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the table of exit codes under `--help`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haul_api::{OnConflict, Rate, Size};
@@ -55,6 +56,12 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Show all about one job
     Show(Show),
+    /// Tell what holds a job back
+    Why {
+        /// The job
+        #[arg(value_name = "ID", value_parser = job_id)]
+        id: u64,
+    },
     /// Follow jobs until they end; all unfinished ones unless some are named
     Watch {
         /// The jobs
@@ -86,6 +93,11 @@ pub(crate) enum Command {
         #[arg(value_names = ["ID", "RATE"], num_args = 0..=2)]
         words: Vec<String>,
     },
+    /// List hosts, or show one, or change what may be used of it
+    ///
+    /// `haul host` lists what is known of servers, `haul host http://example.org:8080` shows one; `example.org` alone
+    /// means `https`. With options it changes what all jobs together may use of it.
+    Host(Host),
     /// Print where the token is, for programs that talk to the daemon
     Token {
         /// Print the token itself
@@ -204,6 +216,45 @@ pub(crate) struct Show {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Host {
+    /// The host, such as `https://example.org:8443`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Use at most this many connections to it; `default` takes that back
+    #[arg(short = 'x', long, value_name = "N", requires = "name")]
+    pub(crate) connections: Option<HostConnections>,
+    /// Take at most this many bytes per second from it, such as `2MB`; `none` takes that back
+    #[arg(short, long, value_name = "RATE", requires = "name")]
+    pub(crate) limit: Option<Rate>,
+    /// Do not leave it alone any longer: try now
+    #[arg(long, requires = "name")]
+    pub(crate) unblock: bool,
+    /// Forget what was learned of it and set for it
+    #[arg(long, requires = "name", conflicts_with_all = ["connections", "limit", "unblock"])]
+    pub(crate) forget: bool,
+}
+
+/// How many connections to a host may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostConnections {
+    /// As many as to every host.
+    Default,
+    Max(u32),
+}
+
+impl FromStr for HostConnections {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "default" {
+            return Ok(Self::Default);
+        }
+        let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+        number.map(Self::Max).ok_or_else(|| "write a number from 1 to 64, or `default`".to_owned())
+    }
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Ids {
     /// The jobs
     #[arg(value_name = "ID", required = true, value_parser = job_id)]
@@ -269,6 +320,10 @@ mod tests {
             &["haul", "pause"],
             &["haul", "pause", "--all", "3"],
             &["haul", "limit", "1", "2", "3"],
+            &["haul", "why"],
+            &["haul", "host", "--limit", "2MB"],
+            &["haul", "host", "a.example", "-x", "65"],
+            &["haul", "host", "a.example", "--forget", "--unblock"],
             &["haul", "get"],
             &["haul", "add"],
             &["haul", "get", "http://a/", "-x", "65"],
@@ -278,6 +333,16 @@ mod tests {
             let error = Cli::try_parse_from(line).expect_err("a wrong line");
             assert_eq!(error.exit_code(), 2, "{line:?}");
         }
+    }
+
+    #[test]
+    fn options_of_a_host_are_read() {
+        let line = ["haul", "host", "a.example", "--connections", "default", "--limit", "none", "--unblock"];
+        let Command::Host(host) = Cli::try_parse_from(line).expect("a good line").command else { panic!("not host") };
+        assert_eq!(host.name.as_deref(), Some("a.example"));
+        assert_eq!((host.connections, host.limit), (Some(HostConnections::Default), Some(Rate(0))));
+        assert!(host.unblock && !host.forget);
+        assert_eq!("4".parse(), Ok(HostConnections::Max(4)));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The commands that ask the daemon once or a few times and print the answer.
 
 mod act;
+mod host;
 mod limit;
 mod list;
 mod show;
+mod why;
 
 use haul_api::{BatchItem, BatchResult, Job};
 use jiff::Timestamp;
@@ -28,6 +30,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Add(args) => add(&daemon.await?, args, out).await,
         Command::Ls(args) => list::ls(&daemon.await?, args, out).await,
         Command::Show(args) => show::show(&daemon.await?, args, out).await,
+        Command::Why { id } => why::why(&daemon.await?, *id, out).await,
+        Command::Host(args) => host::host(&daemon.await?, args, out).await,
         Command::Watch { ids } => watch(&daemon.await?, ids, out).await,
         Command::Pause(which) if which.all => act::pause_all(&daemon.await?, out).await,
         Command::Resume(which) if which.all => act::resume_all(&daemon.await?, out).await,

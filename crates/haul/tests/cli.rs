@@ -219,6 +219,49 @@ fn limit_shows_and_sets() {
 }
 
 #[test]
+fn host_lists_shows_changes_and_forgets() {
+    let host = r#"{"host": "http://a.example", "connections": {"active": 1, "max": 4, "learned_cap": null,
+        "learned_from": 0, "holds_until": null}, "useful_connections": null, "bytes_per_second": null,
+        "answer_time_ms": 42, "blocked_until": null, "last_fault": null, "bandwidth_limit": 2000000}"#;
+    let list = format!(r#"{{"hosts": [{host}], "next_cursor": null}}"#);
+    let (run, asked) = Home::new().haul_with("200 OK", &list, &["host"]);
+    assert!(run.stdout.contains("http://a.example       1        4"), "{run:?}");
+    assert!(asked.starts_with("GET /v1/hosts?limit=1000 "), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", host, &["host", "http://a.example"]);
+    assert!(run.stdout.contains("connections   1 of at most 4\nanswers in    42 ms\nlimit         2MB/s\n"), "{run:?}");
+    assert!(asked.starts_with("GET /v1/hosts/http%3A%2F%2Fa.example "), "{asked}");
+    let line = ["host", "a.example", "--connections", "4", "--limit", "2MB", "--unblock", "--json"];
+    let (run, asked) = Home::new().haul_with("200 OK", host, &line);
+    assert!(asked.starts_with("PATCH /v1/hosts/a.example "), "{asked}");
+    assert!(asked.ends_with(r#"{"connections":4,"bandwidth_limit":2000000,"blocked":false}"#), "{asked}");
+    let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(shown["connections"]["max"], 4);
+    let (run, asked) = Home::new().haul_with("204 No Content", "", &["host", "a.example", "--forget"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "a.example  forgotten\n"));
+    assert!(asked.starts_with("DELETE /v1/hosts/a.example "), "{asked}");
+    let body = r#"{"status": 404, "detail": "nothing is known of `https://b.example`; `GET /v1/hosts` lists",
+        "code": "host-not-found"}"#;
+    let (run, _) = Home::new().haul_with("404 Not Found", body, &["host", "b.example"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.starts_with("error: nothing is known of `https://b.example`\nhelp: `haul host`"), "{run:?}");
+}
+
+#[test]
+fn why_says_the_rest_below_its_sentence() {
+    let body = r#"{"summary": "fetching at 5 B/s: it uses the 1 connection that it may use", "reasons": [
+        {"code": "job-cap", "message": "it uses the 1 connection that it may use", "connections_max": 1},
+        {"code": "per-connection", "message": "the server gives about 5 B/s per connection (1 in use)"}]}"#;
+    let (run, asked) = Home::new().haul_with("200 OK", body, &["why", "#17"]);
+    let expected = "17  fetching at 5 B/s: it uses the 1 connection that it may use\n    also: the server gives about \
+                    5 B/s per connection (1 in use)\n";
+    assert_eq!(run.stdout, expected);
+    assert!(asked.starts_with("GET /v1/jobs/17/why "), "{asked}");
+    let (run, _) = Home::new().haul_with("200 OK", body, &["why", "17", "--json"]);
+    let why: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(why["reasons"][0]["connections_max"], 1);
+}
+
+#[test]
 fn token_prints_its_place_or_itself() {
     let home = Home::new();
     let run = home.haul(&["token"]);

@@ -1,5 +1,10 @@
 //! From rows and views to what goes over the wire.
 
+mod host;
+mod why;
+
+use std::time::Duration;
+
 use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
 use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
@@ -8,6 +13,9 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::driver::{Limits, Live};
+
+pub(crate) use host::{core_fault, host, host_fault};
+pub(crate) use why::{explained, stored};
 
 /// Now, in Unix milliseconds.
 pub(crate) fn now_ms() -> i64 {
@@ -53,7 +61,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         done_bytes: done,
         durable_bytes: live.map_or(row.counts.durable_bytes, |live| live.durable_bytes),
         speed,
-        eta_seconds: total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed)),
+        eta_seconds: eta_seconds(total, done, speed),
         connections: Connections {
             active: view.map_or(0, |view| view.connections),
             max: row.wish.connections.unwrap_or(limits.connections_per_job),
@@ -104,6 +112,11 @@ fn wire_mirror_state(state: MirrorState) -> haul_api::MirrorState {
         MirrorState::Proven => haul_api::MirrorState::Proven,
         MirrorState::Dropped => haul_api::MirrorState::Dropped,
     }
+}
+
+/// The seconds to the end at this speed.
+fn eta_seconds(total: Option<u64>, done: u64, speed: u64) -> Option<u64> {
+    total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed))
 }
 
 /// The URL without userinfo. Its query is shown: whoever may ask at all may see it (DESIGN.md section 6).
@@ -249,6 +262,11 @@ pub(crate) fn phase_of(state: haul_api::JobState) -> (Phase, Option<haul_core::I
         haul_api::JobState::Failed => (Phase::Failed, None),
         haul_api::JobState::Canceled => (Phase::Canceled, None),
     }
+}
+
+/// A duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A speed in whole bytes per second.

@@ -9,6 +9,7 @@
 
 mod ending;
 mod handle;
+mod hosts;
 mod marks;
 mod mirrors;
 mod running;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use haul_core::messages::{Command, Effect, Event};
 use haul_core::{Engine, JobId, Time, WorkerId};
-use haul_store::Store;
+use haul_store::{HostRow, Store};
 use haul_transfer::{ClientKey, Limiter, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
@@ -36,9 +37,10 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Handle, LimitChanges, Limits, Live};
+pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitChanges, LimitOf, Limits, Live};
 
 use handle::Wish;
+use hosts::Book;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -61,6 +63,7 @@ pub(crate) struct Driver {
     user_agent: HeaderValue,
     jobs: HashMap<JobId, Running>,
     workers: HashMap<WorkerId, RunningWorker>,
+    hosts: Book,
     /// Directories that jobs have open, so that many files in one directory open it once.
     places: HashMap<PathBuf, Weak<Place>>,
     tasks: FuturesUnordered<Task>,
@@ -86,7 +89,13 @@ const WORKERS_STOP_WITHIN: Duration = Duration::from_millis(700);
 
 impl Driver {
     /// A driver that has not begun; the handle reaches it once it runs.
-    pub(crate) fn new(config: &Config, changes: LimitChanges, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
+    pub(crate) fn new(
+        config: &Config,
+        changes: LimitChanges,
+        hosts: Vec<HostRow>,
+        store: Store,
+        roots: Arc<Roots>,
+    ) -> (Self, Handle) {
         let configured = Limits::of(config);
         let limits = configured.changed(changes);
         let (handle, wishes) = Handle::new();
@@ -113,6 +122,7 @@ impl Driver {
             user_agent,
             jobs: HashMap::new(),
             workers: HashMap::new(),
+            hosts: Book::new(hosts),
             places: HashMap::new(),
             tasks: FuturesUnordered::new(),
             wishes,
@@ -135,6 +145,7 @@ impl Driver {
 
     /// Works until it is told to stop, then leaves everything so that the next start can go on.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.apply_host_limits();
         self.take_up_stored_jobs();
         let mut fed_at = Instant::now();
         loop {
@@ -150,6 +161,7 @@ impl Driver {
                 () = tokio::time::sleep_until(wake_at.into()) => {}
             }
             self.sweep_if_due();
+            self.save_hosts_if_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 self.engine.handle_timeout(now);
@@ -173,6 +185,9 @@ impl Driver {
             wake_at = wake_at.min(fed_at + period);
         }
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
+            wake_at = wake_at.min(at);
+        }
+        if let Some(at) = self.hosts.due_at() {
             wake_at = wake_at.min(at);
         }
         wake_at
@@ -204,7 +219,7 @@ impl Driver {
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
                 Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
-                Effect::HostChanged(host) => debug!(host, "what is known of a host has changed"),
+                Effect::HostChanged(host) => self.host_changed(&host),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
                 Effect::Ended(id, outcome) => self.job_ended(id, outcome),
@@ -220,6 +235,7 @@ impl Driver {
 
     async fn shut_down(mut self) {
         self.stopping = true;
+        self.save_all_hosts();
         for worker in self.workers.values() {
             worker.lane.stop();
         }

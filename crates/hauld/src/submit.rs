@@ -20,6 +20,8 @@ pub(crate) use roots::Roots;
 const URL_BYTES_MAX: usize = 32 << 10;
 /// Mirrors that a job may have, its own URL among them. A guess: nobody lists more that are worth a connection.
 pub(crate) const MIRRORS_MAX: usize = 16;
+/// A name of 253 bytes (RFC 1035 section 2.3.4), brackets and a port.
+const HOST_BYTES_MAX: usize = 261;
 /// A guess at what a person would call a word.
 const LABEL_CHARS_MAX: usize = 64;
 /// A guess: the header limit of common servers is 8 to 16 KiB for all of them together.
@@ -191,6 +193,19 @@ pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
+/// Reads what a person calls a host: `https://example.org:8443`, or `example.org`, which means `https`. Answers with the
+/// name that jobs know it by.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '?' | '#' | '@' | '%');
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") || authority.len() > HOST_BYTES_MAX || authority.contains(is_odd) {
+        return None;
+    }
+    Url::parse(&format!("{scheme}://{authority}")).ok().map(|url| origin(&url))
+}
+
 fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -280,6 +295,59 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let roots = Roots::new(dir.path(), &[]).expect("a directory that exists");
         (dir, roots)
+    }
+
+    #[test]
+    fn a_host_has_one_name_whatever_people_call_it() {
+        for (text, name) in [
+            ("example.org", "https://example.org"),
+            ("EXAMPLE.org:443", "https://example.org"),
+            ("HTTPS://example.org/", "https://example.org"),
+            ("https://example.org:8443", "https://example.org:8443"),
+            ("http://example.org:80", "http://example.org"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8443", "https://[::1]:8443"),
+            ("bücher.example", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
+            let (_dir, roots) = roots();
+            let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
+            assert_eq!(check(&job, &roots).expect("a good job").wish.host, name, "as jobs know it");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        let long = format!("{}.example", "a".repeat(300));
+        for text in [
+            "",
+            " ",
+            "/",
+            "//",
+            "://",
+            "https://",
+            "http:///a",
+            "ftp://example.org",
+            "javascript:alert(1)",
+            "file:///etc",
+            "https://me:s3cret@example.org",
+            "https://@example.org",
+            "example.org/a",
+            "example.org/../b",
+            "a\\b",
+            "example.org?a",
+            "example.org#a",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "a\0b",
+            "example.org:99999",
+            "a%2Fb",
+            "https:a",
+            &long,
+        ] {
+            assert_eq!(host_name(text), None, "{text:?}");
+        }
     }
 
     fn refusal(change: impl FnOnce(&mut SubmitJob)) -> (String, Option<String>) {

@@ -170,7 +170,9 @@ mod tests {
 
     fn plan_of(filter: &Filter) -> Vec<String> {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(MIGRATIONS[0].sql).unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
         let query = ids(filter, Some(JobId(7)));
         let sql = format!("EXPLAIN QUERY PLAN {} ORDER BY id DESC LIMIT 5", query.sql);
         let mut statement = conn.prepare(&sql).unwrap();

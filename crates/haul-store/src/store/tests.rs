@@ -395,6 +395,7 @@ fn a_database_of_the_first_release_is_taken_over_with_its_jobs_and_marks() {
     let ids = runtime.block_on(store.insert_jobs(vec![mirrored()], 2)).unwrap();
     let row = runtime.block_on(store.job(ids[0])).unwrap().expect("the new job");
     assert_eq!(row.wish, mirrored().wish);
+    assert_eq!(runtime.block_on(store.hosts()).unwrap(), []);
 }
 
 fn mirrored() -> NewJob {

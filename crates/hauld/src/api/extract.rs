@@ -12,6 +12,7 @@ use haul_core::JobId;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::Refused;
+use crate::submit;
 
 /// What `POST /v1/jobs` takes at most (DESIGN.md section 6).
 const SUBMIT_BYTES_MAX: usize = 16 << 20;
@@ -35,6 +36,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             Ok(id) if id <= i64::MAX as u64 => Ok(Self(JobId(id))),
             Ok(_) | Err(_) => Err(Refused::new(ProblemCode::JobNotFound, "a job's id is a number")),
         }
+    }
+}
+
+/// The host that the path names, as jobs name it.
+pub(crate) struct HostName(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for HostName {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok().map(|Path(text)| text);
+        text.as_deref().and_then(submit::host_name).map(Self).ok_or_else(|| {
+            let detail = "a host is a scheme, a name and a port, URL-encoded: `https%3A%2F%2Fexample.org%3A8443`, or \
+                          `example.org` for `https://example.org`";
+            Refused::field(ProblemCode::InvalidValue, "host", detail)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, Files, Job, JobList, JobQuery, JobState, PatchJob,
-    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, body, paths, query,
+    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Policy};
 use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
@@ -197,6 +197,19 @@ pub(super) async fn chunks(State(api): State<Api>, Id(id): Id) -> Result<Json<Ch
             .collect()
     };
     Ok(Json(ChunkList { chunks }))
+}
+
+pub(super) async fn why(State(api): State<Api>, Id(id): Id) -> Result<Json<Why>, Refused> {
+    let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+    if row.lifecycle.wants_to_run() {
+        if let Some(known) = api.driver.why(id).await.map_err(|e| driver_error(Some(id), e))? {
+            return Ok(Json(convert::explained(&row, &known)));
+        }
+        // It ended between the reading of its row and the look at the engine.
+        let newer = api.store.job(id).await?;
+        return Ok(Json(convert::stored(newer.as_ref().unwrap_or(&row))));
+    }
+    Ok(Json(convert::stored(&row)))
 }
 
 async fn one(api: &Api, id: JobId) -> Result<Job, Refused> {

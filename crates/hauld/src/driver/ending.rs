@@ -222,6 +222,7 @@ impl Driver {
     /// Forgets a job here; and takes it up again if its user has meanwhile asked for that.
     pub(super) fn settled(&mut self, id: JobId) {
         let Some(running) = self.jobs.remove(&id) else { return };
+        self.note_hosts(&running.hosts());
         self.announce(id);
         let ended = matches!(running.row.lifecycle.phase, Phase::Completed | Phase::Failed | Phase::Canceled);
         if running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none() && running.wanted_again && !ended

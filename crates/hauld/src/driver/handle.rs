@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use haul_core::messages::{Caps, JobView};
+use haul_core::messages::{Caps, JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
-use haul_store::{Filter, JobPatch, JobRow, NewJob, StoreError};
+use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::config::Config;
@@ -36,6 +36,43 @@ pub(crate) enum DriverError {
 pub(crate) struct Live {
     pub(crate) view: JobView,
     pub(crate) durable_bytes: u64,
+}
+
+/// What holds a running job back, and what it takes to say so.
+#[derive(Clone, Debug)]
+pub(crate) struct Explained {
+    pub(crate) live: Live,
+    /// The weightiest first.
+    pub(crate) reasons: Vec<Why>,
+    /// The bandwidth limits that it is under, in bytes per second.
+    pub(crate) limits: Vec<(LimitOf, u64)>,
+    pub(crate) max_active_jobs: u32,
+}
+
+/// Whose a bandwidth limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitOf {
+    Job,
+    Host,
+    Everything,
+}
+
+/// What is known of a host.
+#[derive(Clone, Debug)]
+pub(crate) struct HostView {
+    pub(crate) row: HostRow,
+    /// Connections in use.
+    pub(crate) active: u32,
+    /// Connections that are allowed.
+    pub(crate) max: u32,
+}
+
+/// What a user changes of a host; `None` leaves a field alone, `Some(None)` takes a wish back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostChanges {
+    pub(crate) connections: Option<Option<u32>>,
+    pub(crate) bandwidth_limit: Option<Option<u64>>,
+    pub(crate) unblock: bool,
 }
 
 /// The limits that can be changed while the daemon runs.
@@ -81,10 +118,25 @@ pub(crate) enum Wish {
     Live(Vec<JobId>, oneshot::Sender<HashMap<JobId, Live>>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
     Chunks(JobId, oneshot::Sender<Vec<(Chunk, Option<f64>)>>),
+    Why(JobId, oneshot::Sender<Option<Explained>>),
+    Hosts { after: Option<String>, limit: usize, answer: oneshot::Sender<(Vec<HostView>, bool)> },
+    Host(String, oneshot::Sender<Option<HostView>>),
+    ChangeHost(String, HostChanges, Answer<Option<HostView>>),
+    ForgetHost(String, Answer<bool>),
     Totals(oneshot::Sender<Totals>),
     Limits(oneshot::Sender<Limits>),
     SetLimits(LimitChanges, Answer<Limits>),
     Configure(Limits),
+}
+
+impl HostChanges {
+    pub(super) fn apply(self, row: &mut HostRow) {
+        row.connections_max = self.connections.unwrap_or(row.connections_max);
+        row.bandwidth_limit = self.bandwidth_limit.unwrap_or(row.bandwidth_limit);
+        if self.unblock {
+            row.blocked_until_ms = None;
+        }
+    }
 }
 
 impl LimitChanges {
@@ -199,6 +251,39 @@ impl Handle {
     /// The chunks of a running job with the speed at each; empty when it is not running.
     pub(crate) async fn chunks(&self, id: JobId) -> Result<Vec<(Chunk, Option<f64>)>, DriverError> {
         self.look(|answer| Wish::Chunks(id, answer)).await
+    }
+
+    /// What holds a job back; `None` when it is not running.
+    pub(crate) async fn why(&self, id: JobId) -> Result<Option<Explained>, DriverError> {
+        self.look(|answer| Wish::Why(id, answer)).await
+    }
+
+    /// Known hosts by name, those behind `after`, `limit` at most; and whether there are more.
+    pub(crate) async fn hosts(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<HostView>, bool), DriverError> {
+        self.look(|answer| Wish::Hosts { after, limit, answer }).await
+    }
+
+    /// What is known of a host; `None` where nothing is.
+    pub(crate) async fn host(&self, name: String) -> Result<Option<HostView>, DriverError> {
+        self.look(|answer| Wish::Host(name, answer)).await
+    }
+
+    /// Changes what is wished of a host; `None` where there is nothing to change.
+    pub(crate) async fn change_host(
+        &self,
+        name: String,
+        changes: HostChanges,
+    ) -> Result<Option<HostView>, DriverError> {
+        self.ask(|answer| Wish::ChangeHost(name, changes, answer)).await
+    }
+
+    /// Forgets a host; tells whether there was anything to forget.
+    pub(crate) async fn forget_host(&self, name: String) -> Result<bool, DriverError> {
+        self.ask(|answer| Wish::ForgetHost(name, answer)).await
     }
 
     /// What is going on.

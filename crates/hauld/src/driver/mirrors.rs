@@ -34,6 +34,7 @@ impl Driver {
                 let hosts = running.extend_mirrors(mirrors);
                 if !hosts.is_empty() {
                     info!(job = id.0, ?hosts, "has further mirrors");
+                    self.introduce(&hosts);
                     self.command(Command::AddMirrors(id, hosts));
                     self.announce(id);
                 }

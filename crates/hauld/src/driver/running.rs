@@ -150,8 +150,12 @@ impl Running {
             accepts_ranges,
             chunks,
         });
-        let hosts = self.mirrors.iter().map(|mirror| mirror.host.clone()).collect();
-        JobSpec { hosts, tuning: self.tuning(), source, restarts: self.row.restarts }
+        JobSpec { hosts: self.hosts(), tuning: self.tuning(), source, restarts: self.row.restarts }
+    }
+
+    /// Scheme, host and port of each mirror, in the order of the engine's list.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        self.mirrors.iter().map(|mirror| mirror.host.clone()).collect()
     }
 
     pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {

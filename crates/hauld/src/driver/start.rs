@@ -108,6 +108,7 @@ impl Driver {
 
     pub(super) fn start(&mut self, id: JobId, chunks: Vec<Chunk>) {
         let spec = self.jobs[&id].spec(chunks);
+        self.introduce(&spec.hosts);
         self.command(Command::Start(id, Box::new(spec)));
         self.announce(id);
     }

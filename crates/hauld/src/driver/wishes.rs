@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, LimitChanges, Limits, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, LimitChanges, LimitOf, Limits, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
 use crate::daemon::LIMITS_SETTING;
@@ -36,6 +36,17 @@ impl Driver {
             Wish::Chunks(id, answer) => {
                 answer.send(self.engine.chunks(now, id)).ok();
             }
+            Wish::Why(id, answer) => {
+                answer.send(self.explain(id)).ok();
+            }
+            Wish::Hosts { after, limit, answer } => {
+                answer.send(self.host_views(after.as_deref(), limit)).ok();
+            }
+            Wish::Host(name, answer) => {
+                answer.send(self.known_host(&name)).ok();
+            }
+            Wish::ChangeHost(name, changes, answer) => self.change_host(name, changes, answer),
+            Wish::ForgetHost(name, answer) => self.forget_host(name, answer),
             Wish::Totals(answer) => {
                 answer.send(self.totals()).ok();
             }
@@ -222,6 +233,23 @@ impl Driver {
         let running = self.jobs.get(&id)?;
         let view = self.engine.job(self.now(), id)?;
         Some(Live { view, durable_bytes: running.durable_bytes() })
+    }
+
+    fn explain(&self, id: JobId) -> Option<Explained> {
+        let live = self.live(id)?;
+        let reasons = self.engine.why(self.now(), id);
+        Some(Explained { live, reasons, limits: self.limits_on(id), max_active_jobs: self.limits.max_active_jobs })
+    }
+
+    /// The bandwidth limits that a job is under, its own first.
+    fn limits_on(&self, id: JobId) -> Vec<(LimitOf, u64)> {
+        let running = &self.jobs[&id];
+        let own = running.row.wish.bandwidth_limit.filter(|limit| *limit > 0);
+        let hosts = running.hosts();
+        let of_hosts = hosts.iter().filter_map(|name| self.hosts.get(name)?.bandwidth_limit);
+        let own = own.map(|limit| (LimitOf::Job, limit)).into_iter();
+        let everything = self.limits.rate().map(|limit| (LimitOf::Everything, limit));
+        own.chain(of_hosts.map(|limit| (LimitOf::Host, limit))).chain(everything).collect()
     }
 
     fn totals(&self) -> Totals {

@@ -20,6 +20,8 @@ pub(super) struct RunningWorker {
     pub(super) job: JobId,
     mirror: MirrorIndex,
     kind: FetchKind,
+    /// Scheme, host and port of the server that it asks.
+    pub(super) host: String,
     pub(super) lane: Arc<Lane>,
     /// What the engine was last told.
     pub(super) told: (u64, Duration),
@@ -43,16 +45,17 @@ impl Driver {
             return;
         }
         let lane = Arc::new(Lane::new(fetch.from, fetch.end.unwrap_or(Lane::OPEN)));
+        let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
         let worker = RunningWorker {
             job: fetch.job,
             mirror: fetch.mirror,
             kind: fetch.kind,
+            host: running.mirror(fetch.mirror).host.clone(),
             lane,
             told: (fetch.from, Duration::ZERO),
             refused: None,
         };
         self.workers.insert(fetch.worker, worker);
-        let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
         if let Some(fault) = running.lost.clone() {
             self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
             return;
@@ -168,7 +171,9 @@ impl Driver {
 
     /// An answer has begun and fits.
     fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
-        let Some((id, index, kind)) = self.workers.get(&worker).map(|w| (w.job, w.mirror, w.kind)) else { return };
+        let Some(asked) = self.workers.get(&worker) else { return };
+        let (id, index, kind, host) = (asked.job, asked.mirror, asked.kind, asked.host.clone());
+        self.host_answered(&host);
         let Some(running) = self.jobs.get_mut(&id) else { return };
         let is_first = running.row.identity.total_bytes.is_none();
         let source = running.row.identity.mirror;

@@ -7,6 +7,8 @@
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
+//! | `why` | what holds a job back is told, with its numbers |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
@@ -18,6 +20,7 @@ mod attacks;
 mod control;
 mod crash;
 mod faults;
+mod hosts;
 mod instance;
 mod many;
 mod mirrors;
@@ -25,3 +28,4 @@ mod nginx;
 mod origin;
 mod support;
 mod transfers;
+mod why;
