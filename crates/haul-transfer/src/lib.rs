@@ -15,6 +15,7 @@
 //! | `worker` | one worker from its request to its last byte |
 //! | `request`, `redirect` | the request's headers, and where a redirect may lead |
 //! | `response`, `content_range`, `identity` | whether an answer fits, before its first byte is written |
+//! | `checksum` | the digests that a file may have to have |
 //! | `body` | from the socket to the file |
 //! | `classify` | which [`FaultKind`](haul_core::FaultKind) an error is |
 //! | `masked` | foreign text and URLs in a form that may be shown |
@@ -22,6 +23,7 @@
 //! | `part`, `place` | part files, and the directories they lie in |
 
 mod body;
+mod checksum;
 mod classify;
 mod client;
 mod content_range;
@@ -40,6 +42,7 @@ mod response;
 mod threads;
 mod worker;
 
+pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
