@@ -15,7 +15,7 @@
 //! | `worker` | one worker from its request to its last byte |
 //! | `request`, `redirect` | the request's headers, and where a redirect may lead |
 //! | `response`, `content_range`, `identity` | whether an answer fits, before its first byte is written |
-//! | `checksum` | the digests that a file may have to have |
+//! | `hints`, `link`, `checksum` | what an answer says about mirrors, and the digest that a file must have |
 //! | `body` | from the socket to the file |
 //! | `classify` | which [`FaultKind`](haul_core::FaultKind) an error is |
 //! | `masked` | foreign text and URLs in a form that may be shown |
@@ -28,9 +28,11 @@ mod classify;
 mod client;
 mod content_range;
 pub mod disposition;
+mod hints;
 mod identity;
 mod lane;
 mod limiter;
+mod link;
 mod masked;
 pub mod name;
 mod order;
@@ -46,6 +48,7 @@ pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
+pub use hints::{Hints, MirrorHint};
 pub use identity::Identity;
 pub use lane::Lane;
 pub use limiter::Limiter;

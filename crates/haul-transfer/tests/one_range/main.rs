@@ -7,6 +7,7 @@ mod rig;
 
 mod body;
 mod failures;
+mod hints;
 mod identity;
 mod lanes;
 mod ranges;
