@@ -15,32 +15,50 @@ const READ_BYTES: usize = 1 << 20;
 
 /// The digest that a file must have.
 #[derive(Clone, Debug)]
-pub(super) struct Expected(Checksum);
+pub(super) struct Expected {
+    checksum: Checksum,
+    named_by: NamedBy,
+}
+
+/// Who says that this is the file's digest.
+#[derive(Clone, Copy, Debug)]
+enum NamedBy {
+    User,
+    Server,
+}
 
 impl Expected {
-    /// The one that the job's user has named.
+    /// The one that the job's user has named, else the one that its server has told.
     pub(super) fn of(row: &JobRow) -> Result<Option<Self>, Fault> {
+        let users = row.wish.checksum.as_deref().map(|text| (text, NamedBy::User));
+        let servers = row.identity.digest.as_deref().map(|text| (text, NamedBy::Server));
+        let Some((text, named_by)) = users.or(servers) else { return Ok(None) };
         let unreadable = |_| Fault::new(FaultKind::Internal, "the stored checksum cannot be read");
-        let checksum = row.wish.checksum.as_deref().map(str::parse).transpose().map_err(unreadable)?;
-        Ok(checksum.map(Self))
+        Ok(Some(Self { checksum: text.parse().map_err(unreadable)?, named_by }))
     }
 
     fn fault(&self, actual: &Checksum, part: &PartFile) -> Fault {
-        let Self(expected) = self;
         let kept = part.place().path().join(part.name());
-        let detail = format!(
-            "the file's checksum is {actual}, expected was {expected}; the bytes are kept in {}",
-            kept.display()
-        );
+        let (expected, kept) = (&self.checksum, kept.display());
+        let detail = match self.named_by {
+            NamedBy::User => {
+                format!("the file's checksum is {actual}, expected was {expected}; the bytes are kept in {kept}")
+            }
+            NamedBy::Server => format!(
+                "the file's checksum is {actual}, but the server said {expected} in its answer: the bytes were damaged on \
+                 the way, or the server is wrong, and then a job with a `checksum` of your own is the way out; the bytes \
+                 are kept in {kept}"
+            ),
+        };
         Fault::new(FaultKind::ChecksumMismatch, detail)
     }
 }
 
 /// Compares a complete file with its expected digest. Blocks.
 pub(super) fn check(part: PartFile, expected: &Expected) -> Result<PartFile, Fault> {
-    let actual = digest(part.file().as_ref(), expected.0.kind())
+    let actual = digest(part.file().as_ref(), expected.checksum.kind())
         .map_err(|error| haul_transfer::disk_fault(&error, "cannot read the file to check it"))?;
-    if actual == expected.0 { Ok(part) } else { Err(expected.fault(&actual, &part)) }
+    if actual == expected.checksum { Ok(part) } else { Err(expected.fault(&actual, &part)) }
 }
 
 fn digest(mut file: impl Read + Seek, kind: ChecksumKind) -> std::io::Result<Checksum> {

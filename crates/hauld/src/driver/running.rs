@@ -162,6 +162,7 @@ impl Running {
         self.identity = Identity::default();
         self.resolved = None;
         self.row.identity.total_bytes = None;
+        self.row.identity.digest = None;
     }
 }
 

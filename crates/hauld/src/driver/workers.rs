@@ -6,7 +6,7 @@ use std::time::Duration;
 use haul_core::messages::{End, Event, Fetch, Note, StopReason};
 use haul_core::{Fault, FaultKind, JobId, WorkerId};
 use haul_store::{Identity as StoredIdentity, Part, Private, UpdateError};
-use haul_transfer::{Lane, Opened, Order, PartFile, Place, Report, Target, part};
+use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
 use http::HeaderValue;
 use tracing::{debug, error, info, warn};
 
@@ -202,6 +202,7 @@ impl Driver {
         // A part file, once made, keeps its job's name through restarts.
         let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
         let name = name.unwrap_or_else(|| opened.file_name(&running.submitted));
+        let digest = opened.hints.checksum.as_ref().filter(|_| running.row.wish.checksum.is_none());
         let identity = StoredIdentity {
             name: Some(name),
             total_bytes: opened.total,
@@ -209,6 +210,7 @@ impl Driver {
             etag: opened.identity.etag.clone(),
             last_modified: opened.identity.last_modified.clone(),
             final_url: running.resolved.as_ref().map(|url| Private(url.to_string())),
+            digest: digest.map(Checksum::to_string),
         };
         running.row.identity = identity.clone();
         running.asking.extend(reply.map(|reply| (worker, reply)));

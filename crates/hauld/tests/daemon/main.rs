@@ -6,6 +6,7 @@
 //! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
+//! | `hints` | what servers say about a file's digest is verified |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `instance` | one daemon per database, clear exits, closed files |
@@ -17,6 +18,7 @@ mod attacks;
 mod control;
 mod crash;
 mod faults;
+mod hints;
 mod instance;
 mod many;
 mod nginx;
