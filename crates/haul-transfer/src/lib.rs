@@ -53,7 +53,7 @@ pub use identity::Identity;
 pub use lane::Lane;
 pub use limiter::Limiter;
 pub use masked::{Escaped, Masked};
-pub use name::{NameProblem, check_user_name, repair};
+pub use name::{NameProblem, check_user_name, repair, try_repair};
 pub use order::{Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile};
 pub use place::Place;
