@@ -66,7 +66,7 @@ const WITH_PREFIXES: &str = "\u{feff}<?xml version='1.0'?>
 <m:metalink xmlns:m='urn:ietf:params:xml:ns:metalink' xmlns='https://example.org/other'>
   <file name='foreign.bin'><url>https://foreign.example/</url></file>
   <m:file name='a&#x20;b &amp; c.bin'>
-    <size>7</size>
+    <size>foreign</size>
     <m:size> <!-- seven --> <![CDATA[7]]> </m:size>
     <m:url xmlns:x='x' x:priority='1' m:priority='1'>https://x.example/<!-- in between -->a<b>no</b>&#98;</m:url>
     <m:file><m:url>https://inner.example/</m:url></m:file>
