@@ -56,7 +56,7 @@ pub struct SubmitJob {
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The digest that the file must have, as `sha256:hex`.
+    /// The digest that the file must have, as `sha256:hex`; `sha512`, `sha1` and `md5` are known, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
 }

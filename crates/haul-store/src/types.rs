@@ -72,7 +72,7 @@ pub struct Wish {
     pub filename: Option<String>,
     /// The size that the file must have.
     pub expected_size: Option<u64>,
-    /// The digest that the file must have.
+    /// The digest that the file must have, as its user has named it.
     pub checksum: Option<String>,
     /// What to do when the final name is taken.
     pub on_conflict: OnConflict,
@@ -120,6 +120,8 @@ pub struct Identity {
     pub final_url: Option<Private>,
     /// The mirror that said so: validators and the last URL are its.
     pub mirror: MirrorIndex,
+    /// The digest that the server has told. Stored only where the user has named none.
+    pub digest: Option<String>,
 }
 
 /// The part file.

@@ -54,6 +54,7 @@ async fn every_field_comes_back_as_it_went_in() {
         last_modified: Some("yesterday".to_owned()),
         final_url: Some("https://mirror/a".into()),
         mirror: MirrorIndex(1),
+        digest: None,
     };
     let part = Part { name: "a.iso.0123abcd.haul-part".to_owned(), dev: u64::MAX, ino: 1 << 63 };
     store.set_opened(id, identity.clone(), 12).await.unwrap();
@@ -309,7 +310,8 @@ async fn starting_over_forgets_the_bytes_and_the_source_but_not_the_name() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
-    let identity = Identity { total_bytes: Some(10), etag: Some("\"e\"".to_owned()), ..named("x") };
+    let digest = Some("md5:00".to_owned());
+    let identity = Identity { total_bytes: Some(10), etag: Some("\"e\"".to_owned()), digest, ..named("x") };
     store.set_opened(id, identity, 1).await.unwrap();
     store.checkpoint(rows(id, &[chunk(0, 10, 5)])).await.unwrap();
     let row = store.reset_chunks(id, true, 2).await.unwrap();
@@ -317,6 +319,27 @@ async fn starting_over_forgets_the_bytes_and_the_source_but_not_the_name() {
     assert_eq!(row.counts, haul_store::Counts::default());
     assert!(store.chunks(id).await.unwrap().is_empty());
     assert_eq!(store.reset_chunks(id, false, 3).await.unwrap().restarts, 1);
+}
+
+#[tokio::test]
+async fn the_digest_that_a_server_tells_is_kept_apart_and_never_replaces_the_users() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let told = Identity { digest: Some("sha-256:01".to_owned()), ..named("x") };
+    let without = submitted(&store).await;
+    let mut new = job("https://example.org/b");
+    new.wish.checksum = Some("sha-256:02".to_owned());
+    let with = store.insert_jobs(vec![new], 1).await.unwrap()[0];
+    store.set_opened(without, told.clone(), 2).await.unwrap();
+    store.set_opened(with, Identity { name: Some("y".to_owned()), ..told.clone() }, 2).await.unwrap();
+    // Whatever else changes in the row leaves it alone.
+    store.set_reason(without, Some(reason("dns")), 3).await.unwrap();
+    drop(store);
+    let (store, _) = world.open("b");
+    let row = store.job(without).await.unwrap().unwrap();
+    assert_eq!((row.wish.checksum, row.identity), (None, told));
+    let row = store.job(with).await.unwrap().unwrap();
+    assert_eq!((row.wish.checksum.as_deref(), row.identity.digest), (Some("sha-256:02"), None));
 }
 
 #[tokio::test]

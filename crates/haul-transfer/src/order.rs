@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use crate::{ClientKey, Identity, Lane, Limiter, name};
+use crate::{ClientKey, Hints, Identity, Lane, Limiter, name};
 
 /// The order to transfer one range.
 pub struct Order {
@@ -97,6 +97,8 @@ pub struct Opened {
     pub content_disposition: Option<Vec<u8>>,
     /// Whether `Accept-Ranges: none` was sent.
     pub refuses_ranges: bool,
+    /// What it says about other sources and the file's digest.
+    pub hints: Hints,
 }
 
 impl Opened {

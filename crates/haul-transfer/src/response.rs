@@ -66,9 +66,7 @@ impl Answer<'_> {
         for value in self.headers.get_all(CONTENT_ENCODING) {
             for coding in value.as_bytes().split(|&byte| byte == b',') {
                 let coding = coding.trim_ascii().to_ascii_lowercase();
-                // F-ENC-03: not codings, but seen in the field in their place.
-                let is_none = matches!(coding.as_slice(), b"" | b"identity" | b"none" | b"binary" | b"utf-8");
-                if !is_none && !self.announces(&coding) {
+                if !is_no_coding(&coding) && !self.announces(&coding) {
                     let what = format!("sent a body coded as `{}` unasked", Escaped(&coding));
                     return Err(self.fault(FaultKind::UnexpectedEncoding, &what));
                 }
@@ -213,6 +211,12 @@ impl Answer<'_> {
     fn fault(&self, kind: FaultKind, what: &str) -> Fault {
         Fault::new(kind, format!("{} {what}", Masked(self.url)))
     }
+}
+
+/// Tells whether a word in `Content-Encoding` stands for none. The last three are seen in the field (F-ENC-03).
+pub(crate) fn is_no_coding(word: &[u8]) -> bool {
+    let words: [&[u8]; 5] = [b"", b"identity", b"none", b"binary", b"utf-8"];
+    words.iter().any(|none| word.trim_ascii().eq_ignore_ascii_case(none))
 }
 
 /// What an answer with a whole body is to the file we know.

@@ -163,7 +163,7 @@ pub(crate) struct JobOptions {
     /// Send this User-Agent
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,
-    /// The digest that the file must have, as `sha256:HEX`
+    /// The digest that the file must have, as `sha256:HEX` (or `sha512`, `sha1`, `md5`)
     #[arg(long, value_name = "ALGORITHM:HEX")]
     pub(crate) checksum: Option<String>,
     /// The size that the file must have, such as `4700000000`

@@ -67,7 +67,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
             max: row.wish.connections.unwrap_or(limits.connections_per_job),
         },
         chunks,
-        checksum: row.wish.checksum.clone(),
+        checksum: row.wish.checksum.clone().or_else(|| row.identity.digest.clone()),
         verification: row.verification.as_deref().and_then(verification),
         resumable: view.and_then(|view| view.accepts_ranges).or(row.identity.accepts_ranges),
         priority: row.wish.priority,

@@ -7,6 +7,7 @@
 //! Side tasks are polled in the order in which they were begun, so operations reach the store in that order, and the
 //! store commits them in it.
 
+mod check;
 mod ending;
 mod handle;
 mod hosts;

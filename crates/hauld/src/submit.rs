@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use haul_api::{OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
-use haul_transfer::check_user_name;
+use haul_transfer::{Checksum, check_user_name};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -233,16 +233,10 @@ fn headers(given: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, 
     Ok(checked)
 }
 
-/// The one kind of digest that is checked so far, in its one spelling.
+/// A digest in its one spelling.
 fn checksum(text: &str) -> Result<String, Problem> {
-    let (kind, hex) = text.split_once(':').unwrap_or(("", text));
-    let known = matches!(kind.to_ascii_lowercase().as_str(), "sha256" | "sha-256");
-    let digits = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    if known && digits {
-        Ok(format!("sha-256:{}", hex.to_ascii_lowercase()))
-    } else {
-        Err(invalid("checksum", "`checksum` must be `sha256:` and 64 hexadecimal digits".to_owned()))
-    }
+    let checksum = text.trim().parse::<Checksum>().map_err(|problem| invalid("checksum", problem.to_string()))?;
+    Ok(checksum.to_string())
 }
 
 fn connections(number: u32) -> Result<u32, Problem> {
@@ -390,6 +384,8 @@ mod tests {
             (Box::new(|j| j.connections = Some(65)), "invalid-value", "connections"),
             (Box::new(|j| j.priority = Some(101)), "invalid-value", "priority"),
             (Box::new(|j| j.checksum = Some("md5:canary".into())), "invalid-value", "checksum"),
+            (Box::new(|j| j.checksum = Some(format!("sha-512:{}", "0".repeat(64)))), "invalid-value", "checksum"),
+            (Box::new(|j| j.checksum = Some("0".repeat(64))), "invalid-value", "checksum"),
             (Box::new(|j| j.size = Some(u64::MAX)), "invalid-value", "size"),
             (Box::new(|j| j.label = Some(String::new())), "invalid-value", "label"),
             (Box::new(|j| j.referrer = Some("canary\n".into())), "invalid-value", "referrer"),

@@ -206,6 +206,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":url": &*wish.url,
         ":host": wish.host,
         ":filename": wish.filename,
+        ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":headers": wish.headers.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
@@ -238,7 +239,13 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Reads a row of [`columns`], which has no mirrors. By position: looking each of the many names up costs ten times the rest of a page.
+/// What stands in the column `checksum` of a job whose user has named none.
+fn told_by_server(identity: &Identity) -> Option<String> {
+    identity.digest.as_ref().map(|digest| format!("{TOLD_BY_SERVER}{digest}"))
+}
+
+/// Reads a row of [`columns`], which has no mirrors. By position: looking each of the many names up costs ten times the
+/// rest of a page.
 fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     // Fields are evaluated in the order in which they stand here, which is the order of the columns.
     let mut cells = Cells { row, at: 0 };
@@ -251,7 +258,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             dir: cells.next()?,
             filename: cells.next()?,
             expected_size: cells.next()?,
-            checksum: cells.next()?,
+            checksum: cells.wish_checksum()?,
             on_conflict: cells.next::<Stored<_>>()?.0,
             headers: cells.private()?,
             referrer: cells.private()?,
@@ -272,6 +279,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             last_modified: cells.next()?,
             final_url: cells.private()?,
             mirror: MirrorIndex(cells.next()?),
+            digest: cells.server_digest()?,
         },
         path: cells.next()?,
         part_token: cells.next()?,
@@ -296,7 +304,8 @@ macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
          connections, bandwidth_limit, priority, label, phase, intent, reason_code, reason_message, reason_at_ms, \
-         retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, path, \
+         retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
+          checksum, path, \
          part_token, part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
          created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
     };
@@ -319,6 +328,14 @@ impl Cells<'_> {
         Ok(self.next::<Option<String>>()?.map(Private))
     }
 
+    fn wish_checksum(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(self.next::<Option<String>>()?.filter(|text| !text.starts_with(TOLD_BY_SERVER)))
+    }
+
+    fn server_digest(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(self.next::<Option<String>>()?.and_then(|text| text.strip_prefix(TOLD_BY_SERVER).map(str::to_owned)))
+    }
+
     fn reason(&mut self) -> rusqlite::Result<Option<Reason>> {
         let (code, message, at_ms, retry_at_ms): (Option<String>, Option<String>, Option<i64>, _) =
             (self.next()?, self.next()?, self.next()?, self.next()?);
@@ -334,6 +351,9 @@ impl Cells<'_> {
     }
 }
 
+/// What the column `checksum` begins with where the digest is the server's and not the user's.
+const TOLD_BY_SERVER: &str = "server ";
+
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
 
 const INSERT: &str = "
@@ -347,8 +367,8 @@ const INSERT: &str = "
 
 const UPDATE: &str = "
     UPDATE jobs SET
-        url = :url, host = :host, filename = :filename, headers = :headers, connections = :connections,
-        bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
+        url = :url, host = :host, filename = :filename, checksum = :checksum, headers = :headers,
+        connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
         accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,

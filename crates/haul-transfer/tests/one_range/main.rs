@@ -8,6 +8,7 @@ mod rig;
 mod body;
 mod compare;
 mod failures;
+mod hints;
 mod identity;
 mod lanes;
 mod ranges;

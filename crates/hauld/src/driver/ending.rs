@@ -6,7 +6,6 @@
 //! synced, rows durable -> checked -> row says verifying -> renamed, directory synced -> row says completed
 //! ```
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,18 +14,15 @@ use haul_core::messages::{Event, JobView, Outcome};
 use haul_core::{Fault, FaultKind, JobId, JobState, MirrorIndex, Phase, WaitingFor};
 use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason};
 use haul_transfer::{PartFile, Place};
-use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
 use super::Driver;
+use super::check::{Expected, check};
 use super::running::{Running, Then};
 use super::start::name_of;
 use super::tasks::{Done, blocking, store_fault};
 use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
-
-/// Bytes read at once when a file is checked.
-const READ_BYTES: usize = 1 << 20;
 
 /// Waits shorter than this are not worth a row.
 const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
@@ -53,7 +49,7 @@ impl Driver {
                     // An earlier try has failed, at whatever point.
                     None => blocking(move || retake(place, stored)).await?,
                 };
-                let ready = match (plan.checksum.clone(), ready) {
+                let ready = match (plan.expected.clone(), ready) {
                     (Some(expected), ToSeal::Part(part)) => {
                         ToSeal::Part(blocking(move || check(part, &expected)).await?)
                     }
@@ -293,8 +289,7 @@ fn gone() -> Fault {
 struct SealPlan {
     name: String,
     on_conflict: haul_transfer::OnConflict,
-    /// The expected SHA-256 in lower-case hexadecimal.
-    checksum: Option<String>,
+    expected: Option<Expected>,
     verification: Verification,
     /// What the row says of the file, with the length that it does not know yet.
     learned: Option<Identity>,
@@ -308,14 +303,14 @@ impl SealPlan {
         if let Some(fault) = wrong_size(wish.expected_size, total) {
             return Err(fault);
         }
-        let checksum = wish.checksum.as_deref().and_then(|text| text.strip_prefix("sha-256:")).map(str::to_owned);
+        let expected = Expected::of(&running.row)?;
         let mirrors = (0..).map(MirrorIndex).zip(view.map_or(&[][..], |view| &view.mirrors));
         let givers: Vec<MirrorIndex> =
             mirrors.filter(|(_, mirror)| mirror.done_bytes > 0).map(|(index, _)| index).collect();
         let giver = running.mirror(givers.first().copied().unwrap_or(running.row.identity.mirror));
         let has_strong_tag = giver.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
         let verification = match () {
-            () if checksum.is_some() => Verification::Checksum,
+            () if expected.is_some() => Verification::Checksum,
             // What one mirror's validators vouch for is not what another has sent: samples of that were compared.
             () if givers.len() > 1 => Verification::Overlap,
             () if has_strong_tag => Verification::Validator,
@@ -330,34 +325,11 @@ impl SealPlan {
                 OnConflict::Overwrite => haul_transfer::OnConflict::Overwrite,
                 OnConflict::Fail => haul_transfer::OnConflict::Fail,
             },
-            checksum,
+            expected,
             verification,
             learned: is_news.then(|| Identity { total_bytes: total, ..running.row.identity.clone() }),
         })
     }
-}
-
-/// Compares a complete file with its expected digest. Blocks.
-fn check(part: PartFile, expected: &str) -> Result<PartFile, Fault> {
-    let mut file = part.file().as_ref();
-    let cannot_read = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot read the file to check it");
-    std::io::Seek::rewind(&mut file).map_err(cannot_read)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
-    loop {
-        match file.read(&mut buffer).map_err(cannot_read)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    let actual: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if actual == expected {
-        return Ok(part);
-    }
-    let detail = format!(
-        "the file's SHA-256 is {actual}, expected was {expected}; the bytes are kept in {}",
-        part.place().path().join(part.name()).display()
-    );
-    Err(Fault::new(FaultKind::ChecksumMismatch, detail))
 }
 
 /// Removes a part file; one that is not there any more is as good.

@@ -262,6 +262,7 @@ impl Running {
         self.mirrors.iter_mut().for_each(Mirror::forget);
         self.content_type = None;
         self.row.identity.total_bytes = None;
+        self.row.identity.digest = None;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason};
 use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId};
 use haul_store::{Identity as StoredIdentity, Part, Private, UpdateError};
-use haul_transfer::{Lane, Opened, Order, PartFile, Place, Report, Target, part};
+use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
 use http::HeaderValue;
 use tracing::{debug, error, info, warn};
 
@@ -266,6 +266,7 @@ impl Driver {
         let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
         let mirror = running.mirror(from);
         let name = name.unwrap_or_else(|| opened.file_name(&mirror.submitted));
+        let digest = opened.hints.checksum.as_ref().filter(|_| running.row.wish.checksum.is_none());
         let identity = StoredIdentity {
             name: Some(name),
             total_bytes: opened.total,
@@ -274,6 +275,7 @@ impl Driver {
             last_modified: opened.identity.last_modified.clone(),
             final_url: mirror.resolved.as_ref().map(|url| Private(url.to_string())),
             mirror: from,
+            digest: digest.map(Checksum::to_string),
         };
         running.row.identity = identity.clone();
         running.asking.extend(reply.map(|reply| (worker, reply)));

@@ -6,6 +6,7 @@
 //! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
+//! | `hints` | what servers say about a file's digest is verified |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
@@ -20,6 +21,7 @@ mod attacks;
 mod control;
 mod crash;
 mod faults;
+mod hints;
 mod hosts;
 mod instance;
 mod many;
