@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 use url::Url;
 
 use crate::classify::{self, Phase, disk_fault};
-use crate::{Lane, Limiter, Masked};
+use crate::{Lane, Limiter, Masked, limiter};
 
 /// Where a body goes and what bounds it.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Body<'a> {
     /// Where it comes from, for messages.
     pub(crate) url: &'a Url,
     pub(crate) lane: &'a Lane,
-    pub(crate) limiter: &'a Limiter,
+    pub(crate) limiters: &'a [Limiter],
     /// How long to wait for the next byte.
     pub(crate) stall: Duration,
     pub(crate) file: &'a File,
@@ -34,6 +34,7 @@ pub(crate) struct Body<'a> {
 
 /// Whether a piece was written as a whole.
 enum Written {
+    /// It was, unless the worker has been asked to stop.
     All,
     /// The end mark came first.
     UpToTheEnd,
@@ -87,18 +88,21 @@ impl Body<'_> {
         }
     }
 
-    /// Writes a piece, in slices where a bandwidth limit would make it jerk.
+    /// Writes a piece, in slices where a bandwidth limit would make it jerk. Each is paid for before it is written, so
+    /// that a limit holds from the first byte on, and however many workers obey it.
     async fn write(&self, mut piece: Bytes) -> Result<Written, Fault> {
         while !piece.is_empty() && !self.lane.is_stopped() {
-            let len = as_u64(piece.len()).min(self.limiter.slice());
+            let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
+            if !limiter::pay(self.limiters, allowed, self.lane).await {
+                break;
+            }
             let at = self.lane.at();
             self.file
                 .write_all_at(&slice[..as_usize(allowed)], at)
                 .map_err(|error| disk_fault(&error, "cannot write the part file"))?;
             self.lane.advance(at + allowed);
-            self.limiter.pay(allowed, self.lane).await;
             if allowed < len {
                 return Ok(Written::UpToTheEnd);
             }

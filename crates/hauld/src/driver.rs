@@ -103,7 +103,7 @@ impl Driver {
             origin: Instant::now(),
             store,
             threads: Threads::new(TRANSFER_THREADS_MAX),
-            limiter: Limiter::root(limits.rate()),
+            limiter: Limiter::new(limits.rate()),
             configured,
             changed_limits: changes,
             limits,

@@ -25,6 +25,7 @@ pub(super) struct Running {
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
     pub(super) headers: HeaderMap,
+    /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
     /// Orders that wait for the place to be opened.
@@ -67,7 +68,7 @@ pub(super) enum Then {
 }
 
 impl Running {
-    pub(super) fn new(stored: &StoredJob, limiters: &Limiter) -> Result<Self, url::ParseError> {
+    pub(super) fn new(stored: &StoredJob) -> Result<Self, url::ParseError> {
         let row = stored.row.clone();
         let submitted = Url::parse(&row.wish.url)?;
         let resolved = row.identity.final_url.as_ref().and_then(|url| Url::parse(url).ok());
@@ -86,7 +87,7 @@ impl Running {
             identity,
             no_cache: row.restarts > 0,
             headers,
-            limiter: limiters.child(row.wish.bandwidth_limit),
+            limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
             part: None,

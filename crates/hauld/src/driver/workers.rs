@@ -104,7 +104,7 @@ impl Driver {
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer: running.row.wish.referrer.as_deref().and_then(header),
             client: self.client.clone(),
-            limiter: running.limiter.clone(),
+            limiters: vec![self.limiter.clone(), running.limiter.clone()],
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),
         };
