@@ -9,6 +9,8 @@
 
 mod ending;
 mod handle;
+mod limiters;
+mod limits;
 mod marks;
 mod running;
 mod start;
@@ -25,7 +27,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use haul_core::messages::{Command, Effect, Event};
 use haul_core::{Engine, JobId, Time, WorkerId};
 use haul_store::Store;
-use haul_transfer::{ClientKey, Limiter, Place, Report, Threads};
+use haul_transfer::{ClientKey, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,9 +37,11 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Handle, LimitChanges, Limits, Live};
+pub(crate) use handle::{DriverError, Handle, Live};
+pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
 use handle::Wish;
+use limiters::Limiters;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -48,13 +52,15 @@ pub(crate) struct Driver {
     origin: Instant,
     store: Store,
     threads: Threads,
-    limiter: Limiter,
+    limiters: Limiters,
     /// What the configuration says.
     configured: Limits,
     /// What users have changed of it.
     changed_limits: LimitChanges,
     /// What follows from both.
     limits: Limits,
+    /// When the time of the day may call for other limits.
+    schedule_due: Option<Instant>,
     roots: Arc<Roots>,
     client: ClientKey,
     user_agent: HeaderValue,
@@ -87,7 +93,7 @@ impl Driver {
     /// A driver that has not begun; the handle reaches it once it runs.
     pub(crate) fn new(config: &Config, changes: LimitChanges, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
         let configured = Limits::of(config);
-        let limits = configured.changed(changes);
+        let limits = configured.changed(&changes);
         let (handle, wishes) = Handle::new();
         let (report_to, reports) = mpsc::channel(REPORTS);
         let mut policy = config.policy();
@@ -98,15 +104,16 @@ impl Driver {
         let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
         let user_agent = HeaderValue::from_str(&config.user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
-        let driver = Self {
+        let mut driver = Self {
             engine: Engine::new(policy, rand::random()),
             origin: Instant::now(),
             store,
             threads: Threads::new(TRANSFER_THREADS_MAX),
-            limiter: Limiter::new(limits.rate()),
+            limiters: Limiters::new(),
             configured,
             changed_limits: changes,
             limits,
+            schedule_due: None,
             roots,
             client: ClientKey { ca_file, ..ClientKey::default() },
             user_agent,
@@ -123,6 +130,7 @@ impl Driver {
             done_bytes: 0,
             stopping: false,
         };
+        driver.apply_bandwidth();
         (driver, handle)
     }
 
@@ -149,6 +157,7 @@ impl Driver {
                 () = tokio::time::sleep_until(wake_at.into()) => {}
             }
             self.sweep_if_due();
+            self.follow_schedule_if_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 self.engine.handle_timeout(now);
@@ -172,6 +181,9 @@ impl Driver {
             wake_at = wake_at.min(fed_at + period);
         }
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
+            wake_at = wake_at.min(at);
+        }
+        if let Some(at) = self.schedule_due {
             wake_at = wake_at.min(at);
         }
         wake_at

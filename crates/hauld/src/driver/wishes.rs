@@ -9,10 +9,9 @@ use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, LimitChanges, Limits, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::daemon::LIMITS_SETTING;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
@@ -40,13 +39,11 @@ impl Driver {
                 answer.send(self.totals()).ok();
             }
             Wish::Limits(answer) => {
-                answer.send(self.limits).ok();
+                answer.send(self.limits_now()).ok();
             }
-            Wish::SetLimits(changes, answer) => self.set_limits(changes, answer),
-            Wish::Configure(limits) => {
-                self.configured = limits;
-                self.apply_limits();
-            }
+            Wish::SetLimits(changes, answer) => self.set_limits(*changes, answer),
+            Wish::SetHostLimit(host, limit) => self.limiters.set_host_rate(&host, limit),
+            Wish::Configure(limits) => self.configure(*limits),
         }
     }
 
@@ -230,26 +227,6 @@ impl Driver {
             bytes_per_second: speeds.sum(),
             done_bytes: self.done_bytes,
         }
-    }
-
-    fn apply_limits(&mut self) {
-        self.limits = self.configured.changed(self.changed_limits);
-        self.limiter.set_rate(self.limits.rate());
-        self.command(Command::SetCaps(self.limits.caps()));
-        info!(limits = ?self.limits, "limits changed");
-    }
-
-    fn set_limits(&mut self, changes: LimitChanges, answer: Answer<Limits>) {
-        self.changed_limits = self.changed_limits.and(changes);
-        self.apply_limits();
-        let (limits, changes) = (self.limits, self.changed_limits);
-        let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            let text = serde_json::to_string(&changes).expect("numbers are JSON");
-            let stored = store.set_setting(LIMITS_SETTING.to_owned(), text).await;
-            answer.send(stored.map(|()| limits).map_err(DriverError::from)).ok();
-            Done::Nothing
-        }));
     }
 }
 

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 use super::Driver;
 use super::tasks::{Done, Made, Reply, blocking, store_fault};
 use crate::convert::now_ms;
+use crate::submit::origin;
 
 /// A worker, as the driver knows it.
 pub(super) struct RunningWorker {
@@ -90,11 +91,15 @@ impl Driver {
     fn start_worker(&mut self, place: &Place, fetch: &Fetch) {
         let running = &self.jobs[&fetch.job];
         let header = |text: &str| HeaderValue::from_str(text).ok();
+        let resolved = running.resolved.clone().filter(|_| !fetch.resolve);
+        let (asked, answers) = (origin(&running.submitted), origin(resolved.as_ref().unwrap_or(&running.submitted)));
+        let mut limiters = self.limiters.of_transfer(running.row.wish.label.as_deref(), [&asked, &answers]);
+        limiters.push(running.limiter.clone());
         let order = Order {
             worker: fetch.worker,
             kind: fetch.kind,
             submitted: running.submitted.clone(),
-            resolved: running.resolved.clone().filter(|_| !fetch.resolve),
+            resolved,
             lane: Arc::clone(&self.workers[&fetch.worker].lane),
             timeouts: fetch.timeouts,
             identity: running.identity.clone(),
@@ -104,7 +109,7 @@ impl Driver {
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer: running.row.wish.referrer.as_deref().and_then(header),
             client: self.client.clone(),
-            limiters: vec![self.limiter.clone(), running.limiter.clone()],
+            limiters,
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),
         };
