@@ -27,6 +27,7 @@ pub mod job;
 pub mod paths;
 pub mod problem;
 pub mod query;
+pub mod schedule;
 pub mod service;
 pub mod size;
 pub mod submit;
@@ -43,7 +44,8 @@ pub use job::{
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::{DeleteQuery, Files, HostQuery, JobQuery, WaitQuery};
-pub use service::{Limits, Readiness, Settings, Stats};
+pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
+pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
 pub use submit::{OnConflict, Start, SubmitBody, SubmitJob};
 pub use why::{Why, WhyReason};

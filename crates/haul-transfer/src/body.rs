@@ -15,7 +15,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 use url::Url;
 
 use crate::classify::{self, Phase, disk_fault};
-use crate::{Lane, Limiter, Masked};
+use crate::{Lane, Limiter, Masked, limiter};
 
 /// What is done with the bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) struct Body<'a> {
     /// Where it comes from, for messages.
     pub(crate) url: &'a Url,
     pub(crate) lane: &'a Lane,
-    pub(crate) limiter: &'a Limiter,
+    pub(crate) limiters: &'a [Limiter],
     /// How long to wait for the next byte.
     pub(crate) stall: Duration,
     pub(crate) file: &'a File,
@@ -45,6 +45,7 @@ pub(crate) struct Body<'a> {
 
 /// Whether a piece was used as a whole.
 enum Used {
+    /// It was, unless the worker has been asked to stop.
     All,
     /// The end mark came first.
     UpToTheEnd,
@@ -98,12 +99,16 @@ impl Body<'_> {
         }
     }
 
-    /// Takes a piece, in slices where a bandwidth limit would make it jerk.
+    /// Takes a piece, in slices where a bandwidth limit would make it jerk. Each is paid for before it is used, so that a
+    /// limit holds from the first byte on, and however many workers obey it.
     async fn take(&self, mut piece: Bytes) -> Result<Used, Fault> {
         while !piece.is_empty() && !self.lane.is_stopped() {
-            let len = as_u64(piece.len()).min(self.limiter.slice());
+            let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
+            if !limiter::pay(self.limiters, allowed, self.lane).await {
+                break;
+            }
             let at = self.lane.at();
             let slice = &slice[..as_usize(allowed)];
             match self.used_to {
@@ -114,7 +119,6 @@ impl Body<'_> {
                 Use::Compare => self.compare(slice, at)?,
             }
             self.lane.advance(at + allowed);
-            self.limiter.pay(allowed, self.lane).await;
             if allowed < len {
                 return Ok(Used::UpToTheEnd);
             }

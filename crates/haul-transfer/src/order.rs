@@ -41,8 +41,8 @@ pub struct Order {
     pub referrer: Option<HeaderValue>,
     /// Which client carries it.
     pub client: ClientKey,
-    /// What it pays for its bytes.
-    pub limiter: Limiter,
+    /// The bandwidth limits that it obeys, each of them once.
+    pub limiters: Vec<Limiter>,
     /// Where the bytes go.
     pub target: Target,
     /// Where the reports go. Once nobody listens any more the worker stops.

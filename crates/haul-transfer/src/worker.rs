@@ -64,7 +64,7 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
         total: answered.accepted.identity.total.or(order.identity.total),
         url: &answered.url,
         lane,
-        limiter: &order.limiter,
+        limiters: &order.limiters,
         stall: order.timeouts.stall,
         file: &file,
     };

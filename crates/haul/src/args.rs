@@ -84,14 +84,19 @@ pub(crate) enum Command {
         #[arg(long)]
         delete_files: bool,
     },
-    /// Show or set the bandwidth limit of everything or of one job
+    /// Show or set the bandwidth limit of everything, of a label or of one job
     ///
-    /// `haul limit` shows it, `haul limit 2MB/s` sets it, `haul limit 17` shows that of job 17, `haul limit 17 500KB`
-    /// sets it, `none` takes it away. A single plain number is a job; write `500B` for 500 bytes per second.
+    /// `haul limit` shows those of everything and of all labels, with their daily windows and which of them hold now.
+    /// `haul limit 2MB/s` sets it, `haul limit off` takes it away. `haul limit --label iso 2MB` sets that of all jobs with
+    /// a label, `haul limit 17 500KB` that of job 17; without a rate both show it. A single plain number is a job; write
+    /// `500B` for 500 bytes per second.
     Limit {
         /// The job and the rate; without a job everything is meant
         #[arg(value_names = ["ID", "RATE"], num_args = 0..=2)]
         words: Vec<String>,
+        /// The limit of all jobs with this label
+        #[arg(long)]
+        label: Option<String>,
     },
     /// List hosts, or show one, or change what may be used of it
     ///

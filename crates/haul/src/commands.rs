@@ -40,8 +40,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
-        Command::Limit { words } => {
-            let limit = limit::read(words)?;
+        Command::Limit { words, label } => {
+            let limit = limit::read(words, label.as_deref())?;
             limit::limit(&daemon.await?, limit, out).await
         }
         Command::Token { show } => token(&cli.global, *show, out),

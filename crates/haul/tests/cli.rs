@@ -208,11 +208,18 @@ fn add_reads_a_list_and_reports_each_refusal() {
 
 #[test]
 fn limit_shows_and_sets() {
-    let settings = r#"{"bandwidth_limit": 2000000, "max_active_jobs": 8, "connections_per_host": 32,
-        "connections_per_job": 32, "connections_total": 512}"#;
+    let settings = r#"{"bandwidth_limit": 2000000, "bandwidth_schedule": [], "bandwidth_limit_now": 2000000,
+        "labels": {"iso": {"bandwidth_limit": 500000, "bandwidth_schedule": [], "bandwidth_limit_now": 500000}},
+        "max_active_jobs": 8, "connections_per_host": 32, "connections_per_job": 32, "connections_total": 512}"#;
     let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit", "2MB/s"]);
     assert_eq!(run.stdout, "everything: 2MB/s\n");
     assert!(asked.starts_with("PATCH /v1/settings ") && asked.ends_with(r#"{"bandwidth_limit":2000000}"#), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit", "--label", "iso", "500KB"]);
+    assert_eq!(run.stdout, "label iso: 500KB/s\n");
+    assert!(asked.ends_with(r#"{"labels":{"iso":{"bandwidth_limit":500000}}}"#), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit"]);
+    assert_eq!(run.stdout, "everything: 2MB/s\nlabel iso: 500KB/s\n");
+    assert!(asked.starts_with("GET /v1/settings "), "{asked}");
     let (run, asked) = Home::new().haul_with("200 OK", JOB, &["limit", "17", "none"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(asked.starts_with("PATCH /v1/jobs/17 ") && asked.ends_with(r#"{"bandwidth_limit":0}"#), "{asked}");

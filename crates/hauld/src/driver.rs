@@ -11,6 +11,8 @@ mod check;
 mod ending;
 mod handle;
 mod hosts;
+mod limiters;
+mod limits;
 mod marks;
 mod mirrors;
 mod running;
@@ -28,7 +30,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use haul_core::messages::{Command, Effect, Event};
 use haul_core::{Engine, JobId, Time, WorkerId};
 use haul_store::{HostRow, Store};
-use haul_transfer::{ClientKey, Limiter, Place, Report, Threads};
+use haul_transfer::{ClientKey, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,10 +40,12 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitChanges, LimitOf, Limits, Live};
+pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live};
+pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
 use handle::Wish;
 use hosts::Book;
+use limiters::Limiters;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -52,13 +56,15 @@ pub(crate) struct Driver {
     origin: Instant,
     store: Store,
     threads: Threads,
-    limiter: Limiter,
+    limiters: Limiters,
     /// What the configuration says.
     configured: Limits,
     /// What users have changed of it.
     changed_limits: LimitChanges,
     /// What follows from both.
     limits: Limits,
+    /// When the time of the day may call for other limits.
+    schedule_due: Option<Instant>,
     roots: Arc<Roots>,
     client: ClientKey,
     user_agent: HeaderValue,
@@ -98,7 +104,7 @@ impl Driver {
         roots: Arc<Roots>,
     ) -> (Self, Handle) {
         let configured = Limits::of(config);
-        let limits = configured.changed(changes);
+        let limits = configured.changed(&changes);
         let (handle, wishes) = Handle::new();
         let (report_to, reports) = mpsc::channel(REPORTS);
         let mut policy = config.policy();
@@ -109,15 +115,16 @@ impl Driver {
         let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
         let user_agent = HeaderValue::from_str(&config.user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
-        let driver = Self {
+        let mut driver = Self {
             engine: Engine::new(policy, rand::random()),
             origin: Instant::now(),
             store,
             threads: Threads::new(TRANSFER_THREADS_MAX),
-            limiter: Limiter::root(limits.rate()),
+            limiters: Limiters::new(),
             configured,
             changed_limits: changes,
             limits,
+            schedule_due: None,
             roots,
             client: ClientKey { ca_file, ..ClientKey::default() },
             user_agent,
@@ -135,6 +142,7 @@ impl Driver {
             done_bytes: 0,
             stopping: false,
         };
+        driver.apply_bandwidth();
         (driver, handle)
     }
 
@@ -163,6 +171,7 @@ impl Driver {
             }
             self.sweep_if_due();
             self.save_hosts_if_due();
+            self.follow_schedule_if_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 self.engine.handle_timeout(now);
@@ -188,7 +197,7 @@ impl Driver {
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
             wake_at = wake_at.min(at);
         }
-        if let Some(at) = self.hosts.due_at() {
+        for at in [self.hosts.due_at(), self.schedule_due].into_iter().flatten() {
             wake_at = wake_at.min(at);
         }
         wake_at

@@ -261,7 +261,8 @@ fn limit(rate: Option<u64>) -> Result<Option<u64>, Problem> {
     Ok(rate.filter(|rate| *rate > 0))
 }
 
-fn label(text: &str) -> Result<String, Problem> {
+/// Checks a label.
+pub(crate) fn label(text: &str) -> Result<String, Problem> {
     let fits = !text.is_empty() && text.chars().count() <= LABEL_CHARS_MAX && !text.chars().any(char::is_control);
     if fits {
         Ok(text.to_owned())

@@ -19,13 +19,13 @@ fn full(rig: Rig) -> Rig {
 
 /// Compares `from..end`, and checks that no byte of the file has changed.
 fn compare(rig: &Rig, from: u64, end: u64, known: Identity) -> Run {
-    compare_with(rig, from, end, known, Limiter::root(None).child(None))
+    compare_with(rig, from, end, known, Limiter::new(None))
 }
 
 fn compare_with(rig: &Rig, from: u64, end: u64, known: Identity, limiter: Limiter) -> Run {
     let (mut order, mut received) = rig.order(FetchKind::Compare, from, end);
     order.identity = known;
-    order.limiter = limiter;
+    order.limiters = vec![limiter];
     let before = bytes(rig);
     rig.threads.start(0, order).expect("started");
     let run = rig.collect(&mut received, |_| ());
@@ -82,7 +82,7 @@ fn a_comparison_that_breaks_off_proves_nothing() {
 fn a_comparison_pays_for_its_bytes() {
     let rig = full(Rig::new(|file| file));
     let began = Instant::now();
-    let limiter = Limiter::root(Some(400_000)).child(None);
+    let limiter = Limiter::new(Some(400_000));
     compare_with(&rig, 0, LEN, rig.known(None), limiter).finished_at(LEN);
     assert!(began.elapsed() >= Duration::from_millis(190), "{:?}", began.elapsed());
 }

@@ -233,9 +233,9 @@ async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
         if known.is_none() && row.lifecycle.wants_to_run() {
             // It ended between the reading of its row and the look at the engine.
             let newer = api.store.job(row.id).await?;
-            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits));
+            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits.limits));
         } else {
-            jobs.push(convert::job(row, known, &limits));
+            jobs.push(convert::job(row, known, &limits.limits));
         }
     }
     Ok(jobs)

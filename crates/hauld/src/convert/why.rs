@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::host::status;
 use super::{eta_seconds, millis, path, timestamp, whole, wire_waiting};
-use crate::driver::{Explained, LimitOf};
+use crate::driver::{Explained, LimitOf, LimitOn};
 
 /// The code of the one thing that is worth knowing but holds nothing back: there is always a speed.
 const PER_CONNECTION: &str = "per-connection";
@@ -145,8 +145,7 @@ fn reason(why: &Why, known: &Explained) -> WhyReason {
             json!({"useful_connections": useful}),
         ),
         Why::Limited => {
-            let limits: Vec<_> =
-                known.limits.iter().map(|(of, rate)| json!({"of": word(*of), "bytes_per_second": rate})).collect();
+            let limits: Vec<_> = known.limits.iter().map(limit_in_numbers).collect();
             ("bandwidth-limit", limited(&known.limits), json!({"limits": limits}))
         }
         Why::SingleConnection => (
@@ -212,13 +211,8 @@ fn after_colon(fault: Option<&Fault>) -> String {
     fault.map_or_else(String::new, |fault| format!(": {fault}"))
 }
 
-fn limited(limits: &[(LimitOf, u64)]) -> String {
-    let of = |limit: LimitOf| match limit {
-        LimitOf::Job => "this job",
-        LimitOf::Host => "its server",
-        LimitOf::Everything => "everything",
-    };
-    let limits: Vec<_> = limits.iter().map(|(limit, rate)| format!("{}/s for {}", Rate(*rate), of(*limit))).collect();
+fn limited(limits: &[LimitOn]) -> String {
+    let limits: Vec<_> = limits.iter().map(limit_in_words).collect();
     match limits.as_slice() {
         [] => "our own bandwidth limit holds it up".to_owned(),
         [one] => format!("our own bandwidth limit holds it up: {one}"),
@@ -226,12 +220,35 @@ fn limited(limits: &[(LimitOf, u64)]) -> String {
     }
 }
 
-fn word(limit: LimitOf) -> &'static str {
-    match limit {
-        LimitOf::Job => "job",
-        LimitOf::Host => "host",
-        LimitOf::Everything => "everything",
-    }
+/// `2MB/s for the label iso from 08:00 to 18:00`
+fn limit_in_words(limit: &LimitOn) -> String {
+    let of = match &limit.of {
+        LimitOf::Job => "this job".to_owned(),
+        LimitOf::Label(label) => format!("the label {label}"),
+        LimitOf::Host(host) => name(host).to_owned(),
+        LimitOf::Everything => "everything".to_owned(),
+    };
+    let window = limit.window.as_ref().map(|window| format!(" from {} to {}", window.from, window.to));
+    format!("{}/s for {of}{}", Rate(limit.bytes_per_second), window.unwrap_or_default())
+}
+
+fn limit_in_numbers(limit: &LimitOn) -> Value {
+    let (of, name) = match &limit.of {
+        LimitOf::Job => ("job", None),
+        LimitOf::Label(label) => ("label", Some(label)),
+        LimitOf::Host(host) => ("host", Some(host)),
+        LimitOf::Everything => ("everything", None),
+    };
+    let mut numbers =
+        Map::from_iter([("of".to_owned(), json!(of)), ("bytes_per_second".to_owned(), json!(limit.bytes_per_second))]);
+    numbers.extend(name.map(|name| ("name".to_owned(), json!(name))));
+    numbers.extend(
+        limit
+            .window
+            .as_ref()
+            .map(|window| ("window".to_owned(), json!({"from": window.from, "to": window.to, "days": window.days}))),
+    );
+    Value::Object(numbers)
 }
 
 /// A host as people call it; what is not `https` is told by its scheme.
@@ -274,6 +291,7 @@ fn in_words(wait: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use haul_api::{Day, Window};
     use haul_core::messages::JobView;
     use haul_core::{FaultKind, JobId, Lifecycle, MirrorIndex};
     use haul_store::{Counts, Identity, Reason, Wish};
@@ -296,8 +314,19 @@ mod tests {
             restarts: 0,
             mirrors: Vec::new(),
         };
-        let limits = vec![(LimitOf::Job, 2_000_000), (LimitOf::Everything, 5_000_000)];
+        let limit = |of, bytes_per_second, window| LimitOn { of, bytes_per_second, window };
+        let limits = vec![
+            limit(LimitOf::Job, 2_000_000, None),
+            limit(LimitOf::Label("iso".to_owned()), 3_000_000, Some(evening())),
+            limit(LimitOf::Host("https://example.com".to_owned()), 4_000_000, None),
+            limit(LimitOf::Everything, 5_000_000, None),
+        ];
         Explained { live: Live { view, durable_bytes: 0 }, reasons, limits, max_active_jobs: 8 }
+    }
+
+    fn evening() -> Window {
+        let time = |text: &str| text.parse().expect("a time");
+        Window { from: time("18:00"), to: time("23:30"), days: vec![Day::Sat, Day::Sun], bandwidth_limit: 3_000_000 }
     }
 
     fn row(phase: Phase, intent: Intent, message: Option<&str>) -> JobRow {
@@ -413,9 +442,16 @@ mod tests {
             (
                 Why::Limited,
                 "bandwidth-limit",
-                "our own bandwidth limits hold it up: 2MB/s for this job, 5MB/s for everything",
+                "our own bandwidth limits hold it up: 2MB/s for this job, 3MB/s for the label iso from 18:00 to 23:30, \
+                 4MB/s for example.com, 5MB/s for everything",
                 json!({"limits": [
-                    {"of": "job", "bytes_per_second": 2_000_000}, {"of": "everything", "bytes_per_second": 5_000_000},
+                    {"of": "job", "bytes_per_second": 2_000_000},
+                    {
+                        "of": "label", "name": "iso", "bytes_per_second": 3_000_000,
+                        "window": {"from": "18:00", "to": "23:30", "days": ["sat", "sun"]},
+                    },
+                    {"of": "host", "name": "https://example.com", "bytes_per_second": 4_000_000},
+                    {"of": "everything", "bytes_per_second": 5_000_000},
                 ]}),
             ),
             (

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use haul_core::messages::{Caps, JobView, Why};
+use haul_api::Window;
+use haul_core::messages::{JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
 use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::config::Config;
+use super::limits::{LimitChanges, Limits, LimitsNow};
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
 /// anybody waits for the answer.
@@ -44,16 +45,26 @@ pub(crate) struct Explained {
     pub(crate) live: Live,
     /// The weightiest first.
     pub(crate) reasons: Vec<Why>,
-    /// The bandwidth limits that it is under, in bytes per second.
-    pub(crate) limits: Vec<(LimitOf, u64)>,
+    pub(crate) limits: Vec<LimitOn>,
     pub(crate) max_active_jobs: u32,
 }
 
+/// A bandwidth limit that a job is under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LimitOn {
+    pub(crate) of: LimitOf,
+    pub(crate) bytes_per_second: u64,
+    /// The daily window that it comes from.
+    pub(crate) window: Option<Window>,
+}
+
 /// Whose a bandwidth limit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LimitOf {
     Job,
-    Host,
+    Label(String),
+    /// By its `scheme://host:port`.
+    Host(String),
     Everything,
 }
 
@@ -73,27 +84,6 @@ pub(crate) struct HostChanges {
     pub(crate) connections: Option<Option<u32>>,
     pub(crate) bandwidth_limit: Option<Option<u64>>,
     pub(crate) unblock: bool,
-}
-
-/// The limits that can be changed while the daemon runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    pub(crate) bandwidth_limit: u64,
-    pub(crate) max_active_jobs: u32,
-    pub(crate) connections_per_job: u32,
-    pub(crate) connections_per_host: u32,
-    pub(crate) connections_total: u32,
-}
-
-/// Limits that a user has changed while the daemon ran; they win over the configuration until they are changed again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub(crate) struct LimitChanges {
-    pub(crate) bandwidth_limit: Option<u64>,
-    pub(crate) max_active_jobs: Option<u32>,
-    pub(crate) connections_per_job: Option<u32>,
-    pub(crate) connections_per_host: Option<u32>,
-    pub(crate) connections_total: Option<u32>,
 }
 
 /// What is going on at the moment.
@@ -124,9 +114,9 @@ pub(crate) enum Wish {
     ChangeHost(String, HostChanges, Answer<Option<HostView>>),
     ForgetHost(String, Answer<bool>),
     Totals(oneshot::Sender<Totals>),
-    Limits(oneshot::Sender<Limits>),
-    SetLimits(LimitChanges, Answer<Limits>),
-    Configure(Limits),
+    Limits(oneshot::Sender<LimitsNow>),
+    SetLimits(Box<LimitChanges>, Answer<LimitsNow>),
+    Configure(Box<Limits>),
 }
 
 impl HostChanges {
@@ -136,57 +126,6 @@ impl HostChanges {
         if self.unblock {
             row.blocked_until_ms = None;
         }
-    }
-}
-
-impl LimitChanges {
-    /// These changes, and `newer` ones on top.
-    pub(super) fn and(self, newer: Self) -> Self {
-        Self {
-            bandwidth_limit: newer.bandwidth_limit.or(self.bandwidth_limit),
-            max_active_jobs: newer.max_active_jobs.or(self.max_active_jobs),
-            connections_per_job: newer.connections_per_job.or(self.connections_per_job),
-            connections_per_host: newer.connections_per_host.or(self.connections_per_host),
-            connections_total: newer.connections_total.or(self.connections_total),
-        }
-    }
-}
-
-impl Limits {
-    /// The limits that a configuration sets.
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            bandwidth_limit: config.bandwidth_limit.0,
-            max_active_jobs: config.max_active_jobs,
-            connections_per_job: config.connections_per_job,
-            connections_per_host: config.connections_per_host,
-            connections_total: config.connections_total,
-        }
-    }
-
-    /// These limits as changed.
-    pub(super) fn changed(self, changes: LimitChanges) -> Self {
-        Self {
-            bandwidth_limit: changes.bandwidth_limit.unwrap_or(self.bandwidth_limit),
-            max_active_jobs: changes.max_active_jobs.unwrap_or(self.max_active_jobs),
-            connections_per_job: changes.connections_per_job.unwrap_or(self.connections_per_job),
-            connections_per_host: changes.connections_per_host.unwrap_or(self.connections_per_host),
-            connections_total: changes.connections_total.unwrap_or(self.connections_total),
-        }
-    }
-
-    pub(super) fn caps(self) -> Caps {
-        Caps {
-            active_jobs: self.max_active_jobs as usize,
-            connections_per_job: self.connections_per_job,
-            connections_per_host: self.connections_per_host,
-            connections_total: self.connections_total,
-        }
-    }
-
-    /// The limit as the buckets want it.
-    pub(super) fn rate(self) -> Option<u64> {
-        Some(self.bandwidth_limit).filter(|rate| *rate > 0)
     }
 }
 
@@ -291,19 +230,19 @@ impl Handle {
         self.look(Wish::Totals).await
     }
 
-    /// The limits in force.
-    pub(crate) async fn limits(&self) -> Result<Limits, DriverError> {
+    /// The limits, and which of them hold now.
+    pub(crate) async fn limits(&self) -> Result<LimitsNow, DriverError> {
         self.look(Wish::Limits).await
     }
 
-    /// Changes limits, for this run and later ones; answers with those in force.
-    pub(crate) async fn set_limits(&self, changes: LimitChanges) -> Result<Limits, DriverError> {
-        self.ask(|answer| Wish::SetLimits(changes, answer)).await
+    /// Changes limits, for this run and later ones; answers with all of them.
+    pub(crate) async fn set_limits(&self, changes: LimitChanges) -> Result<LimitsNow, DriverError> {
+        self.ask(|answer| Wish::SetLimits(Box::new(changes), answer)).await
     }
 
     /// Takes over the limits of a configuration that was read again; what users have changed stays.
     pub(crate) async fn configure(&self, limits: Limits) -> Result<(), DriverError> {
-        self.wishes.send(Wish::Configure(limits)).await.map_err(|_| DriverError::Stopping)
+        self.wishes.send(Wish::Configure(Box::new(limits))).await.map_err(|_| DriverError::Stopping)
     }
 
     async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, DriverError> {

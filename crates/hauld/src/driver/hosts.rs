@@ -221,8 +221,8 @@ impl Driver {
     }
 
     /// The one place where a host's bandwidth limit, or its end, reaches the transfers.
-    #[expect(clippy::unused_self, reason = "the limiter has no node for a host yet")]
     fn apply_host_limit(&mut self, host: &str, bytes_per_second: Option<u64>) {
         debug!(host, bytes_per_second, "the bandwidth limit of a host");
+        self.limiters.set_host_rate(host, bytes_per_second);
     }
 }

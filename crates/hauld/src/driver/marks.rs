@@ -75,7 +75,8 @@ impl Driver {
             worker.told = (at, throttled);
             came += at - told_at;
             // Silence is a fact, too: the engine's meters want to see it.
-            self.engine.event(now, Event::Progress { worker: *id, at, throttled: throttled > told_throttled });
+            let throttled = throttled > told_throttled || worker.lane.is_resting();
+            self.engine.event(now, Event::Progress { worker: *id, at, throttled });
         }
         self.done_bytes += came;
         self.sweep.done(came);

@@ -1,6 +1,6 @@
 //! A job that the engine holds, or is about to hold or has just let go: what the driver keeps for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use tracing::error;
 use url::Url;
 
 use super::tasks::Reply;
+use crate::submit::origin;
 
 /// See the module.
 pub(super) struct Running {
@@ -25,6 +26,7 @@ pub(super) struct Running {
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
     headers: HeaderMap,
+    /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
     /// Orders that wait for the place to be opened.
@@ -98,7 +100,7 @@ pub(super) enum Then {
 }
 
 impl Running {
-    pub(super) fn new(stored: &StoredJob, limiters: &Limiter) -> Result<Self, url::ParseError> {
+    pub(super) fn new(stored: &StoredJob) -> Result<Self, url::ParseError> {
         let row = stored.row.clone();
         let mut mirrors = vec![Mirror::new(&row.wish.url, &row.wish.host)?];
         for mirror in &row.wish.mirrors {
@@ -120,7 +122,7 @@ impl Running {
             content_type: None,
             no_cache: row.restarts > 0,
             headers,
-            limiter: limiters.child(row.wish.bandwidth_limit),
+            limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
             part: None,
@@ -156,6 +158,18 @@ impl Running {
     /// Scheme, host and port of each mirror, in the order of the engine's list.
     pub(super) fn hosts(&self) -> Vec<String> {
         self.mirrors.iter().map(|mirror| mirror.host.clone()).collect()
+    }
+
+    /// Scheme, host and port of each server whose bandwidth limit a transfer from this mirror obeys: the one that is asked
+    /// and, where redirects have led elsewhere, the one that answers.
+    pub(super) fn servers(&self, index: MirrorIndex) -> [String; 2] {
+        let mirror = self.mirror(index);
+        [origin(&mirror.submitted), origin(mirror.resolved.as_ref().unwrap_or(&mirror.submitted))]
+    }
+
+    /// [`Running::servers`] of all mirrors, each once.
+    pub(super) fn all_servers(&self) -> BTreeSet<String> {
+        (0..).map(MirrorIndex).zip(&self.mirrors).flat_map(|(index, _)| self.servers(index)).collect()
     }
 
     pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {

@@ -94,7 +94,7 @@ impl Driver {
     /// Keeps what running a job takes. False when the job cannot even be read.
     pub(super) fn hold(&mut self, stored: &StoredJob) -> bool {
         let id = stored.row.id;
-        match Running::new(stored, &self.limiter) {
+        match Running::new(stored) {
             Ok(running) => {
                 self.jobs.insert(id, running);
                 true

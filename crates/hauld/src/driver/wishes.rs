@@ -9,10 +9,9 @@ use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, LimitChanges, LimitOf, Limits, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::daemon::LIMITS_SETTING;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
@@ -51,13 +50,10 @@ impl Driver {
                 answer.send(self.totals()).ok();
             }
             Wish::Limits(answer) => {
-                answer.send(self.limits).ok();
+                answer.send(self.limits_now()).ok();
             }
-            Wish::SetLimits(changes, answer) => self.set_limits(changes, answer),
-            Wish::Configure(limits) => {
-                self.configured = limits;
-                self.apply_limits();
-            }
+            Wish::SetLimits(changes, answer) => self.set_limits(*changes, answer),
+            Wish::Configure(limits) => self.configure(*limits),
         }
     }
 
@@ -241,17 +237,6 @@ impl Driver {
         Some(Explained { live, reasons, limits: self.limits_on(id), max_active_jobs: self.limits.max_active_jobs })
     }
 
-    /// The bandwidth limits that a job is under, its own first.
-    fn limits_on(&self, id: JobId) -> Vec<(LimitOf, u64)> {
-        let running = &self.jobs[&id];
-        let own = running.row.wish.bandwidth_limit.filter(|limit| *limit > 0);
-        let hosts = running.hosts();
-        let of_hosts = hosts.iter().filter_map(|name| self.hosts.get(name)?.bandwidth_limit);
-        let own = own.map(|limit| (LimitOf::Job, limit)).into_iter();
-        let everything = self.limits.rate().map(|limit| (LimitOf::Everything, limit));
-        own.chain(of_hosts.map(|limit| (LimitOf::Host, limit))).chain(everything).collect()
-    }
-
     fn totals(&self) -> Totals {
         let now = self.now();
         let speeds = self.engine.jobs().filter_map(|id| Some(self.engine.job(now, id)?.bytes_per_second));
@@ -260,26 +245,6 @@ impl Driver {
             bytes_per_second: speeds.sum(),
             done_bytes: self.done_bytes,
         }
-    }
-
-    fn apply_limits(&mut self) {
-        self.limits = self.configured.changed(self.changed_limits);
-        self.limiter.set_rate(self.limits.rate());
-        self.command(Command::SetCaps(self.limits.caps()));
-        info!(limits = ?self.limits, "limits changed");
-    }
-
-    fn set_limits(&mut self, changes: LimitChanges, answer: Answer<Limits>) {
-        self.changed_limits = self.changed_limits.and(changes);
-        self.apply_limits();
-        let (limits, changes) = (self.limits, self.changed_limits);
-        let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            let text = serde_json::to_string(&changes).expect("numbers are JSON");
-            let stored = store.set_setting(LIMITS_SETTING.to_owned(), text).await;
-            answer.send(stored.map(|()| limits).map_err(DriverError::from)).ok();
-            Done::Nothing
-        }));
     }
 }
 

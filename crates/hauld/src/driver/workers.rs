@@ -109,6 +109,9 @@ impl Driver {
         let header = |text: &str| HeaderValue::from_str(text).ok();
         let mirror = running.mirror(fetch.mirror);
         let (headers, referrer) = running.secrets(fetch.mirror);
+        let [asked, answers] = running.servers(fetch.mirror);
+        let mut limiters = self.limiters.of_transfer(running.row.wish.label.as_deref(), [&asked, &answers]);
+        limiters.push(running.limiter.clone());
         let order = Order {
             worker: fetch.worker,
             kind: fetch.kind,
@@ -123,7 +126,7 @@ impl Driver {
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
             client: self.client.clone(),
-            limiter: running.limiter.clone(),
+            limiters,
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),
         };

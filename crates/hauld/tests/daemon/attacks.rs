@@ -176,6 +176,22 @@ async fn other_routes_refuse_bad_input_as_precisely() {
             "invalid-value",
             Some("bandwidth_limit"),
         ),
+        (
+            "PATCH /v1/settings",
+            r#"{"bandwidth_schedule": [{"from": "08:00", "to": "09:00", "bandwidth_limit": 1},
+                {"from": "canary", "to": "09:00", "bandwidth_limit": 1}]}"#,
+            422,
+            "invalid-value",
+            Some("bandwidth_schedule[1].from"),
+        ),
+        (
+            "PATCH /v1/settings",
+            r#"{"labels": {"iso": {"bandwidth_limit": "canary"}}}"#,
+            422,
+            "invalid-value",
+            Some("labels.iso.bandwidth_limit"),
+        ),
+        ("PATCH /v1/settings", r#"{"labels": {"canary\u0007": null}}"#, 422, "invalid-value", Some("labels")),
         ("PATCH /v1/settings", "", 400, "malformed-json", None),
         ("POST /v1/jobs/1/pause", "x", 413, "body-too-large", None),
     ] {
