@@ -21,7 +21,7 @@ use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
-use crate::submit::{BatchRef, SubmitJob};
+use crate::submit::{BatchRef, METALINK_MEDIA_TYPE, SubmitJob};
 use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
@@ -80,6 +80,12 @@ impl Client {
     pub async fn submit_many(&self, jobs: &[SubmitJob]) -> Result<BatchResult, ClientError> {
         let request = self.request(Method::POST, paths::JOBS, "");
         self.call(request.json(&BatchRef { jobs })).await
+    }
+
+    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself.
+    pub async fn submit_metalink(&self, document: Vec<u8>) -> Result<BatchResult, ClientError> {
+        let request = self.request(Method::POST, paths::JOBS, "");
+        self.call(request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document)).await
     }
 
     /// Lists one page of jobs.

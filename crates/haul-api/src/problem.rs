@@ -162,6 +162,7 @@ problem_codes! {
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be JSON",
     HostNotAllowed "host-not-allowed" 421 "The API does not answer to this host name",
     InvalidUrl "invalid-url" 422 "The URL cannot be used",
+    InvalidMetalink "invalid-metalink" 422 "The Metalink cannot be read",
     InvalidFilename "invalid-filename" 422 "The file name cannot be used",
     HeaderNotAllowed "header-not-allowed" 422 "The header cannot be set",
     TargetNotWritable "target-not-writable" 422 "The target cannot be written",

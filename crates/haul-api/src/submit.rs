@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::body;
 use crate::problem::{Problem, ProblemCode};
 
+/// The media type of Metalink 4 (RFC 5854 section 8.3), which can be submitted, too.
+pub const METALINK_MEDIA_TYPE: &str = "application/metalink4+xml";
+
 /// What a client wants downloaded, and how. `null` means the same as leaving a field out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -19,15 +19,16 @@ pub(crate) struct Accepted {
 /// A wish that was not granted.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    pub(crate) url: String,
+    /// The URL as it may be shown, or the file that it stands in.
+    pub(crate) what: String,
     pub(crate) problem: Problem,
 }
 
 impl Refused {
-    /// The words for it, with the URL in front.
+    /// The words for it, with what it is about in front.
     pub(crate) fn failure(&self) -> Failure {
         let mut failure = Failure::from_problem(self.problem.clone(), None);
-        failure.message = format!("{}: {}", shown_url(&self.url), failure.message);
+        failure.message = format!("{}: {}", self.what, failure.message);
         failure
     }
 }
@@ -65,7 +66,7 @@ pub(crate) async fn submit(daemon: &Daemon, wishes: &[SubmitJob], into: &mut Acc
         for (item, wish) in answer.results.into_iter().zip(batch) {
             match item.outcome {
                 Outcome::Job(job) => into.jobs.push(*job),
-                Outcome::Problem(problem) => into.refused.push(Refused { url: wish.main_url().to_owned(), problem }),
+                Outcome::Problem(problem) => into.refused.push(Refused { what: shown_url(wish.main_url()), problem }),
             }
         }
     }

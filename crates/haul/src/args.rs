@@ -45,11 +45,13 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Download into this directory and wait for the end
     ///
+    /// A Metalink (`.meta4`) that lies here is read, and its files are downloaded.
+    ///
     /// Uses the running daemon if it may write here, else an engine in this process. After an interruption the same
     /// command goes on where it was. Unless standard output is a terminal, the paths of the finished files go there,
     /// one a line; progress goes to standard error.
     Get(Get),
-    /// Hand URLs to the daemon and return at once
+    /// Hand URLs, or the files of Metalinks that lie here (`.meta4`), to the daemon and return at once
     Add(Add),
     /// List jobs
     #[command(visible_alias = "list")]
@@ -113,8 +115,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Get {
-    /// What to download
-    #[arg(value_name = "URL", required = true)]
+    /// What to download: URLs, or Metalinks that lie here
+    #[arg(value_name = "URL|FILE.meta4", required = true)]
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
     pub(crate) options: JobOptions,
@@ -122,8 +124,8 @@ pub(crate) struct Get {
 
 #[derive(Args, Debug)]
 pub(crate) struct Add {
-    /// What to download
-    #[arg(value_name = "URL", required_unless_present = "input")]
+    /// What to download: URLs, or Metalinks that lie here
+    #[arg(value_name = "URL|FILE.meta4", required_unless_present = "input")]
     pub(crate) urls: Vec<String>,
     /// Read URLs from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]

@@ -50,12 +50,13 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 
 async fn add(daemon: &Daemon, args: &Add, out: &Out) -> Result<Exit, Failure> {
     let wishes = submit::for_add(args, daemon.is_local())?;
-    if let [wish] = wishes.as_slice() {
+    wishes.notes.iter().for_each(|note| out.note(note));
+    if let ([wish], []) = (wishes.jobs.as_slice(), wishes.refused.as_slice()) {
         let job = daemon.client.submit(wish).await.map_err(|error| daemon.failure(error))?;
         return added(&job, out).map(|()| Exit::Fine);
     }
-    let mut accepted = Accepted::default();
-    let sent = adopt::submit(daemon, &wishes, &mut accepted).await;
+    let mut accepted = Accepted { refused: wishes.refused, ..Accepted::default() };
+    let sent = adopt::submit(daemon, &wishes.jobs, &mut accepted).await;
     if out.is_json() {
         out.json(&in_one(&accepted))?;
     } else {

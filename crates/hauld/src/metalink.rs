@@ -3,10 +3,13 @@
 //! Metalinks come from anywhere. Names are repaired as those of servers are, what is not understood is passed over,
 //! and what is understood and wrong is an error that names the line.
 
+mod entry;
 mod xml;
 
 use haul_transfer::{Checksum, ChecksumKind, try_repair};
 use url::Url;
+
+pub use entry::Entry;
 
 use xml::{Tag, Xml};
 

@@ -17,7 +17,7 @@ use crate::token::random_hex;
 pub(crate) use roots::Roots;
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
-const URL_BYTES_MAX: usize = 32 << 10;
+pub(crate) const URL_BYTES_MAX: usize = 32 << 10;
 /// Mirrors that a job may have, its own URL among them. A guess: nobody lists more that are worth a connection.
 pub(crate) const MIRRORS_MAX: usize = 16;
 /// A name of 253 bytes (RFC 1035 section 2.3.4), brackets and a port.

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use haul_api::ProblemCode;
+use haul_api::{METALINK_MEDIA_TYPE, ProblemCode};
 use haul_core::JobId;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -58,12 +58,14 @@ impl<S: Send + Sync> FromRequestParts<S> for HostName {
 /// A JSON body within its route's limit.
 pub(crate) struct Json(pub(crate) Bytes);
 
-/// A JSON body or a list of URLs, as submitting takes it.
+/// A JSON body, a list of URLs or a Metalink, as submitting takes it.
 pub(crate) enum Submitted {
     /// `application/json`.
     Json(Bytes),
     /// `text/uri-list` (RFC 2483 section 5).
     UriList(Bytes),
+    /// `application/metalink4+xml` (RFC 5854).
+    Metalink(Bytes),
 }
 
 impl<S: Send + Sync> FromRequest<S> for Json {
@@ -84,8 +86,9 @@ impl<S: Send + Sync> FromRequest<S> for Submitted {
         match media_type(&request).as_str() {
             "application/json" => read(request, SUBMIT_BYTES_MAX).await.map(Self::Json),
             "text/uri-list" => read(request, SUBMIT_BYTES_MAX).await.map(Self::UriList),
+            METALINK_MEDIA_TYPE => read(request, SUBMIT_BYTES_MAX).await.map(Self::Metalink),
             // Never `text/plain`: any web page may post that without being asked.
-            _ => Err(wrong_media_type("`application/json` or `text/uri-list`")),
+            _ => Err(wrong_media_type("`application/json`, `text/uri-list` or `application/metalink4+xml`")),
         }
     }
 }

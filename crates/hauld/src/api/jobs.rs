@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, Files, Job, JobList, JobQuery, JobState, PatchJob,
     Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
@@ -21,12 +22,14 @@ use super::extract::{self, Id, Submitted, no_body};
 use super::problem::{Refused, refused};
 use crate::convert;
 use crate::driver::DriverError;
+use crate::metalink::{self, MetalinkFile};
 use crate::submit;
 
 pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Response, Refused> {
     let body = match body {
         Submitted::Json(bytes) => SubmitBody::parse(&bytes)?,
         Submitted::UriList(bytes) => submit::uri_list(&bytes)?,
+        Submitted::Metalink(bytes) => return Ok(Json(submit_metalink(&api, bytes).await?).into_response()),
     };
     match body {
         SubmitBody::One(job) => {
@@ -55,6 +58,23 @@ async fn submit_many(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Resul
         })
         .collect();
     Ok(BatchResult { results })
+}
+
+/// Accepts the files of a Metalink as a batch.
+async fn submit_metalink(api: &Api, bytes: Bytes) -> Result<BatchResult, Refused> {
+    // Many MiB of XML take longer to read than the other clients should wait.
+    let files = tokio::task::spawn_blocking(move || metalink::read(&bytes)).await;
+    let files = files.map_err(|_| Refused::new(ProblemCode::Internal, "the Metalink could not be read"))?;
+    let files = files
+        .map_err(|error| Refused::new(ProblemCode::InvalidMetalink, format!("the Metalink cannot be read: {error}")))?;
+    let entries: Vec<_> = files.iter().map(MetalinkFile::entry).collect();
+    let dropped: Vec<_> = entries.iter().map(|entry| entry.as_ref().map_or(0, |entry| entry.urls_dropped)).collect();
+    let jobs = entries.into_iter().map(|entry| entry.map(|entry| entry.job)).collect();
+    let mut answer = submit_many(api, jobs).await?;
+    for (item, dropped) in answer.results.iter_mut().zip(dropped) {
+        item.urls_dropped = dropped;
+    }
+    Ok(answer)
 }
 
 fn check(api: &Api, job: &SubmitJob) -> Result<NewJob, Refused> {

@@ -1,9 +1,10 @@
-//! Mirrors that a job gets while it runs.
+//! Mirrors that a job gets while it runs: those that the answer names which says what the file is (RFC 6249).
 
 use haul_core::JobId;
 use haul_core::messages::Command;
 use haul_store::{Mirror, UpdateError};
-use tracing::{error, info};
+use haul_transfer::Hints;
+use tracing::{debug, error, info};
 use url::Url;
 
 use super::Driver;
@@ -11,10 +12,20 @@ use super::tasks::Done;
 use crate::submit;
 
 impl Driver {
+    /// Adds the mirrors that an answer names. Only where a digest will tell what they are worth: the user's, or one in the
+    /// same answer (RFC 6249 wants the links ignored where there is none).
+    pub(super) fn add_named_mirrors(&mut self, id: JobId, hints: &Hints) {
+        let is_checked = hints.checksum.is_some() || self.jobs[&id].row.wish.checksum.is_some();
+        if is_checked {
+            self.add_mirrors(id, hints.mirrors.iter().map(|mirror| mirror.url.clone()).collect());
+        } else if !hints.mirrors.is_empty() {
+            debug!(job = id.0, mirrors = hints.mirrors.len(), "mirrors are named without a digest, and not used");
+        }
+    }
+
     /// Adds mirrors to a job that runs here, as far as they are new to it and are not too many. They are stored first,
     /// so that the place of each in the job's list is the same for ever: rows name their mirror by it.
-    #[expect(dead_code, reason = "called by whoever reads mirrors out of an answer")]
-    pub(super) fn add_mirrors(&mut self, id: JobId, urls: Vec<Url>) {
+    fn add_mirrors(&mut self, id: JobId, urls: Vec<Url>) {
         let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         let new: Vec<Mirror> = urls.into_iter().filter(is_http).map(submit::mirror).collect();
         if new.is_empty() || !self.jobs.contains_key(&id) {

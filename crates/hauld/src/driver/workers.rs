@@ -209,6 +209,7 @@ impl Driver {
         running.content_type.clone_from(&opened.identity.content_type);
         running.mirror_mut(from).identity = opened.identity.clone();
         let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
+        self.add_named_mirrors(id, &opened.hints);
         self.make_part(id, worker, from, opened, accepts_ranges, reply);
         self.event(Event::Opened { worker, total: opened.total, partial: accepts_ranges });
     }
