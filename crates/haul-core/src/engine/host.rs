@@ -10,6 +10,9 @@ use crate::{Class, Fault, Policy, Rng, Time};
 /// Answers whose times are remembered: the median of an odd number is one of them.
 const ANSWERS: usize = 9;
 
+/// The longest that a start is thought to cost: more is not the start's fault.
+const LAG_MAX: Duration = Duration::from_secs(3);
+
 /// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
 const REFUSALS_MIN: u32 = 2;
 
@@ -48,6 +51,8 @@ pub(super) struct Host {
     pub(super) fault: Option<Fault>,
     /// How long the last answers took, connections included.
     answers: VecDeque<Duration>,
+    /// How much time new workers lost, until they were as fast as they got.
+    lags: VecDeque<Duration>,
     /// When the last answer began.
     pub(super) answered_at: Option<Time>,
     /// Connections that were last found to be worth it for one job.
@@ -80,6 +85,7 @@ impl Host {
             testing: false,
             fault: None,
             answers: VecDeque::new(),
+            lags: VecDeque::new(),
             answered_at: None,
             useful: None,
             typical: None,
@@ -105,9 +111,17 @@ impl Host {
 
     /// How long an answer typically takes.
     pub(super) fn answer_time(&self) -> Option<Duration> {
-        let mut times: Vec<Duration> = self.answers.iter().copied().collect();
-        times.sort();
-        times.get(times.len() / 2).copied()
+        middle(&self.answers)
+    }
+
+    /// What a new request costs: the time until its answer, and what it loses until it is up to speed.
+    pub(super) fn start_cost(&self) -> Option<Duration> {
+        self.answer_time().max(middle(&self.lags))
+    }
+
+    /// A worker has lost this much time at its start.
+    pub(super) fn note_lag(&mut self, lag: Duration) {
+        remember(&mut self.lags, lag.min(LAG_MAX));
     }
 
     /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
@@ -118,10 +132,7 @@ impl Host {
         self.blocked_until = None;
         self.fault = None;
         self.answered_at = Some(now);
-        if self.answers.len() == ANSWERS {
-            self.answers.pop_front();
-        }
-        self.answers.push_back(took);
+        remember(&mut self.answers, took);
         if self.opened > self.refused_at.0 {
             // It takes more than it was thought to.
             self.refusals = 0;
@@ -242,6 +253,19 @@ impl Host {
             || self.useful.is_some()
             || self.typical.is_some()
     }
+}
+
+fn remember(times: &mut VecDeque<Duration>, time: Duration) {
+    if times.len() == ANSWERS {
+        times.pop_front();
+    }
+    times.push_back(time);
+}
+
+fn middle(times: &VecDeque<Duration>) -> Option<Duration> {
+    let mut times: Vec<Duration> = times.iter().copied().collect();
+    times.sort();
+    times.get(times.len() / 2).copied()
 }
 
 /// The mean wait after `failures` failures in a row: doubling from `retry_wait` up to `retry_wait_max`.

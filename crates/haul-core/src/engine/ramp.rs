@@ -30,6 +30,9 @@ const CLEAR: f64 = 0.6;
 /// Looks at a step that must agree on a clear gain.
 const LOOKS: u32 = 2;
 
+/// Up to so many connections a step is worth it unless rates that have settled speak against it.
+const UNPROVEN_MAX: u32 = 8;
+
 /// Connections that the gain of a step does not account for, but that are kept for good measure: this factor.
 const SPARE: f64 = 1.25;
 
@@ -115,6 +118,11 @@ impl Default for Ramp {
 }
 
 impl Ramp {
+    /// More connections were tried and found not to be worth it.
+    pub(super) fn has_gone_back(&self) -> bool {
+        self.hold > HOLD
+    }
+
     pub(super) fn allowed(&self) -> u32 {
         self.allowed
     }
@@ -129,11 +137,12 @@ impl Ramp {
         if self.clear >= LOOKS {
             return Verdict::Worth;
         }
+        if !settled && (is_late || self.allowed <= UNPROVEN_MAX) {
+            // Nothing can speak against it yet.
+            return Verdict::Worth;
+        }
         if !is_late {
             return Verdict::Open;
-        }
-        if !settled {
-            return Verdict::Worth;
         }
         let gain = rate / before.max(1.0);
         if gain < 1.0 + GAIN {
@@ -201,7 +210,9 @@ impl Engine {
         let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let waited = now.since(job.ramp.stepped_at);
-        if rates.len() < workers.len() && waited < PATIENCE.max(2 * answer) {
+        let most = 4 * rates.len() >= 3 * workers.len();
+        let patience = if most { PACE.max(3 * answer) } else { PATIENCE.max(2 * answer) };
+        if rates.len() < workers.len() && waited < patience {
             let pending = || workers.iter().filter(|worker| worker.opened_at.is_none());
             // Who is late may be refused without a word; then more of them make it worse.
             let nobody_is_late = pending().all(|worker| now.since(worker.started) <= 2 * answer);
@@ -298,8 +309,9 @@ mod tests {
     fn the_first_bytes_of_fast_starters_do_not_speak_against_a_step() {
         let base = Some(Base { connections: 4, rate: 1000.0, settled: false });
         let mut ramp = Ramp { base, ..stepped() };
-        assert_eq!(ramp.look(200.0, false), Verdict::Open);
-        assert_eq!(ramp.look(200.0, true), Verdict::Worth);
+        assert_eq!(ramp.look(200.0, false), Verdict::Worth);
+        assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, false), Verdict::Open);
+        assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, true), Verdict::Worth);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! speaks for it. A whole line that is slow makes all workers slow together, and then none of them is to blame: none is
 //! much slower than its siblings, and none of these brings enough for a verdict.
 //!
-//! The clearer it is, the sooner the verdict falls: a worker at a tenth of the others' speed is judged after a second.
+//! The clearer it is, the sooner the verdict falls: a worker at a tenth of the others' speed is judged after half a second.
 //! The same goes for a request without an answer where others are answered.
 
 use std::time::Duration;
@@ -25,7 +25,10 @@ const EVERY: Duration = Duration::from_millis(100);
 const SELDOM: u32 = 5;
 
 /// After this time, and over this stretch, a worker at [`CLEARLY_SLOW`] of its siblings' speed is judged.
-const CLEAR_AFTER: Duration = Duration::from_secs(1);
+const CLEAR_AFTER: Duration = Duration::from_millis(500);
+
+/// The same in answer times: where these are long, new connections need several round trips to get going.
+const CLEAR_AFTER_ANSWERS: u32 = 8;
 
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
@@ -74,6 +77,13 @@ impl Engine {
             verdicts.extend(self.slowest_below_floor(now, job).map(|id| (id, StopReason::BelowFloor)));
             verdicts.extend(self.overdue(now, job).into_iter().map(|id| (id, StopReason::Unanswered)));
             verdicts.extend(self.worth_a_trial(now, job).map(|id| (id, StopReason::Trial)));
+        }
+        let starts: Vec<(WorkerId, Duration)> =
+            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.lag(now)?))).collect();
+        for (id, lag) in starts {
+            let worker = self.workers.get_mut(&id).expect("it was just there");
+            worker.lag_noted = true;
+            self.hosts.get_mut(worker.host).note_lag(lag);
         }
         for (worker, reason) in verdicts {
             if reason == StopReason::Trial {
@@ -148,7 +158,9 @@ impl Engine {
             share: self.policy.floor_share,
             siblings_min: self.policy.floor_siblings_min,
         };
-        let clear = Measure { after: CLEAR_AFTER, window: CLEAR_AFTER, share: CLEARLY_SLOW, siblings_min: 1 };
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
+        let clear = Measure { after: soon, window: soon, share: CLEARLY_SLOW, siblings_min: 1 };
         [clear, standard].iter().find_map(|measure| self.slowest(now, job, measure))
     }
 
