@@ -267,7 +267,9 @@ impl Engine {
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
-        self.hosts.get_mut(host).active += 1;
+        if let Some(at) = self.hosts.entered(now, host) {
+            self.set_alarm(at, Alarm::Host(host.0));
+        }
         self.workers.insert(id, Worker::new(now, &fetch, host));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);
