@@ -10,6 +10,9 @@ use crate::{Class, Fault, Policy, Rng, Time};
 /// Answers whose times are remembered: the median of an odd number is one of them.
 const ANSWERS: usize = 9;
 
+/// The longest that a start is thought to cost: more is not the start's fault.
+const LAG_MAX: Duration = Duration::from_secs(3);
+
 /// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
 const REFUSALS_MIN: u32 = 2;
 
@@ -32,6 +35,8 @@ pub(super) struct Host {
     /// How many connections the host was seen to accept at most; `None` while it did not clearly refuse one.
     learned_cap: Option<u32>,
     cap_until: Time,
+    /// An alarm is set for the cap.
+    looked_after: bool,
     /// How sure the cap is: refusals, less what time and answers have taken away.
     refusals: u32,
     /// How many were being served when the last one was refused, and when the last one was that counted.
@@ -48,6 +53,8 @@ pub(super) struct Host {
     pub(super) fault: Option<Fault>,
     /// How long the last answers took, connections included.
     answers: VecDeque<Duration>,
+    /// How much time new workers lost, until they were as fast as they got.
+    lags: VecDeque<Duration>,
     /// When the last answer began.
     pub(super) answered_at: Option<Time>,
     /// Connections that were last found to be worth it for one job.
@@ -72,6 +79,7 @@ impl Host {
             opened: 0,
             learned_cap: None,
             cap_until: Time::ZERO,
+            looked_after: false,
             refusals: 0,
             refused_at: (0, Time::ZERO),
             user_cap: None,
@@ -80,6 +88,7 @@ impl Host {
             testing: false,
             fault: None,
             answers: VecDeque::new(),
+            lags: VecDeque::new(),
             answered_at: None,
             useful: None,
             typical: None,
@@ -105,9 +114,17 @@ impl Host {
 
     /// How long an answer typically takes.
     pub(super) fn answer_time(&self) -> Option<Duration> {
-        let mut times: Vec<Duration> = self.answers.iter().copied().collect();
-        times.sort();
-        times.get(times.len() / 2).copied()
+        middle(&self.answers)
+    }
+
+    /// What a new request costs: the time until its answer, and what it loses until it is up to speed.
+    pub(super) fn start_cost(&self) -> Option<Duration> {
+        self.answer_time().max(middle(&self.lags))
+    }
+
+    /// A worker has lost this much time at its start.
+    pub(super) fn note_lag(&mut self, lag: Duration) {
+        remember(&mut self.lags, lag.min(LAG_MAX));
     }
 
     /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
@@ -118,10 +135,7 @@ impl Host {
         self.blocked_until = None;
         self.fault = None;
         self.answered_at = Some(now);
-        if self.answers.len() == ANSWERS {
-            self.answers.pop_front();
-        }
-        self.answers.push_back(took);
+        remember(&mut self.answers, took);
         if self.opened > self.refused_at.0 {
             // It takes more than it was thought to.
             self.refusals = 0;
@@ -179,6 +193,7 @@ impl Host {
         let doublings = (self.refusals / REFUSALS_MIN - 1).min(16);
         let hold = policy.host_cap_hold.saturating_mul(1 << doublings).min(CAP_HOLD_MAX);
         self.learned_cap = Some(cap);
+        self.looked_after = true;
         self.cap_until = now + hold.max(wish);
         Some((cap, self.cap_until))
     }
@@ -228,9 +243,11 @@ impl Host {
         self.refusals = memory.refusals;
         self.useful = memory.useful;
         self.typical = memory.bytes_per_second.map(|speed| speed as f64);
-        self.answers = memory.answer_time.into_iter().collect();
+        if memory.answer_time != self.answer_time() {
+            self.answers = memory.answer_time.into_iter().collect();
+        }
         self.blocked_until = Some(now + memory.blocked_for).filter(|until| *until > now);
-        self.testing = self.blocked_until.is_some();
+        self.testing |= self.blocked_until.is_some();
         self.fault.clone_from(&memory.fault);
         self.user_cap = memory.connections_max.map(|cap| cap.max(1));
     }
@@ -242,6 +259,19 @@ impl Host {
             || self.useful.is_some()
             || self.typical.is_some()
     }
+}
+
+fn remember(times: &mut VecDeque<Duration>, time: Duration) {
+    if times.len() == ANSWERS {
+        times.pop_front();
+    }
+    times.push_back(time);
+}
+
+fn middle(times: &VecDeque<Duration>) -> Option<Duration> {
+    let mut times: Vec<Duration> = times.iter().copied().collect();
+    times.sort();
+    times.get(times.len() / 2).copied()
 }
 
 /// The mean wait after `failures` failures in a row: doubling from `retry_wait` up to `retry_wait_max`.
@@ -302,6 +332,10 @@ impl Hosts {
         self.hosts.get_mut(&id).expect("a host stays while jobs are about it")
     }
 
+    pub(super) fn find(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(&id)
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&Host> {
         self.by_name.get(name).map(|id| &self.hosts[id])
     }
@@ -311,8 +345,9 @@ impl Hosts {
         let id = self.id_of(&memory.name);
         let host = self.get_mut(id);
         host.remember(now, memory);
-        let wakes = [host.blocked_until, host.learned_cap.map(|_| host.cap_until)];
-        (id, wakes.into_iter().flatten().min())
+        host.looked_after = host.active > 0;
+        let cap_until = host.learned_cap.filter(|_| host.looked_after).map(|_| host.cap_until);
+        (id, host.blocked_until.into_iter().chain(cap_until).min())
     }
 
     /// Forgets what was learned of a host, but not what is running.
@@ -329,18 +364,28 @@ impl Hosts {
         host.blocked_until = None;
     }
 
-    /// Ends a block whose time has come, and lets a learned cap decay by one connection; returns when to look again.
+    /// Ends a block whose time has come, and lets a learned cap decay by one connection if somebody is there to try it.
+    /// Returns when to look again; a cap that nobody uses is looked at when somebody does.
     pub(super) fn wake(&mut self, now: Time, id: HostId, policy: &Policy) -> Option<Time> {
         let host = self.hosts.get_mut(&id)?;
         if host.blocked_until.is_some_and(|until| until <= now) {
             host.blocked_until = None;
         }
-        if let Some(cap) = host.learned_cap.filter(|_| host.cap_until <= now) {
+        host.looked_after = host.active > 0;
+        if let Some(cap) = host.learned_cap.filter(|_| host.cap_until <= now && host.looked_after) {
             host.learned_cap = Some(cap + 1).filter(|cap| *cap < policy.connections_per_host);
             host.cap_until = now + policy.host_cap_hold;
         }
-        let next = host.learned_cap.map(|_| host.cap_until);
+        let next = host.learned_cap.filter(|_| host.looked_after).map(|_| host.cap_until);
         self.forget_if_idle(id);
         next
+    }
+
+    /// A worker has begun. Returns when a cap that nobody has looked after is to be looked at.
+    pub(super) fn entered(&mut self, now: Time, id: HostId) -> Option<Time> {
+        let host = self.get_mut(id);
+        host.active += 1;
+        let neglected = !std::mem::replace(&mut host.looked_after, true) && host.learned_cap.is_some();
+        neglected.then(|| host.cap_until.max(now))
     }
 }

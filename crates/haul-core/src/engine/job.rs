@@ -101,15 +101,12 @@ impl Job {
         let accepts_ranges = spec.source.as_ref().filter(|_| ledger.is_some()).map(|s| s.accepts_ranges);
         let done = ledger.as_ref().map_or(0, Ledger::done_bytes);
         let mut mirrors: Vec<Mirror> = hosts.iter().map(|host| Mirror::new(*host, Standing::Unproven)).collect();
-        // Which of several mirrors had the say over the bytes that are there is not known: the first has to prove that it
-        // has the same file, too.
-        if mirrors.len() == 1 || done == 0 {
-            mirrors[0].standing = Standing::Proven;
-        }
+        let main = spec.main;
+        mirrors[main.0 as usize].standing = Standing::Proven;
         Self {
             id,
             mirrors,
-            main: MirrorIndex(0),
+            main,
             sample_from: 0,
             tuning: spec.tuning,
             stage: Stage::Queued,

@@ -27,8 +27,11 @@ const GAIN: f64 = 0.1;
 /// A gain is clear at this share of what would be gained if nothing but the connections themselves held them back.
 const CLEAR: f64 = 0.6;
 
-/// Looks at a step that must agree on a clear gain.
+/// Looks that a verdict takes, and that must agree on a clear gain.
 const LOOKS: u32 = 2;
+
+/// Up to so many connections a step is worth it unless rates that have settled speak against it.
+const UNPROVEN_MAX: u32 = 8;
 
 /// Connections that the gain of a step does not account for, but that are kept for good measure: this factor.
 const SPARE: f64 = 1.25;
@@ -72,7 +75,8 @@ pub(super) struct Ramp {
     complete_at: Option<Time>,
     /// Since then they have had the time to settle, and are measured anew.
     settled: bool,
-    /// Looks in a row that saw a clear gain.
+    /// Looks at the step so far, and those in a row that saw a clear gain.
+    looks: u32,
     clear: u32,
     hold: Duration,
     /// An alarm is set.
@@ -107,6 +111,7 @@ impl Default for Ramp {
             stepped_at: Time::ZERO,
             complete_at: None,
             settled: false,
+            looks: 0,
             clear: 0,
             hold: HOLD,
             armed: false,
@@ -115,12 +120,18 @@ impl Default for Ramp {
 }
 
 impl Ramp {
+    /// More connections were tried and found not to be worth it.
+    pub(super) fn has_gone_back(&self) -> bool {
+        self.hold > HOLD
+    }
+
     pub(super) fn allowed(&self) -> u32 {
         self.allowed
     }
 
     /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
     fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
+        self.looks += 1;
         // The first connections are what the others are compared with.
         let Base { connections, rate: before, settled } =
             self.base.unwrap_or(Base { connections: self.allowed, rate, settled: false });
@@ -129,11 +140,12 @@ impl Ramp {
         if self.clear >= LOOKS {
             return Verdict::Worth;
         }
+        if !settled && (is_late || (self.allowed <= UNPROVEN_MAX && self.looks >= LOOKS)) {
+            // Nothing can speak against it yet.
+            return Verdict::Worth;
+        }
         if !is_late {
             return Verdict::Open;
-        }
-        if !settled {
-            return Verdict::Worth;
         }
         let gain = rate / before.max(1.0);
         if gain < 1.0 + GAIN {
@@ -167,6 +179,7 @@ impl Engine {
         job.ramp.stepped_at = now;
         job.ramp.complete_at = None;
         job.ramp.settled = false;
+        job.ramp.looks = 0;
         job.ramp.clear = 0;
         self.measure_from_here(id);
         self.touched.insert(id);
@@ -201,7 +214,9 @@ impl Engine {
         let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let waited = now.since(job.ramp.stepped_at);
-        if rates.len() < workers.len() && waited < PATIENCE.max(2 * answer) {
+        let most = 4 * rates.len() >= 3 * workers.len();
+        let patience = if most { PACE.max(3 * answer) } else { PATIENCE.max(2 * answer) };
+        if rates.len() < workers.len() && waited < patience {
             let pending = || workers.iter().filter(|worker| worker.opened_at.is_none());
             // Who is late may be refused without a word; then more of them make it worse.
             let nobody_is_late = pending().all(|worker| now.since(worker.started) <= 2 * answer);
@@ -299,7 +314,9 @@ mod tests {
         let base = Some(Base { connections: 4, rate: 1000.0, settled: false });
         let mut ramp = Ramp { base, ..stepped() };
         assert_eq!(ramp.look(200.0, false), Verdict::Open);
-        assert_eq!(ramp.look(200.0, true), Verdict::Worth);
+        assert_eq!(ramp.look(200.0, false), Verdict::Worth);
+        assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, false), Verdict::Open);
+        assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, true), Verdict::Worth);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! speaks for it. A whole line that is slow makes all workers slow together, and then none of them is to blame: none is
 //! much slower than its siblings, and none of these brings enough for a verdict.
 //!
-//! The clearer it is, the sooner the verdict falls: a worker at a tenth of the others' speed is judged after a second.
+//! The clearer it is, the sooner the verdict falls: a worker at a tenth of the others' speed is judged after half a second.
 //! The same goes for a request without an answer where others are answered.
 
 use std::time::Duration;
@@ -25,7 +25,10 @@ const EVERY: Duration = Duration::from_millis(100);
 const SELDOM: u32 = 5;
 
 /// After this time, and over this stretch, a worker at [`CLEARLY_SLOW`] of its siblings' speed is judged.
-const CLEAR_AFTER: Duration = Duration::from_secs(1);
+const CLEAR_AFTER: Duration = Duration::from_millis(500);
+
+/// The same in answer times: where these are long, new connections need several round trips to get going.
+const CLEAR_AFTER_ANSWERS: u32 = 8;
 
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
@@ -75,6 +78,13 @@ impl Engine {
             verdicts.extend(self.overdue(now, job).into_iter().map(|id| (id, StopReason::Unanswered)));
             verdicts.extend(self.worth_a_trial(now, job).map(|id| (id, StopReason::Trial)));
         }
+        let starts: Vec<(WorkerId, Duration)> =
+            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.lag(now)?))).collect();
+        for (id, lag) in starts {
+            let worker = self.workers.get_mut(&id).expect("it was just there");
+            worker.lag_noted = true;
+            self.hosts.get_mut(worker.host).note_lag(lag);
+        }
         for (worker, reason) in verdicts {
             if reason == StopReason::Trial {
                 let job = self.jobs.get_mut(&self.workers[&worker].job).expect("a worker belongs to a job");
@@ -108,7 +118,7 @@ impl Engine {
         job.workers.iter().copied().filter(late).collect()
     }
 
-    /// A slow worker that has nobody to be compared with: now and then a new connection is tried in its place. What
+    /// A slow worker that has too few siblings to be compared with: now and then a new connection is tried in its place. What
     /// holds one connection back, a route or a bad node, may not hold the next one.
     fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
         let pause = TRIAL_AFTER.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
@@ -116,7 +126,8 @@ impl Engine {
             return None;
         }
         let running = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
-        if running > self.policy.floor_siblings_min {
+        // Never below one live worker; and whoever has enough siblings is judged by them.
+        if !(2..=self.policy.floor_siblings_min).contains(&running) {
             return None;
         }
         let is_candidate = |id: &&WorkerId| {
@@ -148,7 +159,9 @@ impl Engine {
             share: self.policy.floor_share,
             siblings_min: self.policy.floor_siblings_min,
         };
-        let clear = Measure { after: CLEAR_AFTER, window: CLEAR_AFTER, share: CLEARLY_SLOW, siblings_min: 1 };
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
+        let clear = Measure { after: soon, window: soon, share: CLEARLY_SLOW, siblings_min: 1 };
         [clear, standard].iter().find_map(|measure| self.slowest(now, job, measure))
     }
 

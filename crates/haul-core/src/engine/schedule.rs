@@ -12,7 +12,7 @@ use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId};
 use super::Engine;
 use super::job::{Ending, Job, Stage};
 use super::mirror::Standing;
-use super::steal::Help;
+use super::steal::{Help, SPEED_KNOWN};
 use super::worker::Worker;
 
 /// An idle connection races the first request of a job after this time (DESIGN.md ruling 4).
@@ -126,7 +126,8 @@ impl Engine {
 
     /// What a running job would do with one more connection now; without `room`, as if every host had room for it.
     pub(super) fn want(&self, now: Time, job: &Job, room: bool) -> Option<Want> {
-        if job.connections() >= job.connections_wanted(&self.policy) {
+        let (used, cap) = (job.connections(), job.connections_max(&self.policy));
+        if used >= cap {
             return None;
         }
         if job.is_single() {
@@ -137,6 +138,10 @@ impl Engine {
             return Some(Want::Prove(mirror, from, end));
         }
         let mirror = self.best_mirror(now, job, room)?;
+        // What a mirror gives has to be seen, however many connections the others are worth.
+        if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror) {
+            return None;
+        }
         if job.has_to_steal() {
             return self.help(now, job, mirror).map(|help| match help {
                 Help::Steal(victim, at) => Want::Steal(victim, at),
@@ -169,8 +174,9 @@ impl Engine {
         let share = match self.usual_speed(now, job) {
             None => ready / u64::from(idle),
             Some(usual) => {
-                let left: u64 = ready + job.workers.iter().map(|w| self.workers[w].remaining()).sum::<u64>();
-                let running: f64 = job.workers.iter().map(|w| self.workers[w].meter.bytes_per_second(now)).sum();
+                let workers = || job.workers.iter().map(|w| &self.workers[w]).filter(|w| w.contributes());
+                let left: u64 = ready + workers().map(Worker::remaining).sum::<u64>();
+                let running: f64 = workers().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
                 let all = running + usual * f64::from(idle);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
                 let share = (left as f64 * usual / all.max(1.0)) as u64;
@@ -261,7 +267,9 @@ impl Engine {
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
-        self.hosts.get_mut(host).active += 1;
+        if let Some(at) = self.hosts.entered(now, host) {
+            self.set_alarm(at, Alarm::Host(host.0));
+        }
         self.workers.insert(id, Worker::new(now, &fetch, host));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);

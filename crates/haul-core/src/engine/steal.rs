@@ -20,7 +20,7 @@ use super::worker::Worker;
 const OF_LATE: Duration = Duration::from_millis(500);
 
 /// From when on a worker's own speed counts; before that, it is expected to be like the others.
-const SPEED_KNOWN: Duration = Duration::from_millis(100);
+pub(super) const SPEED_KNOWN: Duration = Duration::from_millis(100);
 
 /// Bytes that races may fetch twice: this share of the file.
 const RACE_SHARE: u64 = 100;
@@ -120,7 +120,7 @@ impl Engine {
         let there = |id: &&WorkerId| self.workers[id].mirror == mirror;
         let speeds = job.workers.iter().filter(there).filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
         let own = median(speeds.collect());
-        let wait = self.hosts.get(job.mirror(mirror).host).answer_time().unwrap_or_default().as_secs_f64();
+        let wait = self.hosts.get(job.mirror(mirror).host).start_cost().unwrap_or_default().as_secs_f64();
         Pace { speed: own.or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 

@@ -75,7 +75,7 @@ impl Engine {
             None
         } else if used >= max {
             Some(Why::JobCap { max })
-        } else if used >= job.connections_wanted(&self.policy) {
+        } else if used >= job.connections_wanted(&self.policy) && job.ramp.has_gone_back() {
             Some(Why::NoGain { useful: used })
         } else if self.workers.len() >= self.policy.connections_total as usize {
             Some(Why::TotalFull { max: self.policy.connections_total })

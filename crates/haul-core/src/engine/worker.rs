@@ -11,6 +11,10 @@ use super::host::HostId;
 /// The stretch over which a worker's speed is judged.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
 
+/// When a worker's start is judged, and over which stretch the speed that it has got to is taken.
+const LAG_AFTER: Duration = Duration::from_secs(2);
+const LAG_WINDOW: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) job: JobId,
@@ -38,6 +42,8 @@ pub(super) struct Worker {
     pub(super) reported_at: Time,
     /// From when and where on its speed is measured to judge a step of the ramp; `None` until its first report.
     measured_from: Option<(Time, u64)>,
+    /// What its start has cost has been noted.
+    pub(super) lag_noted: bool,
     pub(super) meter: Meter,
     /// When our own limit last held it up.
     pub(super) throttled_at: Option<Time>,
@@ -66,6 +72,7 @@ impl Worker {
             moved_at: now,
             reported_at: now,
             measured_from: None,
+            lag_noted: false,
             meter: Meter::new(now, fetch.from, WINDOW),
             throttled_at: None,
             wished_end: None,
@@ -101,6 +108,16 @@ impl Worker {
         let (since, from) = self.measured_from.or_else(|| self.opened_at.map(|at| (at, self.from)))?;
         let seconds = self.reported_at.since(since).as_secs_f64();
         (seconds > 0.0).then(|| (self.at - from) as f64 / seconds)
+    }
+
+    /// How much time it has lost at its start, once it has run for long enough: what it would have needed for its bytes at
+    /// its speed of late, against what it took.
+    pub(super) fn lag(&self, now: Time) -> Option<Duration> {
+        let speed = self.recent_speed(now, LAG_WINDOW);
+        let took = self.reported_at.since(self.started).as_secs_f64();
+        let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
+        let lost = took - (self.at - self.from) as f64 / speed.max(1.0);
+        (old_enough && !self.lag_noted && speed > 0.0).then(|| Duration::from_secs_f64(lost.max(0.0)))
     }
 
     /// It brings bytes that are missing.

@@ -704,7 +704,7 @@ impl World {
         job.held = true;
         job.releasing = false;
         job.starving_since = None;
-        let spec = JobSpec { hosts: vec![name], tuning: job.tuning, source, restarts: job.restarts };
+        let spec = JobSpec { hosts: vec![name], tuning: job.tuning, source, restarts: job.restarts, ..JobSpec::default() };
         self.order(Command::Start(id, Box::new(spec)));
     }
 

@@ -152,7 +152,9 @@ impl Running {
             accepts_ranges,
             chunks,
         });
-        JobSpec { hosts: self.hosts(), tuning: self.tuning(), source, restarts: self.row.restarts }
+        let main = self.row.identity.mirror;
+        let main = if (main.0 as usize) < self.mirrors.len() { main } else { MirrorIndex(0) };
+        JobSpec { hosts: self.hosts(), main, tuning: self.tuning(), source, restarts: self.row.restarts }
     }
 
     /// Scheme, host and port of each mirror, in the order of the engine's list.
