@@ -297,6 +297,55 @@ mod tests {
         }
     }
 
+    const METALINK: &str = r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink">
+        <file name="a.iso"><size>5</size><url>https://a.example/1</url><url>ftp://b.example/1</url></file>
+        <file name="b.iso"><url>magnet:?xt=b</url></file></metalink>"#;
+
+    fn lying_here(name: &str, text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("a writable directory");
+        let path = path.to_str().expect("UTF-8").to_owned();
+        (dir, path)
+    }
+
+    #[test]
+    fn metalinks_that_lie_here_are_read_beside_urls() {
+        let (_dir, path) = lying_here("x.Meta4", METALINK);
+        let wishes = Wishes::of(&[path.clone(), "http://h/x.meta4".to_owned()]).expect("both are good");
+        let expected =
+            SubmitJob { filename: Some("a.iso".to_owned()), size: Some(5), ..SubmitJob::new("https://a.example/1") };
+        assert_eq!(wishes.jobs, [expected, SubmitJob::new("http://h/x.meta4")]);
+        assert_eq!(wishes.notes, [format!("`a.iso`: 1 of the 2 URLs in `{path}` are used")]);
+        assert_eq!(wishes.refused.len(), 1);
+        let refused = wishes.refused[0].failure().message;
+        assert!(refused.starts_with(&format!("{path}: ")) && refused.contains("`b.iso`"), "{refused}");
+    }
+
+    #[test]
+    fn options_count_more_than_what_a_metalink_says() {
+        let (_dir, path) = lying_here("x.metalink", METALINK);
+        let template = SubmitJob {
+            filename: Some("mine".to_owned()),
+            mirrors: Some(vec!["http://c.example/1".to_owned()]),
+            label: Some("iso".to_owned()),
+            ..SubmitJob::default()
+        };
+        let job = Wishes::of(&[path]).expect("it is good").all_like(&template).jobs.remove(0);
+        assert_eq!((job.filename.as_deref(), job.size, job.label.as_deref()), (Some("mine"), Some(5), Some("iso")));
+        assert_eq!(job.urls().map(|(_, url)| url).collect::<Vec<_>>(), ["https://a.example/1", "http://c.example/1"]);
+    }
+
+    #[test]
+    fn a_metalink_that_is_none_or_is_not_there_is_named() {
+        let (dir, path) = lying_here("x.meta4", "\n<html>");
+        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("no Metalink");
+        assert!(failure.message.starts_with(&format!("`{path}`, line 2: this is no Metalink")), "{failure:?}");
+        drop(dir);
+        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("it is gone");
+        assert!(failure.message.contains(&path), "{failure:?}");
+    }
+
     #[test]
     fn headers_are_pairs_and_never_repeated() {
         let lines = |lines: &[&str]| headers(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());

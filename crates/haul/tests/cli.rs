@@ -293,3 +293,21 @@ fn a_watched_job_that_completes_ends_the_watching() {
     let event: serde_json::Value = serde_json::from_str(&run.stdout).expect("one event");
     assert_eq!(event["event"], "failed");
 }
+
+#[test]
+fn add_hands_over_the_files_of_a_metalink() {
+    let home = Home::new();
+    let document = r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a.iso">
+        <url priority="2">http://b.invalid/a</url><url priority="1">http://a.invalid/a</url></file></metalink>"#;
+    std::fs::write(home.path().join("x.meta4"), document).expect("a writable directory");
+    let (run, asked) = home.haul_with("201 Created", JOB, &["add", "--label", "iso", "x.meta4"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let body = asked.split("\r\n\r\n").nth(1).expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let expected = serde_json::json!({
+        "url": "http://a.invalid/a", "mirrors": ["http://b.invalid/a"], "filename": "a.iso", "label": "iso",
+    });
+    assert_eq!(body, expected);
+    let run = home.haul(&["get", "y.meta4"]);
+    assert!(run.code != Some(0) && run.stderr.contains("y.meta4"), "{run:?}");
+}

@@ -220,3 +220,30 @@ async fn hosts_are_listed_by_name_page_by_page_and_what_was_set_survives_a_kill(
     let unlimited = daemon.client().patch_host("a.example", &none).await.expect("a wish can be taken back");
     assert_eq!((unlimited.connections.max, unlimited.bandwidth_limit), (4, 0));
 }
+
+#[tokio::test]
+async fn what_a_host_may_send_is_limited_from_the_first_request_after_a_restart() {
+    let (server, other, mut daemon) = (Server::start(), Server::start(), Daemon::start().await);
+    let content = Content::seeded(8, 4 * MIB);
+    for server in [&server, &other] {
+        server.add("/a.iso", File::new(content.clone()).etag("\"v1\""));
+    }
+    let limit = |rate| PatchHost { bandwidth_limit: Some(rate), ..PatchHost::default() };
+    daemon.client().patch_host(&name(&server), &limit(Some(100_000))).await.expect("a host can be changed");
+    daemon.kill();
+    daemon.restart().await;
+    let id = daemon.submit(&server.url("/a.iso")).await;
+    daemon.completed(daemon.submit(&other.url("/a.iso")).await).await;
+    let why = wait_until("it is held up", async || {
+        let why = daemon.client().why(id).await.expect("an answer");
+        why.reasons.into_iter().find(|reason| reason.code == "bandwidth-limit")
+    })
+    .await;
+    let host = server.url("");
+    let limits = serde_json::json!([{"of": "host", "name": host, "bytes_per_second": 100_000}]);
+    assert_eq!(why.numbers["limits"], limits);
+    assert_eq!(why.message, format!("our own bandwidth limit holds it up: 100KB/s for {host}"));
+    assert!(daemon.job(id).await.done_bytes < MIB, "the limit holds from the first byte on");
+    daemon.client().patch_host(&name(&server), &limit(None)).await.expect("a wish can be taken back");
+    daemon.completed(id).await;
+}

@@ -6,7 +6,8 @@
 //! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
-//! | `hints` | what servers say about a file's digest is verified |
+//! | `hints` | what servers say about a file's digest is verified, and mirrors that they name are used |
+//! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
@@ -25,6 +26,7 @@ mod hints;
 mod hosts;
 mod instance;
 mod many;
+mod metalink;
 mod mirrors;
 mod nginx;
 mod origin;
