@@ -51,8 +51,8 @@ pub(super) struct Job {
     /// Trials of another connection in the place of a slow one, and when the last one was.
     pub(super) trials: u32,
     pub(super) tried_at: Time,
-    /// Bytes that races have fetched twice.
-    pub(super) raced_bytes: u64,
+    /// Bytes that races have fetched twice, or that were on their way when a lease was cut, as far as can be known.
+    pub(super) wasted_bytes: u64,
     pub(super) fault: Option<Fault>,
     pub(super) meter: Meter,
     /// The stored rows do not describe the file: nothing of it counts.
@@ -123,7 +123,7 @@ impl Job {
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,
-            raced_bytes: 0,
+            wasted_bytes: 0,
             fault: None,
             meter: Meter::new(now, done, SHOWN_WINDOW),
             rows_are_void: spec.source.is_some() && ledger.is_none(),
@@ -225,7 +225,7 @@ impl Job {
         }
         let main = self.main;
         self.mirror_mut(main).standing = Standing::Proven;
-        self.raced_bytes = 0;
+        self.wasted_bytes = 0;
         self.restart_meter(now);
     }
 
