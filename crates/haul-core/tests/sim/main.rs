@@ -3,12 +3,16 @@
 //! `HAUL_SIM_WORLDS=N` runs that many worlds, `HAUL_SIM_SEED=N` replays the one whose seed a failure printed, and
 //! `HAUL_SIM_TRACE=1` tells its story.
 
+mod contents;
 mod generate;
 mod host;
 mod invariants;
+mod job;
 mod link;
 mod measure;
+mod shell;
 mod spans;
+mod transfers;
 mod user;
 mod world;
 
