@@ -155,7 +155,8 @@ impl Engine {
     fn must_probe_again(&self, now: Time, job: &Job) -> bool {
         let mut workers = job.workers.iter().map(|id| &self.workers[id]);
         let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
-        probe.kind == FetchKind::Probe && probe.opened_at.is_none() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+        let is_waited_for = probe.kind == FetchKind::Probe && probe.opened_at.is_none() && probe.stopping.is_none();
+        is_waited_for && now.since(probe.started) >= PROBE_AGAIN_AFTER
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.
