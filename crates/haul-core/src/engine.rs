@@ -250,8 +250,12 @@ impl Engine {
     }
 
     fn wake_host(&mut self, now: Time, id: HostId) {
+        let before = self.hosts.find(id).map(|host| host.memory(now).cap);
         if let Some(next) = self.hosts.wake(now, id, &self.policy) {
             self.set_alarm(next, Alarm::Host(id.0));
+        }
+        if let Some(host) = self.hosts.find(id).filter(|host| before != Some(host.memory(now).cap)) {
+            self.effects.push_back(Effect::HostChanged(host.name.clone()));
         }
     }
 
@@ -260,13 +264,24 @@ impl Engine {
         if let Some(at) = look_at {
             self.set_alarm(at, Alarm::Host(id.0));
         }
-        self.ask_all_again();
+        let cap = self.hosts.get(id).cap(&self.policy) as usize;
+        let about = self.workers.iter().filter(|(_, worker)| worker.host == id);
+        self.trim(about.map(|(id, _)| *id).collect(), cap);
+        self.host_is_free(now, id);
     }
 
     fn forget_host(&mut self, now: Time, name: &str) {
-        if self.hosts.forget(now, name).is_some() {
-            self.ask_all_again();
+        if let Some(id) = self.hosts.forget(now, name) {
+            self.host_is_free(now, id);
         }
+    }
+
+    /// What is known of a host has changed: whoever waits for it may go on now.
+    fn host_is_free(&mut self, now: Time, id: HostId) {
+        if self.hosts.find(id).is_some_and(|host| host.blocked_until(now).is_none()) {
+            self.recall(now, id);
+        }
+        self.ask_all_again();
     }
 
     fn set_alarm(&mut self, at: Time, alarm: Alarm) {

@@ -452,7 +452,49 @@ mod tests {
     fn a_lease_covers_whole_adjoining_chunks() {
         let mut ledger = Ledger::planned(10 * MIB);
         assert_eq!(ledger.lease(W1, M0, 3 * MIB), Some(ByteRange::new(0, 3 * MIB)));
-        assert_eq!(ledger.lease(W2, M0, 1), Some(ByteRange::new(3 * MIB, 4 * MIB)));
+        assert_eq!(ledger.lease(W2, M0, MIB + 1), Some(ByteRange::new(3 * MIB, 4 * MIB)), "to the nearest one");
+    }
+
+    #[test]
+    fn a_lease_that_is_smaller_by_far_makes_a_row_of_its_own() {
+        let mut ledger = Ledger::planned(2 * MIB);
+        assert_eq!(ledger.lease(W1, M0, MIB / 2), Some(ByteRange::new(0, MIB / 2)));
+        assert_eq!(ledger.lease(W2, M0, 2 * MIB), Some(ByteRange::new(MIB / 2, 2 * MIB)));
+        assert_eq!(ledger.counts(), (0, 3));
+    }
+
+    #[test]
+    fn what_another_mirror_has_begun_becomes_a_row_of_its_own() {
+        let mut ledger = Ledger::planned(MIB);
+        ledger.lease(W1, M0, MIB);
+        ledger.advance(0, 100);
+        ledger.release(100, MIB);
+        assert_eq!(ledger.lease(W2, MirrorIndex(1), MIB), Some(ByteRange::new(100, MIB)));
+        ledger.advance(100, 300);
+        assert_eq!((ledger.bytes_from(M0), ledger.bytes_from(MirrorIndex(1))), (100, 200));
+        ledger.release(300, MIB);
+        assert_eq!(ledger.void_all_but(M0), 200);
+        assert_eq!((ledger.done_bytes(), ledger.ready_bytes()), (100, MIB - 100));
+    }
+
+    #[test]
+    fn in_a_race_the_further_one_counts() {
+        let mut ledger = Ledger::planned(MIB);
+        ledger.lease(W1, M0, MIB);
+        assert_eq!(ledger.advance(0, 500), 500);
+        assert_eq!(ledger.advance(0, 700), 200);
+        assert_eq!(ledger.advance(500, 600), 0);
+        assert_eq!(ledger.done_bytes(), 700);
+    }
+
+    #[test]
+    fn a_stretch_that_is_there_is_found_around_the_end() {
+        let mut ledger = Ledger::planned(3 * MIB);
+        ledger.lease(W1, M0, 3 * MIB);
+        ledger.advance(0, MIB + 100);
+        assert_eq!(ledger.find_done(0, MIB + 50), Some(0));
+        assert_eq!(ledger.find_done(2 * MIB, MIB), Some(0));
+        assert_eq!(ledger.find_done(0, 2 * MIB), None);
     }
 
     #[test]

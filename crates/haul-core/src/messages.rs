@@ -35,6 +35,8 @@ pub enum Command {
 pub struct JobSpec {
     /// Scheme, host and port of each mirror: what connections are counted by. The first is the URL that was submitted.
     pub hosts: Vec<String>,
+    /// The mirror that has defined the file so far.
+    pub main: MirrorIndex,
     /// How much it may use.
     pub tuning: Tuning,
     /// What an earlier run learned and fetched.

@@ -53,7 +53,7 @@ impl Engine {
 
     /// Ends the youngest of `workers` above `cap`. The one that is a job's only worker is as good as any other: the
     /// scheduler gives the job another one.
-    fn trim(&mut self, workers: Vec<WorkerId>, cap: usize) {
+    pub(super) fn trim(&mut self, workers: Vec<WorkerId>, cap: usize) {
         let staying: Vec<WorkerId> = workers.into_iter().filter(|w| self.workers[w].stopping.is_none()).collect();
         for worker in staying.into_iter().skip(cap) {
             self.stop_worker(worker, StopReason::Yield);

@@ -35,6 +35,8 @@ pub(super) struct Host {
     /// How many connections the host was seen to accept at most; `None` while it did not clearly refuse one.
     learned_cap: Option<u32>,
     cap_until: Time,
+    /// An alarm is set for the cap.
+    looked_after: bool,
     /// How sure the cap is: refusals, less what time and answers have taken away.
     refusals: u32,
     /// How many were being served when the last one was refused, and when the last one was that counted.
@@ -77,6 +79,7 @@ impl Host {
             opened: 0,
             learned_cap: None,
             cap_until: Time::ZERO,
+            looked_after: false,
             refusals: 0,
             refused_at: (0, Time::ZERO),
             user_cap: None,
@@ -190,6 +193,7 @@ impl Host {
         let doublings = (self.refusals / REFUSALS_MIN - 1).min(16);
         let hold = policy.host_cap_hold.saturating_mul(1 << doublings).min(CAP_HOLD_MAX);
         self.learned_cap = Some(cap);
+        self.looked_after = true;
         self.cap_until = now + hold.max(wish);
         Some((cap, self.cap_until))
     }
@@ -239,9 +243,11 @@ impl Host {
         self.refusals = memory.refusals;
         self.useful = memory.useful;
         self.typical = memory.bytes_per_second.map(|speed| speed as f64);
-        self.answers = memory.answer_time.into_iter().collect();
+        if memory.answer_time != self.answer_time() {
+            self.answers = memory.answer_time.into_iter().collect();
+        }
         self.blocked_until = Some(now + memory.blocked_for).filter(|until| *until > now);
-        self.testing = self.blocked_until.is_some();
+        self.testing |= self.blocked_until.is_some();
         self.fault.clone_from(&memory.fault);
         self.user_cap = memory.connections_max.map(|cap| cap.max(1));
     }
@@ -326,6 +332,10 @@ impl Hosts {
         self.hosts.get_mut(&id).expect("a host stays while jobs are about it")
     }
 
+    pub(super) fn find(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(&id)
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&Host> {
         self.by_name.get(name).map(|id| &self.hosts[id])
     }
@@ -335,8 +345,9 @@ impl Hosts {
         let id = self.id_of(&memory.name);
         let host = self.get_mut(id);
         host.remember(now, memory);
-        let wakes = [host.blocked_until, host.learned_cap.map(|_| host.cap_until)];
-        (id, wakes.into_iter().flatten().min())
+        host.looked_after = host.active > 0;
+        let cap_until = host.learned_cap.filter(|_| host.looked_after).map(|_| host.cap_until);
+        (id, host.blocked_until.into_iter().chain(cap_until).min())
     }
 
     /// Forgets what was learned of a host, but not what is running.
@@ -353,18 +364,28 @@ impl Hosts {
         host.blocked_until = None;
     }
 
-    /// Ends a block whose time has come, and lets a learned cap decay by one connection; returns when to look again.
+    /// Ends a block whose time has come, and lets a learned cap decay by one connection if somebody is there to try it.
+    /// Returns when to look again; a cap that nobody uses is looked at when somebody does.
     pub(super) fn wake(&mut self, now: Time, id: HostId, policy: &Policy) -> Option<Time> {
         let host = self.hosts.get_mut(&id)?;
         if host.blocked_until.is_some_and(|until| until <= now) {
             host.blocked_until = None;
         }
-        if let Some(cap) = host.learned_cap.filter(|_| host.cap_until <= now) {
+        host.looked_after = host.active > 0;
+        if let Some(cap) = host.learned_cap.filter(|_| host.cap_until <= now && host.looked_after) {
             host.learned_cap = Some(cap + 1).filter(|cap| *cap < policy.connections_per_host);
             host.cap_until = now + policy.host_cap_hold;
         }
-        let next = host.learned_cap.map(|_| host.cap_until);
+        let next = host.learned_cap.filter(|_| host.looked_after).map(|_| host.cap_until);
         self.forget_if_idle(id);
         next
+    }
+
+    /// A worker has begun. Returns when a cap that nobody has looked after is to be looked at.
+    pub(super) fn entered(&mut self, now: Time, id: HostId) -> Option<Time> {
+        let host = self.get_mut(id);
+        host.active += 1;
+        let neglected = !std::mem::replace(&mut host.looked_after, true) && host.learned_cap.is_some();
+        neglected.then(|| host.cap_until.max(now))
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Job {
     /// Trials of another connection in the place of a slow one, and when the last one was.
     pub(super) trials: u32,
     pub(super) tried_at: Time,
-    /// Bytes that races have fetched twice.
-    pub(super) raced_bytes: u64,
+    /// Bytes that races have fetched twice, or that were on their way when a lease was cut, as far as can be known.
+    pub(super) wasted_bytes: u64,
     pub(super) fault: Option<Fault>,
     pub(super) meter: Meter,
     /// The stored rows do not describe the file: nothing of it counts.
@@ -101,11 +101,12 @@ impl Job {
         let accepts_ranges = spec.source.as_ref().filter(|_| ledger.is_some()).map(|s| s.accepts_ranges);
         let done = ledger.as_ref().map_or(0, Ledger::done_bytes);
         let mut mirrors: Vec<Mirror> = hosts.iter().map(|host| Mirror::new(*host, Standing::Unproven)).collect();
-        mirrors[0].standing = Standing::Proven;
+        let main = spec.main;
+        mirrors[main.0 as usize].standing = Standing::Proven;
         Self {
             id,
             mirrors,
-            main: MirrorIndex(0),
+            main,
             sample_from: 0,
             tuning: spec.tuning,
             stage: Stage::Queued,
@@ -122,7 +123,7 @@ impl Job {
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,
-            raced_bytes: 0,
+            wasted_bytes: 0,
             fault: None,
             meter: Meter::new(now, done, SHOWN_WINDOW),
             rows_are_void: spec.source.is_some() && ledger.is_none(),
@@ -224,7 +225,7 @@ impl Job {
         }
         let main = self.main;
         self.mirror_mut(main).standing = Standing::Proven;
-        self.raced_bytes = 0;
+        self.wasted_bytes = 0;
         self.restart_meter(now);
     }
 

@@ -27,7 +27,7 @@ const GAIN: f64 = 0.1;
 /// A gain is clear at this share of what would be gained if nothing but the connections themselves held them back.
 const CLEAR: f64 = 0.6;
 
-/// Looks at a step that must agree on a clear gain.
+/// Looks that a verdict takes, and that must agree on a clear gain.
 const LOOKS: u32 = 2;
 
 /// Up to so many connections a step is worth it unless rates that have settled speak against it.
@@ -75,7 +75,8 @@ pub(super) struct Ramp {
     complete_at: Option<Time>,
     /// Since then they have had the time to settle, and are measured anew.
     settled: bool,
-    /// Looks in a row that saw a clear gain.
+    /// Looks at the step so far, and those in a row that saw a clear gain.
+    looks: u32,
     clear: u32,
     hold: Duration,
     /// An alarm is set.
@@ -110,6 +111,7 @@ impl Default for Ramp {
             stepped_at: Time::ZERO,
             complete_at: None,
             settled: false,
+            looks: 0,
             clear: 0,
             hold: HOLD,
             armed: false,
@@ -129,6 +131,7 @@ impl Ramp {
 
     /// Takes a look at a step whose connections bring `rate` bytes per second; `is_late` once they had enough time.
     fn look(&mut self, rate: f64, is_late: bool) -> Verdict {
+        self.looks += 1;
         // The first connections are what the others are compared with.
         let Base { connections, rate: before, settled } =
             self.base.unwrap_or(Base { connections: self.allowed, rate, settled: false });
@@ -137,7 +140,7 @@ impl Ramp {
         if self.clear >= LOOKS {
             return Verdict::Worth;
         }
-        if !settled && (is_late || self.allowed <= UNPROVEN_MAX) {
+        if !settled && (is_late || (self.allowed <= UNPROVEN_MAX && self.looks >= LOOKS)) {
             // Nothing can speak against it yet.
             return Verdict::Worth;
         }
@@ -176,6 +179,7 @@ impl Engine {
         job.ramp.stepped_at = now;
         job.ramp.complete_at = None;
         job.ramp.settled = false;
+        job.ramp.looks = 0;
         job.ramp.clear = 0;
         self.measure_from_here(id);
         self.touched.insert(id);
@@ -309,6 +313,7 @@ mod tests {
     fn the_first_bytes_of_fast_starters_do_not_speak_against_a_step() {
         let base = Some(Base { connections: 4, rate: 1000.0, settled: false });
         let mut ramp = Ramp { base, ..stepped() };
+        assert_eq!(ramp.look(200.0, false), Verdict::Open);
         assert_eq!(ramp.look(200.0, false), Verdict::Worth);
         assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, false), Verdict::Open);
         assert_eq!(Ramp { allowed: 32, base, ..stepped() }.look(200.0, true), Verdict::Worth);

@@ -118,7 +118,7 @@ impl Engine {
         job.workers.iter().copied().filter(late).collect()
     }
 
-    /// A slow worker that has nobody to be compared with: now and then a new connection is tried in its place. What
+    /// A slow worker that has too few siblings to be compared with: now and then a new connection is tried in its place. What
     /// holds one connection back, a route or a bad node, may not hold the next one.
     fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
         let pause = TRIAL_AFTER.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
@@ -126,7 +126,8 @@ impl Engine {
             return None;
         }
         let running = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
-        if running > self.policy.floor_siblings_min {
+        // Never below one live worker; and whoever has enough siblings is judged by them.
+        if !(2..=self.policy.floor_siblings_min).contains(&running) {
             return None;
         }
         let is_candidate = |id: &&WorkerId| {

@@ -18,6 +18,10 @@ use super::worker::Worker;
 /// An idle connection races the first request of a job after this time (DESIGN.md ruling 4).
 const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// How much of its even share a lease covers: what is left over is for those that are done first, which costs them a
+/// request and nobody a connection.
+const FIRST_SHARE: f64 = 0.9;
+
 /// What a job could do with one more connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Want {
@@ -42,6 +46,7 @@ impl Engine {
                     Want::Prove(mirror, from, end) => self.prove(now, id, mirror, from, end),
                     Want::Steal(victim, at) => {
                         self.cut_for_another = Some(victim);
+                        self.charge_cut(now, victim);
                         self.set_end(victim, at);
                     }
                     Want::Race(owner, mirror) => self.race(now, id, owner, mirror),
@@ -180,7 +185,7 @@ impl Engine {
                 let running: f64 = workers().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
                 let all = running + usual * f64::from(idle);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-                let share = (left as f64 * usual / all.max(1.0)) as u64;
+                let share = (left as f64 * FIRST_SHARE * usual / all.max(1.0)) as u64;
                 share
             }
         };
@@ -268,7 +273,9 @@ impl Engine {
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
-        self.hosts.get_mut(host).active += 1;
+        if let Some(at) = self.hosts.entered(now, host) {
+            self.set_alarm(at, Alarm::Host(host.0));
+        }
         self.workers.insert(id, Worker::new(now, &fetch, host));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);

@@ -22,8 +22,11 @@ const OF_LATE: Duration = Duration::from_millis(500);
 /// From when on a worker's own speed counts; before that, it is expected to be like the others.
 pub(super) const SPEED_KNOWN: Duration = Duration::from_millis(100);
 
-/// Bytes that races may fetch twice: this share of the file.
-const RACE_SHARE: u64 = 100;
+/// Bytes that may be sent in vain, twice in a race or to a connection whose lease is cut: this share of the file.
+const WASTE_SHARE: u64 = 100;
+
+/// How many times more a cut has to gain once that share is used up.
+const CARE: f64 = 4.0;
 
 /// What can be done for a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,14 +92,29 @@ impl Engine {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
         let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
         let taken = takeable.saturating_sub(keep);
-        if self.policy.steals && gain > floor_secs.max(thief.wait) && taken >= floor {
+        let budget = (job.total.unwrap_or(0) / WASTE_SHARE).saturating_sub(job.wasted_bytes);
+        let care = if self.cut_waste(worker, pace) <= budget { 1.0 } else { CARE };
+        if self.policy.steals && gain > care * floor_secs.max(thief.wait) && taken >= floor {
             return Some(Help::Steal(id, worker.end - taken));
         }
         let again = thief.seconds_for(worker.remaining());
         let twice = worker.remaining().min(bytes_in(pace, again));
-        let affordable = twice <= (job.total.unwrap_or(0) / RACE_SHARE).saturating_sub(job.raced_bytes);
+        let affordable = twice <= budget;
         let worth_it = seconds > 2.0 * again + floor_secs;
         (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id))
+    }
+
+    /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
+    fn cut_waste(&self, worker: &Worker, pace: Pace) -> u64 {
+        let answer = self.hosts.get(worker.host).answer_time().unwrap_or_default();
+        bytes_in(pace, answer.as_secs_f64())
+    }
+
+    /// Charges a job for a cut that has been decided on.
+    pub(super) fn charge_cut(&mut self, now: Time, victim: WorkerId) {
+        let worker = &self.workers[&victim];
+        let waste = self.cut_waste(worker, Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 });
+        self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").wasted_bytes += waste;
     }
 
     /// What a lease's worker can be expected to do from now on.
@@ -148,7 +166,7 @@ impl Engine {
         other.rival = None;
         let begun = gone.from.max(other.from);
         let both = gone.at.min(other.at).saturating_sub(begun);
-        job.raced_bytes += both;
+        job.wasted_bytes += both;
         if let Some(ledger) = &mut job.ledger {
             ledger.hand_over(gone.at.min(other.at), other.end, rival);
         }

@@ -70,6 +70,8 @@ pub(crate) struct Identity {
 pub(crate) struct Stored {
     pub(crate) rows: BTreeMap<u64, Chunk>,
     pub(crate) total: Option<u64>,
+    /// The mirror that defines the file.
+    pub(crate) main: MirrorIndex,
     pub(crate) accepts_ranges: bool,
     pub(crate) identity: Identity,
 }

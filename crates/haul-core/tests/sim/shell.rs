@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{Command, Effect, Event, JobSpec, Note, Source, StopReason};
+use haul_core::messages::{Command, Effect, Event, JobSpec, MirrorState, Note, Source, StopReason};
 use haul_core::{Engine, Fault, FaultKind, JobId, MirrorIndex, WorkerId};
 
 use crate::job::{Identity, Stored};
@@ -195,6 +195,8 @@ impl World {
         if let Some(view) = self.engine.job(self.now, id) {
             let job = self.job(id);
             job.stored.total = view.total;
+            let main = (0..).zip(&view.mirrors).find(|(_, mirror)| mirror.state == MirrorState::Main);
+            job.stored.main = main.map_or(job.stored.main, |(index, _)| MirrorIndex(index));
             job.stored.accepts_ranges = view.accepts_ranges == Some(true);
             job.restarts = view.restarts;
         }
@@ -301,7 +303,8 @@ impl World {
         job.held = true;
         job.releasing = false;
         job.starving_since = None;
-        let spec = JobSpec { hosts, tuning: job.tuning, source, restarts: job.restarts };
+        let main = source.as_ref().map(|_| job.stored.main).unwrap_or_default();
+        let spec = JobSpec { hosts, main, tuning: job.tuning, source, restarts: job.restarts };
         self.order(Command::Start(id, Box::new(spec)));
     }
 
