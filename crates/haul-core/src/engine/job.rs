@@ -229,11 +229,12 @@ impl Job {
         self.restart_meter(now);
     }
 
-    /// Forgets what a mirror said of the file of which nothing is there yet.
+    /// Forgets what a mirror said of the file of which nothing is there yet, but for the rows that were made of it.
     pub(super) fn forget_source(&mut self) {
-        self.ledger = None;
-        self.total = None;
         self.accepts_ranges = None;
+        if self.ledger.is_none() {
+            self.total = None;
+        }
     }
 
     /// Measures from the bytes that are there now, which may be fewer than before.

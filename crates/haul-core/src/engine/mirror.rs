@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use crate::messages::{Effect, MirrorState, MirrorView, Note};
-use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WorkerId};
+use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
-use super::job::Job;
+use super::job::{Ending, Job, Stage};
 
 /// The most that a mirror has to prove. A mirror that lies once in a million bytes is caught.
 const PROOF_BYTES_MAX: u64 = 1 << 20;
@@ -71,13 +71,21 @@ impl Mirror {
 }
 
 impl Engine {
-    pub(super) fn add_mirrors(&mut self, id: JobId, names: &[String]) {
+    pub(super) fn add_mirrors(&mut self, now: Time, id: JobId, names: &[String]) {
         for name in names {
             let host = self.hosts.enter(name);
             let job = self.jobs.get_mut(&id).expect("the caller checked");
             job.mirrors.push(Mirror::new(host, Standing::Unproven));
         }
         self.touched.insert(id);
+        let waiting_for = match self.jobs[&id].stage {
+            Stage::Waiting { waiting_for, .. } => Some(waiting_for),
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+        };
+        // Who waits for a server need not wait for all of them.
+        if matches!(waiting_for, Some(WaitingFor::Host | WaitingFor::Retry | WaitingFor::Link)) {
+            self.begin(now, id);
+        }
     }
 
     /// The mirror that the next request of a job should go to, of those that contribute and can be asked now; with
@@ -124,8 +132,11 @@ impl Engine {
         let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
         let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
         // Where the sample lies must not be foreseen by a mirror that lies elsewhere: any done stretch will do.
-        let from = ledger.find_done(job.sample_from % ledger.total().max(1), want)?;
-        Some((index, from, from + want))
+        let sample = ledger.find_done(job.sample_from % ledger.total().max(1), want).map(|from| (from, from + want));
+        // Where nobody is left who may go on, the proof cannot wait for more to compare with.
+        let stuck = || !job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proven) && job.workers.is_empty();
+        let (from, end) = sample.or_else(|| stuck().then(|| ledger.longest_done()).flatten())?;
+        Some((index, from, end))
     }
 
     /// A mirror's sample has been compared.
@@ -142,7 +153,7 @@ impl Engine {
     }
 
     /// Drops a mirror because of `fault`, if the job has another one. Tells whether it was dropped.
-    pub(super) fn drop_mirror(&mut self, id: JobId, index: MirrorIndex, fault: &Fault) -> bool {
+    pub(super) fn drop_mirror(&mut self, now: Time, id: JobId, index: MirrorIndex, fault: &Fault) -> bool {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         let Some(heir) = job.heir(index) else {
             return false;
@@ -154,20 +165,26 @@ impl Engine {
             self.effects.push_back(Effect::Note(id, Note::MirrorDropped { mirror: index, fault: fault.clone() }));
         }
         if job.main == index {
-            self.make_main(id, heir);
+            self.make_main(now, id, heir);
         }
         self.touched.insert(id);
         true
     }
 
-    /// From now on this mirror defines the file. Where nothing is there yet it needs no proof.
-    pub(super) fn make_main(&mut self, id: JobId, index: MirrorIndex) {
+    /// From now on this mirror defines the file. Where nothing is there yet, nor on its way, it needs no proof.
+    pub(super) fn make_main(&mut self, now: Time, id: JobId, index: MirrorIndex) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        job.main = index;
-        if job.done_bytes() == 0 {
+        let before = std::mem::replace(&mut job.main, index);
+        if job.done_bytes() == 0 && job.workers.is_empty() {
+            // What the one before said of the file is as good as unsaid.
+            if job.mirror(before).standing != Standing::Dropped {
+                job.mirror_mut(before).standing = Standing::Unproven;
+            }
             job.mirror_mut(index).standing = Standing::Proven;
-            if job.workers.is_empty() {
-                job.forget_source();
+            job.forget_source();
+            if job.ledger.is_some() {
+                // The store knows rows of it.
+                self.end_job(now, id, Ending::Reset);
             }
         }
     }
@@ -178,15 +195,16 @@ impl Engine {
         if job.mirrors.len() == 1 || job.done_bytes() > 0 || !job.workers.is_empty() {
             return;
         }
-        if self.can_ask(now, job, job.main, false) {
+        let may_define = job.mirror(job.main).standing == Standing::Proven;
+        if may_define && self.can_ask(now, job, job.main, false) {
             return;
         }
         let usable = |(index, mirror): &(MirrorIndex, &Mirror)| {
             mirror.standing != Standing::Dropped && self.can_ask(now, job, *index, true)
         };
         let next = job.mirrors().find(usable).map(|(index, _)| index);
-        if let Some(index) = next {
-            self.make_main(id, index);
+        if let Some(index) = next.or_else(|| (!may_define).then_some(job.main)) {
+            self.make_main(now, id, index);
         }
     }
 
@@ -204,7 +222,7 @@ impl Engine {
         self.effects.push_back(Effect::Note(id, Note::Healing { bytes }));
         let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();
         for index in suspects.into_iter().filter(|index| *index != main) {
-            self.drop_mirror(id, index, fault);
+            self.drop_mirror(now, id, index, fault);
         }
         true
     }
@@ -218,7 +236,7 @@ impl Engine {
                 MirrorView {
                     state: match mirror.standing {
                         Standing::Dropped => MirrorState::Dropped,
-                        _ if index == job.main => MirrorState::Main,
+                        Standing::Proven if index == job.main => MirrorState::Main,
                         Standing::Unproven => MirrorState::Unproven,
                         Standing::Proving => MirrorState::Proving,
                         Standing::Proven => MirrorState::Proven,
