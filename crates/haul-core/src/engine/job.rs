@@ -163,6 +163,11 @@ impl Job {
         (0..).map(MirrorIndex).zip(&self.mirrors)
     }
 
+    /// There is a mirror that may contribute, now or later.
+    pub(super) fn has_proven_mirror(&self) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.standing == Standing::Proven)
+    }
+
     /// The host of the mirror that defines the file.
     pub(super) fn host(&self) -> HostId {
         self.mirror(self.main).host

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use crate::messages::{Effect, MirrorState, MirrorView, Note};
+use crate::messages::{Effect, MirrorState, MirrorView, Note, StopReason};
 use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
 use super::job::{Ending, Job, Stage};
+use super::worker::Worker;
 
 /// The most that a mirror has to prove. A mirror that lies once in a million bytes is caught.
 const PROOF_BYTES_MAX: u64 = 1 << 20;
@@ -127,15 +128,9 @@ impl Engine {
         if job.mirrors.len() == 1 || job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
             return None;
         }
-        let ledger = job.ledger.as_ref()?;
         let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
         let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
-        let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
-        // Where the sample lies must not be foreseen by a mirror that lies elsewhere: any done stretch will do.
-        let sample = ledger.find_done(job.sample_from % ledger.total().max(1), want).map(|from| (from, from + want));
-        // Where nobody is left who may go on, the proof cannot wait for more to compare with.
-        let stuck = || !job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proven) && job.workers.is_empty();
-        let (from, end) = sample.or_else(|| stuck().then(|| ledger.longest_done()).flatten())?;
+        let (from, end) = sample(job)?;
         Some((index, from, end))
     }
 
@@ -164,7 +159,14 @@ impl Engine {
             mirror.fault = Some(fault.clone());
             self.effects.push_back(Effect::Note(id, Note::MirrorDropped { mirror: index, fault: fault.clone() }));
         }
-        if job.main == index {
+        let is_main = job.main == index;
+        // Two of different mirrors must never define the file at the same time.
+        let unanswered = |worker: &Worker| worker.mirror == index && worker.opened_at.is_none();
+        let pointless: Vec<WorkerId> = self.workers_of(id).filter(|(_, w)| unanswered(w)).map(|(id, _)| id).collect();
+        for worker in pointless {
+            self.stop_worker(worker, StopReason::JobStops);
+        }
+        if is_main {
             self.make_main(now, id, heir);
         }
         self.touched.insert(id);
@@ -189,10 +191,17 @@ impl Engine {
         }
     }
 
-    /// A job without a byte whose main mirror cannot be asked now goes to the next one that can.
+    /// A job without a byte whose main mirror cannot be asked now goes to the next one that can. One with bytes that nobody
+    /// is left to go on from, and too few to compare others with, starts over.
     pub(super) fn pass_main_on(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        if job.mirrors.len() == 1 || job.done_bytes() > 0 || !job.workers.is_empty() {
+        if job.mirrors.len() == 1 || !job.workers.is_empty() {
+            return;
+        }
+        if job.done_bytes() > 0 {
+            if !job.has_proven_mirror() && sample(job).is_none() {
+                self.end_job(now, id, Ending::Reset);
+            }
             return;
         }
         let may_define = job.mirror(job.main).standing == Standing::Proven;
@@ -252,11 +261,31 @@ impl Engine {
 
     /// In how long a mirror that can be asked later can be asked, at the earliest.
     pub(super) fn next_mirror_at(&self, now: Time, job: &Job) -> Option<(Time, HostId)> {
-        let waits = job.mirrors().filter(|(_, mirror)| mirror.standing != Standing::Dropped).map(|(_, mirror)| {
+        let can_prove_itself = job.done_bytes() == 0 || sample(job).is_some();
+        let useful = job.mirrors().filter(|(_, mirror)| match mirror.standing {
+            Standing::Proven => true,
+            Standing::Unproven => can_prove_itself,
+            Standing::Proving | Standing::Dropped => false,
+        });
+        let waits = useful.map(|(_, mirror)| {
             let held = mirror.hold_until.filter(|until| *until > now);
             let until = held.max(self.hosts.get(mirror.host).blocked_until(now));
             (until.unwrap_or(now), mirror.host)
         });
         waits.min().filter(|(until, _)| until.since(now) > Duration::ZERO)
     }
+}
+
+/// Bytes that are there and that another mirror's can be compared with.
+///
+/// Where they lie must not be foreseen by a mirror that lies elsewhere: any done stretch will do. A shorter one will do
+/// where nobody is left who could bring more.
+fn sample(job: &Job) -> Option<(u64, u64)> {
+    let ledger = job.ledger.as_ref()?;
+    let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
+    if let Some(from) = ledger.find_done(job.sample_from % ledger.total().max(1), want) {
+        return Some((from, from + want));
+    }
+    let longest = ledger.longest_done().filter(|_| !job.has_proven_mirror());
+    longest.filter(|(from, end)| end - from >= PROOF_BYTES_MIN)
 }
