@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haul_core::messages::{Effect, Fetch, FetchKind, MirrorState, Note, Outcome, StopReason};
-use haul_core::{ByteRange, ChunkState, Class, Fault, JobId, JobState, Time, WaitingFor};
+use haul_core::{ByteRange, ChunkState, Class, Fault, FaultKind, JobId, JobState, Policy, Time, WaitingFor};
 
 use crate::host;
 use crate::job::{Job, Site};
@@ -288,22 +288,29 @@ impl World {
         };
         let legitimate = job.sites.iter().any(|site| self.may_fail(job, site, fault));
         self.check(legitimate, || format!("{id} failed without need: {fault:?}"));
-        let alone = job.sites.len() == 1 && job.sites[0].file.status.is_some();
+        // Two, where the first request was so late that another one was made.
         let denials = job.sites[0].denials;
-        self.check(!alone || denials == 1 || job.ever_progressed, || format!("{id} was denied {denials} times"));
+        let status = job.sites[0].file.status.map(FaultKind::Status);
+        let alone = job.sites.len() == 1 && status == Some(fault.kind);
+        let enough = (1..=2).contains(&denials) || job.ever_progressed || limited(&self.policy);
+        self.check(!alone || enough, || format!("{id} was denied {denials} times"));
     }
 
     /// Tells whether a fault of this kind at this site is a reason for the job to fail.
     fn may_fail(&self, job: &Job, site: &Site, fault: &Fault) -> bool {
-        let limited = self.policy.retry_limit > 0;
         match fault.kind.class() {
             Class::SourceChanged => job.restarts >= self.policy.restarts_max,
             Class::Protocol | Class::RangesRefused => site.file.mishaps_left < 100,
             Class::Link | Class::Permanent if site.file.status.is_some() => true,
             Class::Link => site.file.links_left == 0,
             Class::Permanent => job.seal_fault == Some(fault.kind) || job.checksum,
-            Class::Transient | Class::Busy => limited,
+            Class::Transient | Class::Busy => limited(&self.policy),
             Class::Disk | Class::Local => false,
         }
     }
+}
+
+/// A job fails after so many attempts.
+fn limited(policy: &Policy) -> bool {
+    policy.retry_limit > 0
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{End, Event, Fetch, FetchKind};
+use haul_core::messages::{End, Event, Fetch, FetchKind, StopReason};
 use haul_core::{ByteRange, Fault, FaultKind, WorkerId};
 
 use crate::host::{self, Answer, Request};
@@ -105,6 +105,10 @@ impl World {
         }
         for (range, make) in pieces {
             job.contents.put(range, make);
+        }
+        if worker.fetch.kind == FetchKind::Probe && worker.stopping == Some(StopReason::Overtaken) {
+            // The same bytes as the one that was answered first brings, and nobody counts them.
+            return;
         }
         let twice = job.written.add(from, to);
         job.progressed_at = now;
