@@ -163,6 +163,11 @@ impl Job {
         (0..).map(MirrorIndex).zip(&self.mirrors)
     }
 
+    /// There is a mirror that may contribute, now or later.
+    pub(super) fn has_proven_mirror(&self) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.standing == Standing::Proven)
+    }
+
     /// The host of the mirror that defines the file.
     pub(super) fn host(&self) -> HostId {
         self.mirror(self.main).host
@@ -229,11 +234,12 @@ impl Job {
         self.restart_meter(now);
     }
 
-    /// Forgets what a mirror said of the file of which nothing is there yet.
+    /// Forgets what a mirror said of the file of which nothing is there yet, but for the rows that were made of it.
     pub(super) fn forget_source(&mut self) {
-        self.ledger = None;
-        self.total = None;
         self.accepts_ranges = None;
+        if self.ledger.is_none() {
+            self.total = None;
+        }
     }
 
     /// Measures from the bytes that are there now, which may be fewer than before.

@@ -138,7 +138,7 @@ impl Engine {
         }
         job.fault = Some(fault.clone());
         job.mirror_mut(worker.mirror).fault = Some(fault.clone());
-        if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(worker.job, worker.mirror, &fault) {
+        if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(now, worker.job, worker.mirror, &fault) {
             return;
         }
         match class {
@@ -199,7 +199,7 @@ impl Engine {
             self.end_job(now, worker.job, Ending::Fail(fault));
         } else if worker.resolve {
             // The submitted URL itself was asked and refused: only another mirror or a person can help.
-            if !self.drop_mirror(worker.job, worker.mirror, &fault) {
+            if !self.drop_mirror(now, worker.job, worker.mirror, &fault) {
                 self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });
             }
         } else if !job.mirror(worker.mirror).resolve {
@@ -263,7 +263,7 @@ impl Engine {
         mirror.range_lies += 1;
         if mirror.range_lies <= self.policy.range_lies_max * factor {
             self.return_chunk(now, worker, fault);
-        } else if self.drop_mirror(worker.job, worker.mirror, &fault) {
+        } else if self.drop_mirror(now, worker.job, worker.mirror, &fault) {
             // The others go on.
         } else if self.jobs[&worker.job].accepts_ranges == Some(false) {
             self.end_job(now, worker.job, Ending::Fail(fault));

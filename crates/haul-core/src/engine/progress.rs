@@ -102,6 +102,10 @@ impl Engine {
     pub(super) fn advance(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
         let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if worker.opened_at.is_none() {
+            // Another one was answered first: what this one brings is not wanted.
+            return;
+        }
         let at = at.min(worker.end);
         worker.reported_at = now;
         if throttled {

@@ -93,17 +93,24 @@ impl Engine {
             })?;
             let id = job.id;
             self.pass_main_on(now, id);
+            if !self.running.contains(&id) {
+                continue;
+            }
             match self.want(now, &self.jobs[&id], true) {
                 Some(want) => return Some((id, want)),
-                None => self.sate(id),
+                None => self.sate(id, Some(now)),
             }
         }
         None
     }
 
-    /// A job has no use for another connection until something about it changes.
-    pub(super) fn sate(&mut self, id: JobId) {
+    /// A job has no use for another connection until something about it changes: `now` to none of the hosts that have
+    /// room, else to none at all.
+    pub(super) fn sate(&mut self, id: JobId, now: Option<Time>) {
         for mirror in &self.jobs[&id].mirrors {
+            if now.is_some_and(|now| !self.hosts.get(mirror.host).has_room(now, &self.policy)) {
+                continue;
+            }
             if let Some(hungry) = self.hungry.get_mut(&mirror.host) {
                 hungry.remove(&id);
                 if hungry.is_empty() {
@@ -160,7 +167,8 @@ impl Engine {
     fn must_probe_again(&self, now: Time, job: &Job) -> bool {
         let mut workers = job.workers.iter().map(|id| &self.workers[id]);
         let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
-        probe.kind == FetchKind::Probe && probe.opened_at.is_none() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+        let is_waited_for = probe.kind == FetchKind::Probe && probe.opened_at.is_none() && probe.stopping.is_none();
+        is_waited_for && now.since(probe.started) >= PROBE_AGAIN_AFTER
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.
@@ -179,7 +187,8 @@ impl Engine {
         let share = match self.usual_speed(now, job) {
             None => ready / u64::from(idle),
             Some(usual) => {
-                let workers = || job.workers.iter().map(|w| &self.workers[w]).filter(|w| w.contributes());
+                let known = |w: &&Worker| w.contributes() && w.end < u64::MAX;
+                let workers = || job.workers.iter().map(|w| &self.workers[w]).filter(known);
                 let left: u64 = ready + workers().map(Worker::remaining).sum::<u64>();
                 let running: f64 = workers().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
                 let all = running + usual * f64::from(idle);
