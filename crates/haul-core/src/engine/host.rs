@@ -186,11 +186,6 @@ impl Host {
         if now.since(at) <= soon { most.max(self.opened) } else { self.opened }
     }
 
-    /// What a connection typically gives, in bytes per second.
-    pub(super) fn typical(&self) -> Option<f64> {
-        self.typical
-    }
-
     /// A worker of this host has run at this speed for a while.
     pub(super) fn note_speed(&mut self, bytes_per_second: f64) {
         let before = self.typical.unwrap_or(bytes_per_second);

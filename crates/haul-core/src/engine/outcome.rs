@@ -33,6 +33,7 @@ impl Engine {
             return;
         }
         self.advance(now, id, at, false);
+        self.note_usual_speed(now, self.workers[&id].job);
         let worker = self.workers.remove(&id).expect("it was just there");
         if self.cut_for_another == Some(id) {
             self.cut_for_another = None;
