@@ -58,7 +58,7 @@ pub(crate) struct World<'a, B> {
 pub(crate) struct Tally {
     /// Seconds until all bytes were there; `None` when that took too long.
     pub(crate) took: Option<f64>,
-    /// Bytes that came, those that came twice included.
+    /// Bytes that came, those that came twice included, and those that nobody read.
     pub(crate) received: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
@@ -349,6 +349,7 @@ impl<'a, B: Brain> World<'a, B> {
                 self.idle.push(Wire { carried: wire.carried + at - worker.from, ..wire });
             } else {
                 self.places[wire.place] = false;
+                self.tally.received += if matches!(end, End::Fault(_)) { 0 } else { self.in_vain(&worker, at) };
             }
         }
         self.serving -= u32::from(was_flowing || worker.phase == Phase::Silent);
@@ -357,6 +358,12 @@ impl<'a, B: Brain> World<'a, B> {
             self.reshare();
         }
         self.feed(Event::WorkerEnded { worker: worker.id, at, end });
+    }
+
+    /// The bytes that are on their way when a connection is closed: what it carries in a round trip, if so much was asked
+    /// for.
+    fn in_vain(&self, worker: &Worker, at: u64) -> u64 {
+        whole(worker.rate * seconds(self.nature.connect)).min(worker.request_end - at)
     }
 
     fn feed(&mut self, event: Event) {
@@ -444,7 +451,7 @@ impl<'a, B: Brain> World<'a, B> {
         for worker in &self.workers {
             let at = worker.at(self.now);
             self.written.add(worker.from, at);
-            self.tally.received += at - worker.from;
+            self.tally.received += at - worker.from + self.in_vain(worker, at);
         }
         assert!(self.written.are_all_of(self.nature.bytes), "sealed with {:?}", self.written);
         self.sealed_at = Some(self.now);
