@@ -74,6 +74,8 @@ struct Wire {
     ordinal: u32,
     /// Bytes that earlier requests have carried.
     carried: u64,
+    /// When its first byte came.
+    born: Nanos,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ struct Worker {
     /// What comes next for it, and when.
     limit: u64,
     due: Nanos,
+    grows_at: Nanos,
     stop_at: Nanos,
 }
 
@@ -125,10 +128,11 @@ impl Worker {
             self.base = if now >= self.due { self.limit as f64 } else { to.min(self.limit as f64) };
         }
         self.since = now;
+        self.grows_at = Nanos::MAX;
     }
 
     fn next(&self) -> Nanos {
-        self.due.min(self.stop_at)
+        self.due.min(self.stop_at).min(self.grows_at)
     }
 
     /// Where its connection's life ends, if that lies within this request.
@@ -139,7 +143,7 @@ impl Worker {
     /// What it could take if the link were endless.
     fn wants(&self, nature: &Nature) -> f64 {
         let wire = self.wire.expect("a flow has a connection");
-        let rate = nature.rate * wire.like.factor * nature.place(wire.place);
+        let rate = (nature.rate * wire.like.factor * nature.place(wire.place)).min(nature.window(self.since - wire.born));
         match nature.slow {
             Some((region, slow)) if region.contains(whole(self.base)) => rate.min(slow),
             Some(_) | None => rate,
@@ -161,6 +165,15 @@ impl Worker {
         }
         let left = (self.limit as f64 - self.base).max(0.0);
         self.due = self.since + nanos(left / self.rate);
+        self.grows_at = self.next_growth(nature);
+    }
+
+    /// When it could become faster, for being older.
+    fn next_growth(&self, nature: &Nature) -> Nanos {
+        let wire = self.wire.expect("a flow has a connection");
+        let age = self.since - wire.born;
+        let full = nature.rate * wire.like.factor * nature.place(wire.place);
+        if nature.window(age) >= full { Nanos::MAX } else { wire.born + (age / nature.connect + 1) * nature.connect }
     }
 }
 
@@ -330,7 +343,7 @@ impl<'a, B: Brain> World<'a, B> {
         });
         self.places[place] = true;
         let like = self.nature.connection(self.accepted);
-        self.workers[index].wire = Some(Wire { like, place, ordinal: self.accepted, carried: 0 });
+        self.workers[index].wire = Some(Wire { like, place, ordinal: self.accepted, carried: 0, born: self.now });
         self.accepted += 1;
     }
 
@@ -427,6 +440,7 @@ impl<'a, B: Brain> World<'a, B> {
             rate: 0.0,
             limit: fetch.from,
             due: self.now + takes,
+            grows_at: Nanos::MAX,
             stop_at: Nanos::MAX,
         });
     }
