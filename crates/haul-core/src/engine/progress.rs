@@ -75,7 +75,7 @@ impl Engine {
         job.ledger = Some(ledger);
         // The first request covers the whole file; what others can do is taken from its end.
         let job = worker.job;
-        let share = self.lease_bytes(now, job, total).min(total);
+        let share = self.lease_bytes(now, job, total, Some(id)).min(total);
         if share < total {
             self.set_end(id, share);
         }
@@ -155,7 +155,7 @@ impl Engine {
         }
         let job_id = worker.job;
         let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let want = self.lease_bytes(now, job_id, ready).min(worker.request_end - worker.end);
+        let want = self.lease_bytes(now, job_id, ready, Some(id)).min(worker.request_end - worker.end);
         let worker = self.workers.get_mut(&id).expect("the worker was just there");
         let Some(ledger) = self.jobs.get_mut(&job_id).and_then(|job| job.ledger.as_mut()) else {
             return;

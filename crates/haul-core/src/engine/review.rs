@@ -50,11 +50,12 @@ const TRIAL_AFTER: Duration = Duration::from_secs(4);
 const TRIAL_FACTOR: u32 = 3;
 
 /// What a verdict of the speed floor rests on.
+#[derive(Clone, Copy)]
 struct Measure {
     /// How long a worker must have run.
     after: Duration,
-    /// The stretch that is looked at.
-    window: Duration,
+    /// The stretch that is looked at; `None` for the whole time since the answer began.
+    window: Option<Duration>,
     /// The share of its siblings' median that it must bring.
     share: f64,
     /// Siblings that it takes.
@@ -172,16 +173,21 @@ impl Engine {
     /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can
     /// take the change into account.
     fn slowest_below_floor(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
+        let clear = Measure { after: soon, window: Some(soon), share: CLEARLY_SLOW, siblings_min: 1 };
         let standard = Measure {
             after: self.policy.floor_grace,
-            window: WINDOW,
+            window: Some(WINDOW),
             share: self.policy.floor_share,
             siblings_min: self.policy.floor_siblings_min,
         };
-        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
-        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
-        let clear = Measure { after: soon, window: soon, share: CLEARLY_SLOW, siblings_min: 1 };
-        [clear, standard].iter().find_map(|measure| self.slowest(now, job, measure))
+        // Where all are so slow that a window shows nothing, the whole life of a worker does in the end. On a thin line it
+        // would show how unfairly that is shared, so there it does not count.
+        let is_thin = job.ramp.has_gone_back();
+        let of_life = |measure| Measure { window: None, ..measure };
+        let over_life = [of_life(clear), of_life(standard)].into_iter().filter(|_| !is_thin);
+        [clear, standard].into_iter().chain(over_life).find_map(|measure| self.slowest(now, job, &measure))
     }
 
     /// The slowest worker of a job that falls below this measure.
@@ -191,9 +197,11 @@ impl Engine {
             .iter()
             .filter_map(|id| {
                 let worker = &self.workers[id];
-                let old_enough =
-                    worker.opened_at.is_some_and(|at| now.since(at) >= measure.after) && worker.contributes();
-                old_enough.then(|| (*id, worker.recent_speed(now, measure.window)))
+                let old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
+                old_enough.then(|| {
+                    let window = measure.window.map(|window| worker.recent_speed(now, window));
+                    (*id, window.unwrap_or_else(|| worker.life_speed(now)))
+                })
             })
             .collect();
         speeds
@@ -222,7 +230,8 @@ impl Engine {
             return false;
         }
         let usual = median(siblings).expect("there are siblings");
-        if usual * measure.window.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+        let seen_for = measure.window.or_else(|| worker.age(now)).unwrap_or_default();
+        if usual * seen_for.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
             return false;
         }
         let left = worker.remaining() as f64;

@@ -26,7 +26,7 @@ pub(super) const SPEED_KNOWN: Duration = Duration::from_millis(100);
 const WASTE_SHARE: u64 = 100;
 
 /// How many times more a cut has to gain once that share is used up.
-const CARE: f64 = 4.0;
+const CARE: f64 = 2.0;
 
 /// A small file stays on one request, unless the end of it is this far away, in seconds: then something is wrong.
 const SMALL_FLOOR_SECS: f64 = 2.0;
@@ -111,8 +111,8 @@ impl Engine {
 
     /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
     fn cut_waste(&self, worker: &Worker, pace: Pace) -> u64 {
-        let answer = self.hosts.get(worker.host).answer_time().unwrap_or_default();
-        bytes_in(pace, answer.as_secs_f64())
+        let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+        bytes_in(pace, round_trip.as_secs_f64())
     }
 
     /// Charges a job for a cut that has been decided on.

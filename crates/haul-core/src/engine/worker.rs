@@ -140,6 +140,17 @@ impl Worker {
         self.meter.bytes_per_second_over(now, window)
     }
 
+    /// How long ago its answer began.
+    pub(super) fn age(&self, now: Time) -> Option<Duration> {
+        self.opened_at.map(|at| now.since(at))
+    }
+
+    /// Its speed since its answer began.
+    pub(super) fn life_speed(&self, now: Time) -> f64 {
+        let seconds = self.age(now).unwrap_or_default().as_secs_f64();
+        if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
+    }
+
     /// Its speed, once it has run long enough for one to be seen.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
         let opened = self.opened_at?;
