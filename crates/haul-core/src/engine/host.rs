@@ -178,7 +178,7 @@ impl Host {
         policy: &Policy,
     ) -> Option<(u32, Time)> {
         let clear = matches!(fault.kind.class(), Class::Busy | Class::Link);
-        if self.refusals == 0 || started > self.refused_at.1 {
+        if self.refusals == 0 || started >= self.refused_at.1 {
             self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS);
             self.refused_at.1 = now;
         }
