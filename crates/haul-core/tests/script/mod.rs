@@ -37,10 +37,14 @@ pub(crate) struct Script {
     pub(crate) tick: Duration,
     /// How long answers take, beyond the next tick.
     pub(crate) answer_after: Duration,
+    /// Workers do not end when they are told to, before [`Script::end`] lets them.
+    pub(crate) hold_stops: bool,
     /// Workers do not report what they have written.
     pub(crate) hold_reports: bool,
     running: BTreeMap<WorkerId, Running>,
     fetches: BTreeMap<WorkerId, Fetch>,
+    asked_at: BTreeMap<WorkerId, Time>,
+    stopped_at: BTreeMap<WorkerId, Time>,
     seen: Vec<Effect>,
     rows: BTreeMap<JobId, BTreeMap<u64, Chunk>>,
     written: BTreeMap<JobId, BTreeSet<(u64, u64)>>,
@@ -80,9 +84,12 @@ impl Script {
             set_ends: 0,
             seal_faults: Vec::new(),
             throttled: false,
+            hold_stops: false,
             hold_reports: false,
             running: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
+            stopped_at: BTreeMap::new(),
             seen: Vec::new(),
             rows: BTreeMap::new(),
             written: BTreeMap::new(),
@@ -192,6 +199,12 @@ impl Script {
         while let Some((worker, _)) = self.running.iter().find(|(_, running)| !running.opened) {
             self.open(*worker, total);
         }
+    }
+
+    /// The story itself has told the engine that this worker is gone.
+    pub(crate) fn gone(&mut self, worker: WorkerId) {
+        self.running.remove(&worker).expect("a running worker");
+        self.carry_out();
     }
 
     pub(crate) fn fault(&mut self, worker: WorkerId, kind: FaultKind) {
@@ -309,6 +322,7 @@ impl Script {
                     let running =
                         Running { job: fetch.job, started: self.now, at: fetch.from, mark, opened: false };
                     self.running.insert(fetch.worker, running);
+                    self.asked_at.insert(fetch.worker, self.now);
                     self.fetches.insert(fetch.worker, fetch);
                 }
                 Effect::SetEnd { worker, end } => {
@@ -320,6 +334,10 @@ impl Script {
                     }
                 }
                 Effect::Stop { worker, .. } => {
+                    self.stopped_at.insert(worker, self.now);
+                    if self.hold_stops {
+                        continue;
+                    }
                     if let Some(running) = self.running.remove(&worker) {
                         let event = Event::WorkerEnded { worker, at: running.at, end: End::Stopped };
                         self.engine.event(self.now, event);
@@ -456,6 +474,21 @@ impl Script {
 
     pub(crate) fn why(&self, id: JobId) -> Vec<Why> {
         self.engine.why(self.now, id)
+    }
+
+    /// When a worker was started, in seconds.
+    pub(crate) fn asked(&self, worker: WorkerId) -> f64 {
+        self.asked_at[&worker].since_origin().as_secs_f64()
+    }
+
+    /// When workers were stopped for this reason, in seconds, and after how many seconds each.
+    pub(crate) fn stop_times(&self, why: StopReason) -> Vec<(f64, f64)> {
+        let stops = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Stop { worker, reason } if *reason == why => Some(*worker),
+            _ => None,
+        });
+        let times = stops.map(|worker| (self.stopped_at[&worker], self.asked_at[&worker]));
+        times.map(|(at, asked)| (at.since_origin().as_secs_f64(), at.since(asked).as_secs_f64())).collect()
     }
 
     /// Seconds since the story began.

@@ -117,6 +117,9 @@ fn worlds_that_once_failed() {
         23, 1_000_788, 2_001_517, 2_004_314, 2_007_988,
         // A dropped mirror's first request was still on its way when the next one's was made.
         2_000_501, 2_004_547,
+        // Passed on to another mirror while all connections were in use, and not asked again; or not passed on, because
+        // the other one's host was full.
+        3_007_070, 3_014_082, 3_012_050, 3_015_519,
     ] {
         run(seed);
     }
