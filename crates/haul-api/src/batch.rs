@@ -20,6 +20,9 @@ pub struct BatchItem {
     /// `job` or `problem`.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Of a file in a Metalink: its URLs that are not used, because haul cannot fetch from them or there are enough.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub urls_dropped: usize,
 }
 
 /// A job, or why there is none.
@@ -35,13 +38,18 @@ pub enum Outcome {
 impl BatchItem {
     /// The result of an item that became a new job.
     pub fn created(job: Job) -> Self {
-        Self { status: 201, outcome: Outcome::Job(Box::new(job)) }
+        Self { status: 201, outcome: Outcome::Job(Box::new(job)), urls_dropped: 0 }
     }
 
     /// The result of an item that was refused.
     pub fn refused(problem: Problem) -> Self {
-        Self { status: problem.status, outcome: Outcome::Problem(problem) }
+        Self { status: problem.status, outcome: Outcome::Problem(problem), urls_dropped: 0 }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
@@ -60,6 +68,7 @@ mod tests {
         assert_eq!(wire["results"][1]["status"], 422);
         assert_eq!(wire["results"][1]["problem"]["code"], "invalid-url");
         assert_eq!(wire["results"][1].get("job"), None);
+        assert_eq!(wire["results"][0].get("urls_dropped"), None);
         let back: BatchResult = serde_json::from_value(wire).expect("it was just written");
         assert_eq!(back, batch);
     }

@@ -86,20 +86,25 @@ fn whole_number(number: Number) -> Number {
 
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let text = error.inner().to_string();
+    let path = error.path().to_string();
     if let Some(rest) = text.strip_prefix("unknown field `") {
-        // The name is foreign text and may hold anything, the list after it is ours.
-        let (name, known) = rest.rsplit_once("`, expected ").unwrap_or((rest, "in the documentation"));
-        return unknown_field(name, known.trim_start_matches("one of "));
+        // The name is foreign text and may hold anything, the list after it is ours. The path ends with the name.
+        let known = rest.rsplit_once("`, expected ").map_or("in the documentation", |(_, known)| known);
+        return unknown_field(&path, known.trim_start_matches("one of "));
     }
     if let Some(name) = text.strip_prefix("missing field `") {
-        let name = name.trim_end_matches('`');
+        let name = within(&path, name.trim_end_matches('`'));
         let detail = format!("`{name}` is missing");
         return Problem::new(ProblemCode::InvalidValue, detail).with_field(name);
     }
     let expected = text.rsplit_once(", expected ").map_or("a value of another kind", |(_, expected)| expected);
-    let path: String = error.path().to_string();
     let path: String = path.chars().take(NAME_CHARS_MAX).collect();
     invalid_value(&path, plain_words(expected))
+}
+
+/// A member's name with the place of the object that should have it.
+fn within(path: &str, name: &str) -> String {
+    if path == "." { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// Serde's name of a type in words for people who write JSON.

@@ -15,12 +15,14 @@ pub use self::address::Address;
 pub use self::error::ClientError;
 use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
+use crate::host::{Host, HostList, PatchHost};
 use crate::job::{BulkResult, Job, JobList, JobState, PatchJob};
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
-use crate::query::{DeleteQuery, Files, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
+use crate::query::{DeleteQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
-use crate::submit::{BatchRef, SubmitJob};
+use crate::submit::{BatchRef, METALINK_MEDIA_TYPE, SubmitJob};
+use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
 ///
@@ -78,6 +80,12 @@ impl Client {
     pub async fn submit_many(&self, jobs: &[SubmitJob]) -> Result<BatchResult, ClientError> {
         let request = self.request(Method::POST, paths::JOBS, "");
         self.call(request.json(&BatchRef { jobs })).await
+    }
+
+    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself.
+    pub async fn submit_metalink(&self, document: Vec<u8>) -> Result<BatchResult, ClientError> {
+        let request = self.request(Method::POST, paths::JOBS, "");
+        self.call(request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document)).await
     }
 
     /// Lists one page of jobs.
@@ -144,6 +152,31 @@ impl Client {
     /// Shows the chunks of one job.
     pub async fn chunks(&self, id: u64) -> Result<ChunkList, ClientError> {
         self.get(&paths::job_chunks(id)).await
+    }
+
+    /// Tells what holds one job back.
+    pub async fn why(&self, id: u64) -> Result<Why, ClientError> {
+        self.get(&paths::job_why(id)).await
+    }
+
+    /// Lists one page of hosts.
+    pub async fn hosts(&self, query: &HostQuery) -> Result<HostList, ClientError> {
+        self.call(self.request(Method::GET, paths::HOSTS, &query.to_query())).await
+    }
+
+    /// Shows one host: `scheme://host:port`, or a host alone, which means `https`.
+    pub async fn host(&self, name: &str) -> Result<Host, ClientError> {
+        self.get(&paths::host(name)).await
+    }
+
+    /// Changes what is wished of one host.
+    pub async fn patch_host(&self, name: &str, patch: &PatchHost) -> Result<Host, ClientError> {
+        self.send(Method::PATCH, &paths::host(name), patch).await
+    }
+
+    /// Forgets one host: what was learned of it and what was set for it.
+    pub async fn forget_host(&self, name: &str) -> Result<(), ClientError> {
+        self.success(self.request(Method::DELETE, &paths::host(name), "")).await.map(|_no_content| ())
     }
 
     /// Shows the totals.

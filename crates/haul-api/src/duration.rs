@@ -12,6 +12,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HumanDuration(pub Duration);
 
+impl HumanDuration {
+    /// The duration in whole seconds for a person who waits: `41 s`, `4 min 05 s`, `2 h 07 min`, `3 d 4 h`.
+    pub fn approx(self) -> String {
+        let seconds = self.0.as_secs();
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        match seconds {
+            0..60 => format!("{seconds} s"),
+            60..3600 => format!("{minutes} min {:02} s", seconds % 60),
+            3600..86_400 => format!("{hours} h {:02} min", minutes % 60),
+            _ => format!("{days} d {} h", hours % 24),
+        }
+    }
+}
+
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match SignedDuration::try_from(self.0) {

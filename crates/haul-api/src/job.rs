@@ -14,8 +14,11 @@ use crate::chunk::ChunkTotals;
 pub struct Job {
     /// The number that people type. Never reused.
     pub id: u64,
-    /// The submitted URL, without userinfo.
+    /// The submitted URL, without userinfo; of several, the first.
     pub url: String,
+    /// All the places where its file is to be had, `url` among them.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
     /// The one word for where the job stands.
     pub state: JobState,
     /// What a waiting job waits for.
@@ -125,6 +128,61 @@ impl JobState {
             Self::Queued | Self::Probing | Self::Active | Self::Waiting | Self::Paused | Self::Verifying => false,
         }
     }
+}
+
+/// One of the places where a job's file is to be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// The URL, without userinfo.
+    pub url: String,
+    /// What it is good for; `null` while the job does not run.
+    pub state: Option<MirrorState>,
+    /// The connections in use.
+    pub connections: u32,
+    /// Received bytes per second, lately.
+    pub speed: u64,
+    /// How much of the file came from it; `null` while the job does not run.
+    pub done_bytes: Option<u64>,
+    /// Why it does not contribute.
+    pub reason: Option<MirrorReason>,
+}
+
+/// What a mirror is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorState {
+    /// It has the say: what the others send is compared with what it has sent.
+    Main,
+    /// Nothing is known of it yet.
+    Unproven,
+    /// A sample of it is being compared.
+    Proving,
+    /// It has the same file and contributes.
+    Proven,
+    /// It is not used any more.
+    Dropped,
+}
+
+impl MirrorState {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Unproven => "unproven",
+            Self::Proving => "proving",
+            Self::Proven => "proven",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Why a mirror does not contribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorReason {
+    /// The stable kebab-case code.
+    pub code: String,
+    /// The same for people.
+    pub message: String,
 }
 
 /// What has to happen before a waiting job goes on.
@@ -249,6 +307,24 @@ pub(crate) mod tests {
         json!({
             "id": 17,
             "url": "https://example.org/a.iso",
+            "mirrors": [
+                {
+                    "url": "https://example.org/a.iso",
+                    "state": "main",
+                    "connections": 0,
+                    "speed": 0,
+                    "done_bytes": 1_000_000,
+                    "reason": {"code": "connect", "message": "connection refused"},
+                },
+                {
+                    "url": "https://example.net/a.iso",
+                    "state": null,
+                    "connections": 0,
+                    "speed": 0,
+                    "done_bytes": null,
+                    "reason": null,
+                },
+            ],
             "state": "waiting",
             "waiting_for": "retry",
             "reason": {
@@ -306,6 +382,11 @@ pub(crate) mod tests {
             WaitingFor::Volume,
         ] {
             assert_eq!(json!(waiting), json!(waiting.as_str()));
+        }
+        for state in
+            [MirrorState::Main, MirrorState::Unproven, MirrorState::Proving, MirrorState::Proven, MirrorState::Dropped]
+        {
+            assert_eq!(json!(state), json!(state.as_str()));
         }
     }
 

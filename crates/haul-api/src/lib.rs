@@ -22,21 +22,30 @@ pub mod body;
 pub mod chunk;
 pub mod client;
 pub mod duration;
+pub mod host;
 pub mod job;
 pub mod paths;
 pub mod problem;
 pub mod query;
+pub mod schedule;
 pub mod service;
 pub mod size;
 pub mod submit;
+pub mod why;
 
 pub use batch::{BatchItem, BatchResult, Outcome};
 pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
 pub use client::{Address, Client, ClientError};
 pub use duration::HumanDuration;
-pub use job::{BulkResult, Connections, Job, JobList, JobState, PatchJob, Reason, Verification, WaitingFor};
+pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
+pub use job::{
+    BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason, Verification,
+    WaitingFor,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
-pub use query::{DeleteQuery, Files, JobQuery, WaitQuery};
-pub use service::{Limits, Readiness, Settings, Stats};
+pub use query::{DeleteQuery, Files, HostQuery, JobQuery, WaitQuery};
+pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
+pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{OnConflict, Start, SubmitBody, SubmitJob};
+pub use submit::{METALINK_MEDIA_TYPE, OnConflict, Start, SubmitBody, SubmitJob};
+pub use why::{Why, WhyReason};

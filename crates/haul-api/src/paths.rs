@@ -1,4 +1,6 @@
-//! The paths of the API: constants with `{id}` for the router, functions for clients.
+//! The paths of the API: constants with `{id}` or `{host}` for the router, functions for clients.
+
+use std::fmt::Write as _;
 
 /// The address that the daemon listens on by default (H-A-U-L on a phone pad).
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:4285";
@@ -9,6 +11,8 @@ pub const JOBS: &str = "/v1/jobs";
 pub const JOB: &str = "/v1/jobs/{id}";
 /// The chunks of one job.
 pub const JOB_CHUNKS: &str = "/v1/jobs/{id}/chunks";
+/// What holds one job back.
+pub const JOB_WHY: &str = "/v1/jobs/{id}/why";
 /// Pause one job.
 pub const JOB_PAUSE: &str = "/v1/jobs/{id}/pause";
 /// Resume one job.
@@ -21,6 +25,10 @@ pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
 pub const RESUME_ALL: &str = "/v1/resume";
+/// List hosts.
+pub const HOSTS: &str = "/v1/hosts";
+/// Show, change and forget one host.
+pub const HOST: &str = "/v1/hosts/{host}";
 /// Totals.
 pub const STATS: &str = "/v1/stats";
 /// Show and change settings.
@@ -53,6 +61,16 @@ pub fn job_chunks(id: u64) -> String {
     fill(JOB_CHUNKS, id)
 }
 
+/// The path of what holds one job back.
+pub fn job_why(id: u64) -> String {
+    fill(JOB_WHY, id)
+}
+
+/// The path of one host, whose name is URL-encoded.
+pub fn host(name: &str) -> String {
+    HOST.replace("{host}", &encoded(name))
+}
+
 /// The path of an action on one job.
 pub fn job_action(id: u64, action: Action) -> String {
     let pattern = match action {
@@ -68,6 +86,18 @@ fn fill(pattern: &str, id: u64) -> String {
     pattern.replace("{id}", &id.to_string())
 }
 
+/// A text as one segment of a path: all but the unreserved characters of RFC 3986 are escaped.
+fn encoded(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => segment.push(byte.into()),
+            _ => write!(segment, "%{byte:02X}").expect("a String takes everything"),
+        }
+    }
+    segment
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +106,14 @@ mod tests {
     fn the_id_takes_its_place_in_the_pattern() {
         assert_eq!(job(17), "/v1/jobs/17");
         assert_eq!(job_chunks(17), "/v1/jobs/17/chunks");
+        assert_eq!(job_why(17), "/v1/jobs/17/why");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
         assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);
+    }
+
+    #[test]
+    fn a_host_is_one_segment_whatever_it_holds() {
+        assert_eq!(host("https://example.org:8443"), "/v1/hosts/https%3A%2F%2Fexample.org%3A8443");
+        assert_eq!(host("a/../b?c#d e%2F"), "/v1/hosts/a%2F..%2Fb%3Fc%23d%20e%252F");
     }
 }

@@ -66,6 +66,46 @@ impl JobQuery {
     }
 }
 
+/// Which hosts to list: `?limit=100&cursor=...`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostQuery {
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Hosts per page, 1 to [`LIMIT_MAX`].
+    pub limit: Option<u32>,
+}
+
+impl HostQuery {
+    /// Reads the query of `GET /v1/hosts`.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "cursor" => parsed.cursor = Some(value.into_owned()),
+                "limit" => parsed.limit = Some(limit(&value)?),
+                other => return Err(unknown_field(other, "`cursor`, `limit`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query, empty when there is nothing to say.
+    pub fn to_query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if let Some(cursor) = &self.cursor {
+            query.append_pair("cursor", cursor);
+        }
+        if let Some(limit) = self.limit {
+            query.append_pair("limit", &limit.to_string());
+        }
+        query.finish()
+    }
+}
+
 /// How long to wait for a change: `?wait=30&state=active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitQuery {
@@ -200,6 +240,10 @@ mod tests {
         assert_eq!(JobQuery::parse(""), Ok(JobQuery::default()));
         assert_eq!(JobQuery::default().to_query(), "");
 
+        let hosts = HostQuery { cursor: Some("https://a.example:8443".to_owned()), limit: Some(5) };
+        assert_eq!(HostQuery::parse(&hosts.to_query()), Ok(hosts));
+        assert_eq!(HostQuery::default().to_query(), "");
+
         let wait = WaitQuery { wait_seconds: Some(30), state: Some(JobState::Probing) };
         assert_eq!(wait.to_query(), "wait=30&state=probing");
         assert_eq!(WaitQuery::parse(&wait.to_query()), Ok(wait));
@@ -222,6 +266,7 @@ mod tests {
             assert_eq!(problem.code, code, "{query}");
             assert_eq!(problem.field.as_deref(), Some(field), "{query}");
         }
+        assert!(HostQuery::parse("limit=0").is_err() && HostQuery::parse("state=active").is_err());
         assert!(WaitQuery::parse("wait=-1").is_err());
         assert!(DeleteQuery::parse("files=maybe").is_err());
     }

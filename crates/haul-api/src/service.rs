@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::body::present;
 use crate::job::JobState;
+use crate::schedule::{self, Window};
 
 /// The body of `PATCH /v1/settings`. A field that is `None` is left as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes per second over all jobs, 0 for no limit.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub bandwidth_limit: Option<u64>,
+    /// The times at which another limit holds, all of them.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub bandwidth_schedule: Option<Vec<Window>>,
+    /// Limits of the jobs with a label, by the label; `None`, on the wire `null`, removes those of one. Labels that are not
+    /// named are left as they are.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, Option<LabelLimits>>>,
     /// Jobs that may run at once.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub max_active_jobs: Option<u32>,
@@ -28,11 +36,33 @@ pub struct Limits {
     pub connections_total: Option<u32>,
 }
 
+/// What changes of a label's limits. A field that is `None` is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelLimits {
+    /// Bytes per second over all jobs with the label, 0 for no limit.
+    #[serde(default, deserialize_with = "some_rate", skip_serializing_if = "Option::is_none")]
+    pub bandwidth_limit: Option<u64>,
+    /// The times at which another limit holds, all of them.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub bandwidth_schedule: Option<Vec<Window>>,
+}
+
+fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    schedule::rate(deserializer).map(Some)
+}
+
 /// The settings in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Bytes per second over all jobs, 0 for no limit.
     pub bandwidth_limit: u64,
+    /// The times at which another limit holds.
+    pub bandwidth_schedule: Vec<Window>,
+    /// The limit that holds now: that of the first window that holds, else `bandwidth_limit`.
+    pub bandwidth_limit_now: u64,
+    /// Limits of the jobs with a label, by the label.
+    pub labels: BTreeMap<String, LabelSettings>,
     /// Jobs that may run at once.
     pub max_active_jobs: u32,
     /// Connections to one host over all jobs.
@@ -41,6 +71,17 @@ pub struct Settings {
     pub connections_per_job: u32,
     /// Connections over all jobs.
     pub connections_total: u32,
+}
+
+/// The limits of the jobs with one label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelSettings {
+    /// Bytes per second over all jobs with the label, 0 for no limit.
+    pub bandwidth_limit: u64,
+    /// The times at which another limit holds.
+    pub bandwidth_schedule: Vec<Window>,
+    /// The limit that holds now.
+    pub bandwidth_limit_now: u64,
 }
 
 /// The totals of `GET /v1/stats`.
@@ -58,7 +99,7 @@ pub struct Stats {
     pub uptime_seconds: u64,
     /// The daemon's version.
     pub version: String,
-    /// Bytes per second over all jobs, 0 for no limit.
+    /// The limit in bytes per second that holds now over all jobs, 0 for none.
     pub bandwidth_limit: u64,
 }
 
@@ -87,6 +128,73 @@ mod tests {
         let problem = body::parse::<Limits>(br#"{"listen": "::"}"#).expect_err("not live");
         assert_eq!(problem.code, "unknown-field");
         assert_eq!(problem.field.as_deref(), Some("listen"));
+    }
+
+    #[test]
+    fn what_is_wrong_within_a_list_or_a_label_is_named_with_its_place() {
+        let schedule = |window: &str| {
+            format!(r#"{{"bandwidth_schedule": [{{"from": "08:00", "to": "09:00", "bandwidth_limit": 1}}, {window}]}}"#)
+        };
+        for (body, code, field) in [
+            (
+                schedule(r#"{"from": "8", "to": "09:00", "bandwidth_limit": 1}"#),
+                "invalid-value",
+                "bandwidth_schedule[1].from",
+            ),
+            (
+                schedule(r#"{"from": "08:00", "to": 9, "bandwidth_limit": 1}"#),
+                "invalid-value",
+                "bandwidth_schedule[1].to",
+            ),
+            (schedule(r#"{"from": "08:00", "bandwidth_limit": 1}"#), "invalid-value", "bandwidth_schedule[1].to"),
+            (
+                schedule(r#"{"from": "08:00", "to": "09:00", "bandwidth_limit": "fast"}"#),
+                "invalid-value",
+                "bandwidth_schedule[1].bandwidth_limit",
+            ),
+            (
+                schedule(r#"{"from": "08:00", "to": "09:00", "bandwidth_limit": 1, "days": []}"#),
+                "invalid-value",
+                "bandwidth_schedule[1].days",
+            ),
+            (
+                schedule(r#"{"from": "08:00", "to": "09:00", "bandwidth_limit": 1, "days": ["sol"]}"#),
+                "invalid-value",
+                "bandwidth_schedule[1].days[0]",
+            ),
+            (
+                schedule(r#"{"from": "08:00", "to": "09:00", "bandwidth_limit": 1, "day": []}"#),
+                "unknown-field",
+                "bandwidth_schedule[1].day",
+            ),
+            (schedule("7"), "invalid-value", "bandwidth_schedule[1]"),
+            (
+                r#"{"labels": {"iso": {"bandwidth_limit": -1}}}"#.to_owned(),
+                "invalid-value",
+                "labels.iso.bandwidth_limit",
+            ),
+            (
+                r#"{"labels": {"iso": {"bandwidth_limit": null}}}"#.to_owned(),
+                "invalid-value",
+                "labels.iso.bandwidth_limit",
+            ),
+            (r#"{"labels": {"iso": {"limit": 1}}}"#.to_owned(), "unknown-field", "labels.iso.limit"),
+            (r#"{"labels": {"iso": 1}}"#.to_owned(), "invalid-value", "labels.iso"),
+            (r#"{"labels": null}"#.to_owned(), "invalid-value", "labels"),
+        ] {
+            let problem = body::parse::<Limits>(body.as_bytes()).expect_err(&body);
+            assert_eq!((&*problem.code, problem.field.as_deref()), (code, Some(field)), "{body}: {problem}");
+            assert!(!problem.detail.contains("another kind"), "{body}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_changed_or_removed() {
+        let limits: Limits =
+            body::parse(br#"{"labels": {"iso": {"bandwidth_limit": "500KB"}, "old": null}}"#).expect("a good body");
+        let labels = limits.labels.expect("they are named");
+        assert_eq!(labels["iso"].as_ref().expect("a change").bandwidth_limit, Some(500_000));
+        assert_eq!(labels["old"], None);
     }
 
     #[test]

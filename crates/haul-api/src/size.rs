@@ -43,7 +43,7 @@ impl FromStr for Size {
 
 /// A number of bytes per second, 0 for no limit.
 ///
-/// Reads what [`Size`] reads, with an optional `/s`, and `none`. Prints as [`Size`] does.
+/// Reads what [`Size`] reads, with an optional `/s`, and `none` or `off`. Prints as [`Size`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(pub u64);
 
@@ -65,7 +65,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, ParseSizeError> {
         let trimmed = text.trim();
-        if trimmed.eq_ignore_ascii_case("none") {
+        if ["none", "off"].iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
             return Ok(Self(0));
         }
         let amount = trimmed.strip_suffix("/s").unwrap_or(trimmed);
@@ -309,7 +309,9 @@ mod tests {
 
     #[test]
     fn rates_take_a_second_and_none() {
-        for (text, rate) in [("300KB", 300_000), ("300KB/s", 300_000), ("5 MiB/s", 5_242_880), ("0", 0), ("none", 0)] {
+        for (text, rate) in
+            [("300KB", 300_000), ("300KB/s", 300_000), ("5 MiB/s", 5_242_880), ("0", 0), ("none", 0), ("off", 0)]
+        {
             assert_eq!(text.parse(), Ok(Rate(rate)), "{text}");
         }
         assert_eq!(

@@ -7,14 +7,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
+
+/// The media type of Metalink 4 (RFC 5854 section 8.3), which can be submitted, too.
+pub const METALINK_MEDIA_TYPE: &str = "application/metalink4+xml";
 
 /// What a client wants downloaded, and how. `null` means the same as leaving a field out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitJob {
-    /// Where the file is: `http` or `https`.
-    pub url: String,
+    /// Where the file is: `http` or `https`. May be left out where `mirrors` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Where else the file is, or all the places where it is. The first of all of them has the say: it gets the headers,
+    /// and what the others send is compared with what it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrors: Option<Vec<String>>,
     /// The directory to save into, within the allowed roots. Default: `download_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
@@ -51,7 +59,7 @@ pub struct SubmitJob {
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The digest that the file must have, as `sha256:hex`.
+    /// The digest that the file must have, as `sha256:hex`; `sha512`, `sha1` and `md5` are known, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
 }
@@ -59,15 +67,28 @@ pub struct SubmitJob {
 impl SubmitJob {
     /// Makes the request for a URL with every default.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), ..Self::default() }
+        Self { url: Some(url.into()), ..Self::default() }
+    }
+
+    /// All URLs with the fields that they stand in; the first one has the say.
+    pub fn urls(&self) -> impl Iterator<Item = (String, &str)> {
+        let url = self.url.iter().map(|url| ("url".to_owned(), url.as_str()));
+        let mirrors = self.mirrors.iter().flatten().enumerate();
+        url.chain(mirrors.map(|(index, url)| (format!("mirrors[{index}]"), url.as_str())))
+    }
+
+    /// The URL that has the say. Empty where there is none at all, which is not accepted.
+    pub fn main_url(&self) -> &str {
+        self.urls().next().map_or("", |(_, url)| url)
     }
 }
 
 impl fmt::Debug for SubmitJob {
-    /// Leaves out the URL, the referrer and the header values: people put passwords there.
+    /// Leaves out the URLs, the referrer and the header values: people put passwords there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header_names: Vec<_> = self.headers.iter().flat_map(BTreeMap::keys).collect();
         f.debug_struct("SubmitJob")
+            .field("mirrors", &self.mirrors.as_ref().map(Vec::len))
             .field("dir", &self.dir)
             .field("filename", &self.filename)
             .field("header_names", &header_names)
@@ -110,7 +131,7 @@ pub enum OnConflict {
 /// One job, or many of which each is accepted or refused by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubmitBody {
-    /// `{"url": ...}`.
+    /// `{"url": ...}` or `{"mirrors": [...]}`.
     One(Box<SubmitJob>),
     /// `{"jobs": [...]}`, item by item in the order given.
     Many(Vec<Result<SubmitJob, Problem>>),
@@ -133,11 +154,21 @@ impl SubmitBody {
     /// As [`Self::parse`].
     pub fn from_value(value: Value) -> Result<Self, Problem> {
         if value.get("jobs").is_none() {
-            return body::from_value(value).map(|job| Self::One(Box::new(job)));
+            return one(value).map(|job| Self::One(Box::new(job)));
         }
         let batch: Batch = body::from_value(value)?;
-        Ok(Self::Many(batch.jobs.into_iter().map(body::from_value).collect()))
+        Ok(Self::Many(batch.jobs.into_iter().map(one).collect()))
     }
+}
+
+/// Reads one job, which must say where its file is.
+fn one(value: Value) -> Result<SubmitJob, Problem> {
+    let job: SubmitJob = body::from_value(value)?;
+    if job.urls().next().is_none() {
+        let detail = "`url` is missing; `mirrors` can take its place";
+        return Err(Problem::new(ProblemCode::InvalidValue, detail).with_field("url"));
+    }
+    Ok(job)
 }
 
 /// A batch whose items are still unread, so that one bad item spoils only itself.
@@ -163,6 +194,7 @@ mod tests {
     fn every_field_survives_a_round_trip() {
         let body = json!({
             "url": "https://example.org/a.iso",
+            "mirrors": ["https://example.net/a.iso"],
             "dir": "/srv/files",
             "filename": "a.iso",
             "headers": {"X-Key": "1"},
@@ -203,7 +235,10 @@ mod tests {
     fn each_bad_field_is_named() {
         for (body, code, field) in [
             (json!({}), "invalid-value", "url"),
+            (json!({"url": null, "mirrors": []}), "invalid-value", "url"),
             (json!({"url": 5}), "invalid-value", "url"),
+            (json!({"mirrors": "u"}), "invalid-value", "mirrors"),
+            (json!({"mirrors": ["u", 5]}), "invalid-value", "mirrors[1]"),
             (json!({"url": "u", "start": "later"}), "invalid-value", "start"),
             (json!({"url": "u", "headers": "A: b"}), "invalid-value", "headers"),
             (json!({"url": "u", "headers": {"A": 1}}), "invalid-value", "headers.A"),
@@ -216,6 +251,16 @@ mod tests {
             assert_eq!(problem.code, code, "{body}");
             assert_eq!(problem.field.as_deref(), Some(field), "{body}");
         }
+    }
+
+    #[test]
+    fn mirrors_come_behind_the_url_or_in_its_place() {
+        let urls = |body: Value| {
+            let Ok(SubmitBody::One(job)) = SubmitBody::from_value(body) else { panic!("the body is one good job") };
+            job.urls().map(|(field, url)| format!("{field} {url}")).collect::<Vec<_>>()
+        };
+        assert_eq!(urls(json!({"url": "a", "mirrors": ["b", "c"]})), ["url a", "mirrors[0] b", "mirrors[1] c"]);
+        assert_eq!(urls(json!({"mirrors": ["b", "c"]})), ["mirrors[0] b", "mirrors[1] c"]);
     }
 
     #[test]
@@ -252,6 +297,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let mut job = SubmitJob::new("https://user:s3cret@a/b?sig=s3cret");
+        job.mirrors = Some(vec!["https://a/?s3cret".to_owned()]);
         job.referrer = Some("https://a/?s3cret".to_owned());
         job.headers = Some(BTreeMap::from([("Cookie".to_owned(), "s3cret".to_owned())]));
         let shown = format!("{job:?}");

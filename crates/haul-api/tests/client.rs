@@ -49,6 +49,14 @@ async fn methods_ask_for_their_routes() {
     client.delete(17, Files::Delete).await.expect("no content");
     assert_asked(asked, "DELETE /v1/jobs/17?files=delete ").await;
 
+    let (client, asked) = tcp("204 No Content", "application/json", "").await;
+    client.forget_host("http://a.example:8080").await.expect("no content");
+    assert_asked(asked, "DELETE /v1/hosts/http%3A%2F%2Fa.example%3A8080 ").await;
+
+    let (client, asked) = tcp("200 OK", "application/json", r#"{"summary": "paused", "reasons": []}"#).await;
+    client.why(17).await.expect("an answer");
+    assert_asked(asked, "GET /v1/jobs/17/why ").await;
+
     let (client, asked) = tcp("200 OK", "application/json", "{}").await;
     let error = client.patch_settings(&Limits::default()).await;
     assert!(matches!(error, Err(ClientError::Unexpected { status: 200, .. })));

@@ -16,6 +16,7 @@ mod policy;
 mod range;
 mod rng;
 mod time;
+pub mod window;
 
 pub use engine::Engine;
 pub use fault::{Class, Fault, FaultKind};

@@ -1,4 +1,4 @@
-//! Remembers jobs and chunks in one SQLite file.
+//! Remembers jobs, chunks and hosts in one SQLite file.
 //!
 //! The store carries out what it is told and keeps its rows consistent; it decides nothing. One thread writes, with
 //! two connections: one whose commits survive a power cut, and one whose commits survive the end of the process and
@@ -24,7 +24,7 @@ pub use error::{ActError, OpenError, StoreError, UpdateError};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{
-    ChunkRow, Counts, Filter, Identity, JobPatch, JobRow, JobRows, NewJob, OnConflict, Page, Part, PhaseChange,
-    Private, Reason, StateFilter, StoredJob, Wish,
+    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnConflict,
+    Page, Part, PhaseChange, Private, Reason, StateFilter, StoredJob, Wish,
 };
 pub use writer::Stats;

@@ -13,8 +13,11 @@ use crate::OpenError;
 pub(crate) const APPLICATION_ID: u32 = 0x6861_756C;
 
 /// All migrations, oldest first, numbered from 1 without a gap.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") },
+    Migration { number: 2, name: "mirrors", sql: include_str!("../../../migrations/0002_mirrors.sql") },
+    Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
+];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

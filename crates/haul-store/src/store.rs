@@ -16,11 +16,11 @@ use tracing::error;
 
 use crate::error::OpError;
 use crate::reader::{self, Read};
-use crate::rows::{self, chunks, chunks::Mark, jobs, list};
+use crate::rows::{self, chunks, chunks::Mark, hosts, jobs, list};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, Identity, JobPatch, JobRow, JobRows, NewJob, OpenError, Opened, Page, Part,
-    PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
+    ActError, ChunkRow, Filter, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OpenError, Opened, Page,
+    Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -190,6 +190,28 @@ impl Store {
         .await
     }
 
+    /// Puts these rows in the place of all that a job has, because some of them have lost bytes. What was durable of the
+    /// bytes that are left stays so. A job that is gone, completed or canceled is passed over.
+    ///
+    /// Marks that were noted before must not be submitted after it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn rewrite_chunks(&self, job: JobRows) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(chunks::rewrite(conn, &job)?)).await
+    }
+
+    /// Adds mirrors to a job, as long as they are new to it and it has no more than `max`, its own URL among them.
+    /// Answers with all that it has then beyond its URL.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn add_mirrors(&self, id: JobId, new: Vec<Mirror>, max: usize) -> Result<Vec<Mirror>, UpdateError> {
+        self.durable(move |conn| jobs::add_mirrors(conn, id, new, max)).await
+    }
+
     /// Notes bytes that survive a power cut. They must have been synced before. Jobs that are gone, completed or
     /// canceled are passed over.
     ///
@@ -236,6 +258,43 @@ impl Store {
     /// [`StoreError`]; then nothing has changed.
     pub async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<JobRow>, StoreError> {
         self.durable(move |conn| Ok(jobs::delete(conn, &ids)?)).await
+    }
+
+    /// Stores what was learned of some hosts and forgets others, without waiting for the disk: a power cut costs no more
+    /// than learning it again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_hosts(&self, learned: Vec<HostRow>, forgotten: Vec<String>) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| change_hosts(conn, &learned, &forgotten)).await
+    }
+
+    /// Stores what a user wishes of a host.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn set_host(&self, host: HostRow) -> Result<(), StoreError> {
+        self.durable(move |conn| change_hosts(conn, &[host], &[])).await
+    }
+
+    /// Forgets a host; one that is not there is as good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn forget_host(&self, name: String) -> Result<(), StoreError> {
+        self.durable(move |conn| change_hosts(conn, &[], &[name])).await
+    }
+
+    /// Everything that is known of hosts, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn hosts(&self) -> Result<Vec<HostRow>, StoreError> {
+        self.read(hosts::all).await
     }
 
     /// Stores a setting.
@@ -406,6 +465,16 @@ impl Store {
         sent.map_err(|_| StoreError::Closed)?;
         Ok(answer.await.map_err(|_| StoreError::Closed)??)
     }
+}
+
+fn change_hosts(conn: &Connection, saved: &[HostRow], forgotten: &[String]) -> Result<(), StoreError> {
+    for host in saved {
+        hosts::save(conn, host)?;
+    }
+    for name in forgotten {
+        hosts::delete(conn, name)?;
+    }
+    Ok(())
 }
 
 /// The threads, waited for at the end.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, Phase};
+use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 
 /// Text that must not get into a log: a URL with its query, or secret headers.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -46,6 +46,17 @@ pub enum OnConflict {
     Fail,
 }
 
+/// A further place that a file is to be had at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where the file is.
+    pub url: Private,
+    /// Its `scheme://host:port`.
+    pub host: String,
+    /// How whoever named it ranks it: 1 is the best.
+    pub priority: Option<u32>,
+}
+
 /// What a user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -53,13 +64,15 @@ pub struct Wish {
     pub url: Private,
     /// Its `scheme://host:port`.
     pub host: String,
+    /// Where else it is. With the first one at position 1 these are the job's mirrors; its URL is that at 0.
+    pub mirrors: Vec<Mirror>,
     /// The directory to save into, in its one canonical spelling.
     pub dir: String,
     /// The name to save under; `None` leaves it to the server.
     pub filename: Option<String>,
     /// The size that the file must have.
     pub expected_size: Option<u64>,
-    /// The digest that the file must have.
+    /// The digest that the file must have, as its user has named it.
     pub checksum: Option<String>,
     /// What to do when the final name is taken.
     pub on_conflict: OnConflict,
@@ -105,6 +118,10 @@ pub struct Identity {
     pub last_modified: Option<String>,
     /// The URL behind all redirects.
     pub final_url: Option<Private>,
+    /// The mirror that said so: validators and the last URL are its.
+    pub mirror: MirrorIndex,
+    /// The digest that the server has told. Stored only where the user has named none.
+    pub digest: Option<String>,
 }
 
 /// The part file.
@@ -205,6 +222,8 @@ pub struct ChunkRow {
     pub retries: u32,
     /// Verdicts of the speed floor.
     pub strikes: u32,
+    /// Which mirror gave its bytes.
+    pub mirror: MirrorIndex,
 }
 
 /// Changed chunks of one job; in each, `done` is the mark to set.
@@ -279,4 +298,44 @@ pub struct Page {
     pub limit: u32,
     /// Which jobs.
     pub filter: Filter,
+}
+
+/// What is known of a server, and what its user wants of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostRow {
+    /// Its `scheme://host:port`, the port only where it is not the scheme's own.
+    pub name: String,
+    /// Connections that its refusals suggest, and when one more is tried.
+    pub learned_cap: Option<(u32, i64)>,
+    /// Refusals that the cap rests on.
+    pub refusals: u32,
+    /// Connections that one job found to be worth it.
+    pub useful_connections: Option<u32>,
+    /// What one connection typically gives.
+    pub bytes_per_second: Option<u64>,
+    /// How long an answer typically takes.
+    pub answer_time_ms: Option<u64>,
+    /// Until when it is left alone.
+    pub blocked_until_ms: Option<i64>,
+    /// Why it last refused a connection or was left alone.
+    pub fault: Option<HostFault>,
+    /// Connections that its user allows.
+    pub connections_max: Option<u32>,
+    /// Bytes per second that its user allows.
+    pub bandwidth_limit: Option<u64>,
+    /// When any of this last changed.
+    pub updated_at_ms: i64,
+}
+
+/// What went wrong with a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFault {
+    /// The stable code.
+    pub code: String,
+    /// The status that it answered, if it did.
+    pub status: Option<u16>,
+    /// One fragment for people.
+    pub message: String,
+    /// When it happened.
+    pub at_ms: i64,
 }

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{HOST, World, chunk, job, named, rows, submitted};
-use haul_core::{Action, Changed, Intent, JobId, Lifecycle, Phase, Refusal};
+use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase, Refusal};
 use haul_store::{
-    ActError, Filter, Identity, JobPatch, OnConflict, Page, Part, PhaseChange, Reason, StateFilter, Store, UpdateError,
-    Wish,
+    ActError, Filter, Identity, JobPatch, Mirror, OnConflict, Page, Part, PhaseChange, Reason, StateFilter, Store,
+    UpdateError, Wish,
 };
 
 fn to(phase: Phase) -> PhaseChange {
@@ -53,6 +53,8 @@ async fn every_field_comes_back_as_it_went_in() {
         etag: Some("\"e\"".to_owned()),
         last_modified: Some("yesterday".to_owned()),
         final_url: Some("https://mirror/a".into()),
+        mirror: MirrorIndex(1),
+        digest: None,
     };
     let part = Part { name: "a.iso.0123abcd.haul-part".to_owned(), dev: u64::MAX, ino: 1 << 63 };
     store.set_opened(id, identity.clone(), 12).await.unwrap();
@@ -308,7 +310,8 @@ async fn starting_over_forgets_the_bytes_and_the_source_but_not_the_name() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
-    let identity = Identity { total_bytes: Some(10), etag: Some("\"e\"".to_owned()), ..named("x") };
+    let digest = Some("md5:00".to_owned());
+    let identity = Identity { total_bytes: Some(10), etag: Some("\"e\"".to_owned()), digest, ..named("x") };
     store.set_opened(id, identity, 1).await.unwrap();
     store.checkpoint(rows(id, &[chunk(0, 10, 5)])).await.unwrap();
     let row = store.reset_chunks(id, true, 2).await.unwrap();
@@ -316,6 +319,27 @@ async fn starting_over_forgets_the_bytes_and_the_source_but_not_the_name() {
     assert_eq!(row.counts, haul_store::Counts::default());
     assert!(store.chunks(id).await.unwrap().is_empty());
     assert_eq!(store.reset_chunks(id, false, 3).await.unwrap().restarts, 1);
+}
+
+#[tokio::test]
+async fn the_digest_that_a_server_tells_is_kept_apart_and_never_replaces_the_users() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let told = Identity { digest: Some("sha-256:01".to_owned()), ..named("x") };
+    let without = submitted(&store).await;
+    let mut new = job("https://example.org/b");
+    new.wish.checksum = Some("sha-256:02".to_owned());
+    let with = store.insert_jobs(vec![new], 1).await.unwrap()[0];
+    store.set_opened(without, told.clone(), 2).await.unwrap();
+    store.set_opened(with, Identity { name: Some("y".to_owned()), ..told.clone() }, 2).await.unwrap();
+    // Whatever else changes in the row leaves it alone.
+    store.set_reason(without, Some(reason("dns")), 3).await.unwrap();
+    drop(store);
+    let (store, _) = world.open("b");
+    let row = store.job(without).await.unwrap().unwrap();
+    assert_eq!((row.wish.checksum, row.identity), (None, told));
+    let row = store.job(with).await.unwrap().unwrap();
+    assert_eq!((row.wish.checksum.as_deref(), row.identity.digest), (Some("sha-256:02"), None));
 }
 
 #[tokio::test]
@@ -330,4 +354,31 @@ async fn settings_are_kept() {
     let (store, _) = world.open("b");
     let value = store.setting("limits".to_owned()).await.unwrap();
     assert_eq!(value.as_deref(), Some(r#"{"a":1}"#));
+}
+
+fn mirror(url: &str) -> Mirror {
+    Mirror { url: url.into(), host: "https://m:443".to_owned(), priority: None }
+}
+
+#[tokio::test]
+async fn mirrors_come_in_order_each_once_and_not_without_end() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let mut new = job("https://example.org/a");
+    new.wish.mirrors = vec![mirror("https://m/1")];
+    let id = store.insert_jobs(vec![new], 1).await.unwrap()[0];
+    let more = ["https://m/2", "https://example.org/a", "https://m/1", "https://m/3", "https://m/2", "https://m/4"];
+    let all = store.add_mirrors(id, more.map(mirror).to_vec(), 4).await.unwrap();
+    let expected = ["https://m/1", "https://m/2", "https://m/3"].map(mirror);
+    assert_eq!(all, expected);
+    assert_eq!(store.job(id).await.unwrap().unwrap().wish.mirrors, expected);
+    assert_eq!(store.unfinished(None, 10).await.unwrap()[0].row.wish.mirrors, expected);
+    let page = Page { before: None, limit: 10, filter: Filter::default() };
+    assert_eq!(store.jobs(page).await.unwrap().0[0].wish.mirrors, expected);
+
+    store.delete_jobs(vec![id]).await.unwrap();
+    assert!(matches!(store.add_mirrors(id, Vec::new(), 4).await, Err(UpdateError::Unknown)));
+    let conn = rusqlite::Connection::open(world.path()).unwrap();
+    let left: i64 = conn.query_row("SELECT count(*) FROM mirrors", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0, "they go with their job");
 }

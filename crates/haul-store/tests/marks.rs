@@ -7,8 +7,8 @@ mod common;
 use std::path::Path;
 
 use common::{World, chunk, rows, submitted};
-use haul_core::{ByteRange, Chunk, ChunkState, JobId, WorkerId};
-use haul_store::{Counts, Store};
+use haul_core::{ByteRange, Chunk, ChunkState, JobId, MirrorIndex, WorkerId};
+use haul_store::{Counts, JobRows, Store};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -67,10 +67,47 @@ async fn what_an_unfinished_job_comes_back_with_makes_a_ledger() {
     assert!(store.unfinished(Some(id), 10).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn rewritten_rows_have_lost_their_bytes_and_the_others_stay_durable() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let of_mirror = |row: Chunk, mirror| Chunk { mirror: MirrorIndex(mirror), ..row };
+    let first = [chunk(0, 100, 100), of_mirror(chunk(100, 200, 100), 1), chunk(200, 300, 60)];
+    store.checkpoint(rows(id, &first)).await.unwrap();
+    store.mark_written(rows(id, &[chunk(200, 300, 90)])).await.unwrap();
+
+    let healed = [chunk(0, 100, 100), of_mirror(chunk(100, 200, 0), 1), chunk(200, 250, 50), chunk(250, 300, 40)];
+    store.rewrite_chunks(JobRows { job: id, rows: healed.to_vec() }).await.unwrap();
+    let expected = [(0, 100, 100, "done"), (100, 0, 0, "ready"), (200, 50, 50, "done"), (250, 10, 40, "ready")];
+    let found = store.chunks(id).await.unwrap();
+    let found: Vec<_> = found.iter().map(|c| (c.range.start, c.durable, c.written, c.state)).collect();
+    assert_eq!(found, expected);
+    let counts = store.job(id).await.unwrap().unwrap().counts;
+    assert_eq!(counts, Counts { done_bytes: 190, durable_bytes: 160, chunks_done: 2, chunks_total: 4 });
+
+    store.delete_jobs(vec![id]).await.unwrap();
+    store.rewrite_chunks(JobRows { job: id, rows: healed.to_vec() }).await.unwrap();
+    assert!(store.chunks(id).await.unwrap().is_empty(), "a job that is gone has no rows");
+}
+
+#[tokio::test]
+async fn older_news_of_a_row_does_not_say_whose_its_newer_bytes_are() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let of_mirror = |done, mirror| Chunk { mirror: MirrorIndex(mirror), ..chunk(0, 100, done) };
+    store.mark_written(rows(id, &[of_mirror(50, 1)])).await.unwrap();
+    store.checkpoint(rows(id, &[of_mirror(20, 0)])).await.unwrap();
+    let stored = store.stored_job(id).await.unwrap().unwrap();
+    assert_eq!((stored.chunks[0].done, stored.chunks[0].mirror), (50, MirrorIndex(1)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Checkpoint(usize, Vec<Chunk>),
     Written(usize, Vec<Chunk>),
+    Rewrite(usize, Vec<Chunk>),
     Reset(usize),
     Reboot,
 }
@@ -89,10 +126,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..2_usize, chunks()).prop_map(|(job, rows)| Step::Checkpoint(job, rows)),
         6 => (0..2_usize, chunks()).prop_map(|(job, rows)| Step::Written(job, rows)),
+        1 => (0..2_usize, chunks()).prop_map(|(job, rows)| Step::Rewrite(job, tiles(rows))),
         1 => (0..2_usize).prop_map(Step::Reset),
         1 => Just(Step::Reboot),
     ];
     prop::collection::vec(step, 1..20)
+}
+
+/// Rows that stand one behind the other, as those of an engine do.
+fn tiles(mut rows: Vec<Chunk>) -> Vec<Chunk> {
+    rows.sort_by_key(|row| row.range.start);
+    rows.dedup_by_key(|row| row.range.start);
+    rows
 }
 
 /// The sums as the rows have them, beside the sums as the jobs have them.
@@ -129,6 +174,9 @@ proptest! {
                 }
                 Step::Written(job, chunks) => {
                     runtime.block_on(store.mark_written(rows(ids[job], &chunks))).unwrap();
+                }
+                Step::Rewrite(job, rows) => {
+                    runtime.block_on(store.rewrite_chunks(JobRows { job: ids[job], rows })).unwrap();
                 }
                 Step::Reset(job) => {
                     runtime.block_on(store.reset_chunks(ids[job], false, 1)).unwrap();

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         user_agent: None,
         referrer: None,
         client: ClientKey { insecure: false, ca_file: std::env::var_os("CA_FILE").map(Into::into) },
-        limiter: Limiter::root(None).child(None),
+        limiters: vec![Limiter::new(None)],
         target: Target::Ready(Arc::clone(&file)),
         reports: reports.clone(),
     };

@@ -1,4 +1,5 @@
-//! From the socket to the file: positional writes, clamped to the end mark.
+//! From the socket to the file: positional writes, clamped to the end mark. Or, for a mirror in doubt, a comparison with
+//! what the file holds.
 //!
 //! The hot path is one read, one claim, one write per piece of some 400 KB; nothing is copied or allocated.
 
@@ -14,11 +15,21 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 use url::Url;
 
 use crate::classify::{self, Phase, disk_fault};
-use crate::{Lane, Limiter, Masked};
+use crate::{Lane, Limiter, Masked, limiter};
+
+/// What is done with the bytes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// They are written.
+    Write,
+    /// They are compared with those that are there.
+    Compare,
+}
 
 /// Where a body goes and what bounds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body<'a> {
+    pub(crate) used_to: Use,
     /// Where the body ends in the file, as its head declares.
     pub(crate) end: Option<u64>,
     /// The length of the file, where it is known.
@@ -26,21 +37,22 @@ pub(crate) struct Body<'a> {
     /// Where it comes from, for messages.
     pub(crate) url: &'a Url,
     pub(crate) lane: &'a Lane,
-    pub(crate) limiter: &'a Limiter,
+    pub(crate) limiters: &'a [Limiter],
     /// How long to wait for the next byte.
     pub(crate) stall: Duration,
     pub(crate) file: &'a File,
 }
 
-/// Whether a piece was written as a whole.
-enum Written {
+/// Whether a piece was used as a whole.
+enum Used {
+    /// It was, unless the worker has been asked to stop.
     All,
     /// The end mark came first.
     UpToTheEnd,
 }
 
 impl Body<'_> {
-    /// Writes the body from the lane's offset on, until its end, the end mark, or a stop.
+    /// Makes use of the body from the lane's offset on, until its end, the end mark, or a stop.
     ///
     /// The end mark is read before each wait and with each piece, because it may have been moved meanwhile.
     pub(crate) async fn transfer(self, mut response: Response) -> Result<End, Fault> {
@@ -75,7 +87,7 @@ impl Body<'_> {
                 return self.at_end_of_body();
             };
             self.lane.note_byte();
-            if let Written::UpToTheEnd = self.write(piece).await? {
+            if let Used::UpToTheEnd = self.take(piece).await? {
                 return Ok(End::Finished);
             }
             silence.broken();
@@ -87,23 +99,47 @@ impl Body<'_> {
         }
     }
 
-    /// Writes a piece, in slices where a bandwidth limit would make it jerk.
-    async fn write(&self, mut piece: Bytes) -> Result<Written, Fault> {
+    /// Takes a piece, in slices where a bandwidth limit would make it jerk. Each is paid for before it is used, so that a
+    /// limit holds from the first byte on, and however many workers obey it.
+    async fn take(&self, mut piece: Bytes) -> Result<Used, Fault> {
         while !piece.is_empty() && !self.lane.is_stopped() {
-            let len = as_u64(piece.len()).min(self.limiter.slice());
+            let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
+            if !limiter::pay(self.limiters, allowed, self.lane).await {
+                break;
+            }
             let at = self.lane.at();
-            self.file
-                .write_all_at(&slice[..as_usize(allowed)], at)
-                .map_err(|error| disk_fault(&error, "cannot write the part file"))?;
+            let slice = &slice[..as_usize(allowed)];
+            match self.used_to {
+                Use::Write => self
+                    .file
+                    .write_all_at(slice, at)
+                    .map_err(|error| disk_fault(&error, "cannot write the part file"))?,
+                Use::Compare => self.compare(slice, at)?,
+            }
             self.lane.advance(at + allowed);
-            self.limiter.pay(allowed, self.lane).await;
             if allowed < len {
-                return Ok(Written::UpToTheEnd);
+                return Ok(Used::UpToTheEnd);
             }
         }
-        Ok(Written::All)
+        Ok(Used::All)
+    }
+
+    /// Compares bytes with those that the file has at `at`.
+    fn compare(&self, bytes: &[u8], mut at: u64) -> Result<(), Fault> {
+        let mut buffer = [0; COMPARED_BYTES];
+        for bytes in bytes.chunks(COMPARED_BYTES) {
+            let known = &mut buffer[..bytes.len()];
+            self.file.read_exact_at(known, at).map_err(|error| disk_fault(&error, "cannot read the part file"))?;
+            if known != bytes {
+                let same = as_u64(known.iter().zip(bytes).take_while(|(known, sent)| known == sent).count());
+                let detail = format!("{} sent another byte {} than is there", Masked(self.url), at + same);
+                return Err(Fault::new(FaultKind::BytesDiffer, detail));
+            }
+            at += as_u64(bytes.len());
+        }
+        Ok(())
     }
 
     /// hyper calls it a clean end when a body without a length breaks off, so it is compared with what is known.
@@ -130,6 +166,9 @@ impl Body<'_> {
 /// Bytes that a worker writes before the others on its thread get their turn. With 32 fast workers a new one waits
 /// some 10 ms for each step of its connection; without, seconds.
 const TURN_BYTES: u64 = 1 << 20;
+
+/// Bytes that are compared at once, on the stack.
+const COMPARED_BYTES: usize = 16 << 10;
 
 /// Measures how long nothing has come.
 ///

@@ -63,7 +63,7 @@ fn after_semicolon(input: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Reads up to the closing quote, or to the end where there is none.
-fn quoted_string(input: &[u8]) -> (Vec<u8>, &[u8]) {
+pub(crate) fn quoted_string(input: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::with_capacity(input.len());
     let mut bytes = input.iter();
     while let Some(&byte) = bytes.next() {

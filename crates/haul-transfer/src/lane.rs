@@ -27,6 +27,7 @@ pub struct Lane {
     /// Wakes the worker: it shall stop, or its end mark has moved.
     changed: Notify,
     throttled_nanos: AtomicU64,
+    resting: AtomicBool,
     first_byte: OnceLock<Instant>,
 }
 
@@ -47,6 +48,7 @@ impl Lane {
             stop: AtomicBool::new(false),
             changed: Notify::new(),
             throttled_nanos: AtomicU64::new(0),
+            resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
         }
     }
@@ -98,6 +100,12 @@ impl Lane {
         Duration::from_nanos(self.throttled_nanos.load(Ordering::Relaxed))
     }
 
+    /// Whether a bandwidth limit holds the worker up right now; that time is not in [`Lane::throttled`] yet.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
+    }
+
     /// When the first byte of the body arrived.
     #[must_use]
     pub fn first_byte(&self) -> Option<Instant> {
@@ -137,9 +145,10 @@ impl Lane {
         self.at.store(at, Ordering::Release);
     }
 
-    pub(crate) fn add_throttled(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.throttled_nanos.fetch_add(nanos, Ordering::Relaxed);
+    /// Notes that a bandwidth limit holds the worker up, until what comes back is dropped.
+    pub(crate) fn rest(&self) -> Rest<'_> {
+        self.resting.store(true, Ordering::Release);
+        Rest { lane: self, began: tokio::time::Instant::now() }
     }
 
     pub(crate) fn note_byte(&self) {
@@ -183,6 +192,21 @@ impl Lane {
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock().expect("nothing panics while the marks are held")
+    }
+}
+
+/// A worker rests because of a bandwidth limit.
+#[derive(Debug)]
+pub(crate) struct Rest<'a> {
+    lane: &'a Lane,
+    began: tokio::time::Instant,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.lane.throttled_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.lane.resting.store(false, Ordering::Release);
     }
 }
 

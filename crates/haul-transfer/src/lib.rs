@@ -15,6 +15,7 @@
 //! | `worker` | one worker from its request to its last byte |
 //! | `request`, `redirect` | the request's headers, and where a redirect may lead |
 //! | `response`, `content_range`, `identity` | whether an answer fits, before its first byte is written |
+//! | `hints`, `link`, `checksum` | what an answer says about mirrors, and the digest that a file must have |
 //! | `body` | from the socket to the file |
 //! | `classify` | which [`FaultKind`](haul_core::FaultKind) an error is |
 //! | `masked` | foreign text and URLs in a form that may be shown |
@@ -22,13 +23,16 @@
 //! | `part`, `place` | part files, and the directories they lie in |
 
 mod body;
+mod checksum;
 mod classify;
 mod client;
 mod content_range;
 pub mod disposition;
+mod hints;
 mod identity;
 mod lane;
 mod limiter;
+mod link;
 mod masked;
 pub mod name;
 mod order;
@@ -40,14 +44,16 @@ mod response;
 mod threads;
 mod worker;
 
+pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
+pub use hints::{Hints, MirrorHint};
 pub use identity::Identity;
 pub use lane::Lane;
 pub use limiter::Limiter;
 pub use masked::{Escaped, Masked};
-pub use name::{NameProblem, check_user_name, repair};
+pub use name::{NameProblem, check_user_name, repair, try_repair};
 pub use order::{Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile};
 pub use place::Place;

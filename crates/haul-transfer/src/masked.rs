@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use url::Url;
 
 /// Shows a URL without what may be secret: no userinfo, `?…` instead of the query, no fragment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Masked<'a>(pub &'a Url);
 
 impl fmt::Display for Masked<'_> {
@@ -23,6 +23,13 @@ impl fmt::Display for Masked<'_> {
             f.write_str("?…")?;
         }
         Ok(())
+    }
+}
+
+/// The same: a derived one would show everything.
+impl fmt::Debug for Masked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -68,6 +75,7 @@ mod tests {
     fn a_shown_url_has_no_userinfo_query_or_fragment() {
         let url = Url::parse("https://ann:canary@host:8443/a%20b?token=canary#canary").expect("a URL");
         assert_eq!(Masked(&url).to_string(), "https://host:8443/a%20b?…");
+        assert_eq!(format!("{:?}", Masked(&url)), "https://host:8443/a%20b?…");
     }
 
     #[test]

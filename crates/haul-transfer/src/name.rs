@@ -69,7 +69,13 @@ pub fn choose(content_disposition: Option<&[u8]>, final_url: &Url, submitted_url
 /// Makes a safe file name of what a server sent. Repairing twice is the same as repairing once.
 #[must_use]
 pub fn repair(name: impl AsRef<[u8]>) -> String {
-    repaired(&disposition::text(name.as_ref())).unwrap_or_else(|| FALLBACK.to_owned())
+    try_repair(name).unwrap_or_else(|| FALLBACK.to_owned())
+}
+
+/// The same, unless nothing is left of the name.
+#[must_use]
+pub fn try_repair(name: impl AsRef<[u8]>) -> Option<String> {
+    repaired(&disposition::text(name.as_ref()))
 }
 
 /// Tells whether a character has no shape of its own or reorders those around it (category Cf, and the two
@@ -241,6 +247,7 @@ mod tests {
             ("a\u{ffff}\u{fdd0}", "a__"),
         ] {
             assert_eq!(repair(name), repaired, "{name:?}");
+            assert_eq!(try_repair(name).is_none(), repaired == FALLBACK, "{name:?}");
         }
         assert_eq!(repair(b"caf\xe9.txt"), "café.txt");
     }

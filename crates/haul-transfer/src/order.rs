@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use crate::{ClientKey, Identity, Lane, Limiter, name};
+use crate::{ClientKey, Hints, Identity, Lane, Limiter, name};
 
 /// The order to transfer one range.
 pub struct Order {
@@ -18,7 +18,7 @@ pub struct Order {
     pub worker: WorkerId,
     /// What kind of request to make.
     pub kind: FetchKind,
-    /// The URL as the user gave it: its origin is the only one that gets secrets.
+    /// The mirror's URL as it was given: its origin is the only one that gets secrets.
     pub submitted: Url,
     /// Where an earlier answer came from; the request starts there if this is given.
     pub resolved: Option<Url>,
@@ -32,7 +32,8 @@ pub struct Order {
     pub if_range: bool,
     /// Whether caches on the way are to be asked for a fresh answer, as after a changed source.
     pub no_cache: bool,
-    /// The user's own request headers. They and the referrer stay on the submitted URL's origin.
+    /// The user's own request headers, for a mirror that may get them. They and the referrer stay on the origin of
+    /// `submitted`.
     pub headers: HeaderMap,
     /// Who we say we are; `None` means haul with its version.
     pub user_agent: Option<HeaderValue>,
@@ -40,15 +41,15 @@ pub struct Order {
     pub referrer: Option<HeaderValue>,
     /// Which client carries it.
     pub client: ClientKey,
-    /// What it pays for its bytes.
-    pub limiter: Limiter,
+    /// The bandwidth limits that it obeys, each of them once.
+    pub limiters: Vec<Limiter>,
     /// Where the bytes go.
     pub target: Target,
     /// Where the reports go. Once nobody listens any more the worker stops.
     pub reports: mpsc::Sender<Report>,
 }
 
-/// Where the bytes go.
+/// Where the bytes go, or, for a comparison, are.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Into this file.
@@ -96,6 +97,8 @@ pub struct Opened {
     pub content_disposition: Option<Vec<u8>>,
     /// Whether `Accept-Ranges: none` was sent.
     pub refuses_ranges: bool,
+    /// What it says about other sources and the file's digest.
+    pub hints: Hints,
 }
 
 impl Opened {

@@ -47,7 +47,7 @@ impl Route {
             let detail = format!("{} redirects to `{scheme}:`, which is not HTTP", Masked(here));
             return Err(Fault::new(FaultKind::RedirectScheme, detail));
         }
-        if here.scheme() == "https" && next.scheme() == "http" {
+        if is_downgrade(here, next) {
             let detail = format!("{} redirects to {} without TLS", Masked(here), Masked(next));
             return Err(Fault::new(FaultKind::RedirectDowngrade, detail));
         }
@@ -73,8 +73,13 @@ pub(crate) fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 
+/// Tells whether the way leads from TLS to a connection without it.
+pub(crate) fn is_downgrade(here: &Url, next: &Url) -> bool {
+    here.scheme() == "https" && next.scheme() == "http"
+}
+
 /// The URL without userinfo, which is no part of the address, and fragment, which is not sent.
-fn bare(mut url: Url) -> Url {
+pub(crate) fn bare(mut url: Url) -> Url {
     url.set_fragment(None);
     if url.has_authority() {
         // Fails for URLs without a host only; those are refused by their scheme.

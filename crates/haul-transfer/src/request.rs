@@ -23,6 +23,8 @@ pub(crate) struct Asked {
     pub(crate) ranged: bool,
     /// Whether there is an `If-Range`; depends on the hop.
     pub(crate) conditional: bool,
+    /// Whether this is to find out if the server has the file at all, so that whatever is not that file is another one.
+    pub(crate) in_doubt: bool,
 }
 
 impl Asked {
@@ -33,7 +35,7 @@ impl Asked {
             FetchKind::Range | FetchKind::Compare => (true, Some(end).filter(|&end| end != Lane::OPEN && end > start)),
             FetchKind::Whole => (false, None),
         };
-        Self { start, end, ranged, conditional: false }
+        Self { start, end, ranged, conditional: false, in_doubt: order.kind == FetchKind::Compare }
     }
 
     /// The value of `Range`. The only place where the inclusive form exists.
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn ranges_are_inclusive_in_the_header_only() {
-        let mut asked = Asked { start: 100, end: Some(200), ranged: true, conditional: false };
+        let mut asked = Asked { start: 100, end: Some(200), ranged: true, conditional: false, in_doubt: false };
         assert_eq!(asked.header().as_deref(), Some("bytes=100-199"));
         asked.end = None;
         assert_eq!(asked.header().as_deref(), Some("bytes=100-"));

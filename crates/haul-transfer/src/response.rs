@@ -66,9 +66,7 @@ impl Answer<'_> {
         for value in self.headers.get_all(CONTENT_ENCODING) {
             for coding in value.as_bytes().split(|&byte| byte == b',') {
                 let coding = coding.trim_ascii().to_ascii_lowercase();
-                // F-ENC-03: not codings, but seen in the field in their place.
-                let is_none = matches!(coding.as_slice(), b"" | b"identity" | b"none" | b"binary" | b"utf-8");
-                if !is_none && !self.announces(&coding) {
+                if !is_no_coding(&coding) && !self.announces(&coding) {
                     let what = format!("sent a body coded as `{}` unasked", Escaped(&coding));
                     return Err(self.fault(FaultKind::UnexpectedEncoding, &what));
                 }
@@ -94,12 +92,13 @@ impl Answer<'_> {
         let identity = self.identity(self.length)?;
         match relation(known, &identity) {
             Relation::Changed => Err(self.changed()),
+            Relation::Interfered if asked.in_doubt => Err(self.changed()),
             Relation::Interfered => {
                 let what = "sent something else in the place of the file";
                 Err(self.fault(FaultKind::Interference, what))
             }
-            Relation::Same if asked.start > 0 => {
-                let what = format!("sent the whole file when asked for it from byte {}", asked.start);
+            Relation::Same if asked.start > 0 || asked.in_doubt => {
+                let what = format!("sent the whole file when asked for a part from byte {}", asked.start);
                 Err(self.fault(FaultKind::RangesRefused, &what))
             }
             Relation::Same => Ok(Judgement::Take(Accepted { end: self.length, partial: false, identity })),
@@ -214,6 +213,12 @@ impl Answer<'_> {
     }
 }
 
+/// Tells whether a word in `Content-Encoding` stands for none. The last three are seen in the field (F-ENC-03).
+pub(crate) fn is_no_coding(word: &[u8]) -> bool {
+    let words: [&[u8]; 5] = [b"", b"identity", b"none", b"binary", b"utf-8"];
+    words.iter().any(|none| word.trim_ascii().eq_ignore_ascii_case(none))
+}
+
 /// What an answer with a whole body is to the file we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
@@ -273,7 +278,7 @@ const TOTAL_MAX: u64 = i64::MAX.unsigned_abs();
 mod tests {
     use super::*;
 
-    const ASKED: Asked = Asked { start: 100, end: Some(200), ranged: true, conditional: true };
+    const ASKED: Asked = Asked { start: 100, end: Some(200), ranged: true, conditional: true, in_doubt: false };
 
     const FROM_0: Asked = Asked { start: 0, end: None, ..ASKED };
 
@@ -391,6 +396,27 @@ mod tests {
         ] {
             assert_eq!(kind((ASKED, known), 200, length, lines), expected, "{length:?} {lines:?}");
         }
+    }
+
+    #[test]
+    fn what_a_mirror_in_doubt_sends_in_the_place_of_the_file_is_another_file() {
+        use FaultKind::{RangesRefused, SourceChanged};
+        let asked = Asked { in_doubt: true, ..ASKED };
+        let from_0 = Asked { start: 0, ..asked };
+        let known = only_total();
+        let html = "content-type: text/html";
+        for (asked, status, length, lines, expected) in [
+            (asked, 206, Some(100), &["content-range: bytes 100-199/999"][..], SourceChanged),
+            (asked, 200, Some(999), &[], SourceChanged),
+            (asked, 200, Some(1001), &[], SourceChanged),
+            (asked, 200, Some(1000), &[html], SourceChanged),
+            (asked, 200, Some(1000), &[], RangesRefused),
+            (from_0, 200, Some(1000), &[], RangesRefused),
+            (asked, 416, Some(0), &["content-range: bytes */50"], SourceChanged),
+        ] {
+            assert_eq!(kind((asked, &known), status, length, lines), expected, "{status} {length:?} {lines:?}");
+        }
+        taken(answer((asked, &known), 206, Some(100), &["content-range: bytes 100-199/1000", "etag: \"x\""]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
-use haul_core::messages::End;
+use haul_core::messages::{End, FetchKind};
 use haul_core::{Fault, FaultKind};
 use http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, LOCATION};
 use reqwest::Response;
@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 use url::Url;
 
-use crate::body::Body;
+use crate::body::{Body, Use};
 use crate::classify::{self, Phase};
 use crate::client::Clients;
+use crate::hints::HintsOnTheWay;
 use crate::redirect::{self, Route};
 use crate::request::{self, Asked, host_of};
 use crate::response::{self, Accepted, Answer, Judgement};
-use crate::{Masked, Opened, Order, Report, Target};
+use crate::{Hints, Masked, Opened, Order, Report, Target};
 
 /// What the workers of one thread share.
 #[derive(Debug, Default)]
@@ -55,11 +56,15 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
         return Ok(End::Stopped);
     };
     let body = Body {
+        used_to: match order.kind {
+            FetchKind::Probe | FetchKind::Range | FetchKind::Whole => Use::Write,
+            FetchKind::Compare => Use::Compare,
+        },
         end: answered.accepted.end,
         total: answered.accepted.identity.total.or(order.identity.total),
         url: &answered.url,
         lane,
-        limiter: &order.limiter,
+        limiters: &order.limiters,
         stall: order.timeouts.stall,
         file: &file,
     };
@@ -86,6 +91,7 @@ struct Answered {
 /// Asks until an answer fits, following redirects.
 async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
     let mut route = Route::new(order.start());
+    let mut hints = HintsOnTheWay::default();
     let mut asked = Asked::by(order);
     let mut may_condition = order.if_range;
     loop {
@@ -93,6 +99,7 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
             may_condition && asked.ranged && order.identity.if_range(Some(host_of(route.url()))).is_some();
         let response = send(order, shared, route.url(), asked).await?;
         if redirect::is_redirect(response.status()) {
+            hints.redirected(route.url(), response.headers());
             let location = response.headers().get(LOCATION).cloned();
             drain(response).await;
             route.follow(location.as_ref().map(http::HeaderValue::as_bytes))?;
@@ -105,8 +112,11 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
             length: response.content_length(),
         };
         match response::judge(&answer, asked, &order.identity) {
-            Ok(Judgement::Take(accepted)) => return Ok(Answered::new(response, accepted, &route, true)),
-            Ok(Judgement::Empty(accepted)) => return Ok(Answered::new(response, accepted, &route, false)),
+            Ok(Judgement::Take(accepted)) => {
+                let hints = hints.answered(route.url(), response.headers());
+                return Ok(Answered::new(response, accepted, &route, hints));
+            }
+            Ok(Judgement::Empty(accepted)) => return Ok(Answered::empty(response, accepted, &route)),
             // Each of the two is asked for once at most, because what they drop stays dropped.
             Ok(Judgement::AskUnranged) => asked.ranged = false,
             Ok(Judgement::AskUnconditionally) => may_condition = false,
@@ -189,7 +199,12 @@ async fn open_file(order: &Order, answered: &Answered) -> Result<Option<Arc<File
 }
 
 impl Answered {
-    fn new(response: Response, accepted: Accepted, route: &Route, has_body: bool) -> Self {
+    /// The body of such an answer, and its digest, are those of an error.
+    fn empty(response: Response, accepted: Accepted, route: &Route) -> Self {
+        Self { response: None, ..Self::new(response, accepted, route, Hints::default()) }
+    }
+
+    fn new(response: Response, accepted: Accepted, route: &Route, hints: Hints) -> Self {
         let headers = response.headers();
         let opened = Opened {
             total: accepted.identity.total,
@@ -200,8 +215,9 @@ impl Answered {
             refuses_ranges: headers
                 .get(ACCEPT_RANGES)
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"none")),
+            hints,
         };
-        Self { response: has_body.then_some(response), accepted, opened: Box::new(opened), url: route.url().clone() }
+        Self { response: Some(response), accepted, opened: Box::new(opened), url: route.url().clone() }
     }
 }
 

@@ -19,22 +19,23 @@ pub(crate) struct Accepted {
 /// A wish that was not granted.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    pub(crate) url: String,
+    /// The URL as it may be shown, or the file that it stands in.
+    pub(crate) what: String,
     pub(crate) problem: Problem,
 }
 
 impl Refused {
-    /// The words for it, with the URL in front.
+    /// The words for it, with what it is about in front.
     pub(crate) fn failure(&self) -> Failure {
         let mut failure = Failure::from_problem(self.problem.clone(), None);
-        failure.message = format!("{}: {}", shown_url(&self.url), failure.message);
+        failure.message = format!("{}: {}", self.what, failure.message);
         failure
     }
 }
 
 /// Whether `job` is what `wish` asks for.
 pub(crate) fn is_same(job: &Job, wish: &SubmitJob) -> bool {
-    let is_same_url = without_userinfo(&job.url) == without_userinfo(&wish.url);
+    let is_same_url = without_userinfo(&job.url) == without_userinfo(wish.main_url());
     let is_same_name = wish.filename.is_none() || wish.filename == job.filename;
     // The engine of this command knows one directory only, so a path that is not known yet is no obstacle there.
     let is_same_dir = match (&job.path, &wish.dir) {
@@ -65,7 +66,7 @@ pub(crate) async fn submit(daemon: &Daemon, wishes: &[SubmitJob], into: &mut Acc
         for (item, wish) in answer.results.into_iter().zip(batch) {
             match item.outcome {
                 Outcome::Job(job) => into.jobs.push(*job),
-                Outcome::Problem(problem) => into.refused.push(Refused { url: wish.url.clone(), problem }),
+                Outcome::Problem(problem) => into.refused.push(Refused { what: shown_url(wish.main_url()), problem }),
             }
         }
     }
@@ -132,6 +133,6 @@ mod tests {
         assert!(is_same(&job, &wish));
         assert!(!is_same(&job, &SubmitJob { filename: Some("c".to_owned()), ..wish.clone() }));
         assert!(!is_same(&job, &SubmitJob { dir: Some("/tmp".to_owned()), ..wish.clone() }));
-        assert!(!is_same(&job, &SubmitJob { url: "http://a/c".to_owned(), ..wish }));
+        assert!(!is_same(&job, &SubmitJob { url: Some("http://a/c".to_owned()), ..wish }));
     }
 }

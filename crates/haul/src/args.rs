@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the table of exit codes under `--help`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haul_api::{OnConflict, Rate, Size};
@@ -44,17 +45,25 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Download into this directory and wait for the end
     ///
+    /// A Metalink (`.meta4`) that lies here is read, and its files are downloaded.
+    ///
     /// Uses the running daemon if it may write here, else an engine in this process. After an interruption the same
     /// command goes on where it was. Unless standard output is a terminal, the paths of the finished files go there,
     /// one a line; progress goes to standard error.
     Get(Get),
-    /// Hand URLs to the daemon and return at once
+    /// Hand URLs, or the files of Metalinks that lie here (`.meta4`), to the daemon and return at once
     Add(Add),
     /// List jobs
     #[command(visible_alias = "list")]
     Ls(Ls),
     /// Show all about one job
     Show(Show),
+    /// Tell what holds a job back
+    Why {
+        /// The job
+        #[arg(value_name = "ID", value_parser = job_id)]
+        id: u64,
+    },
     /// Follow jobs until they end; all unfinished ones unless some are named
     Watch {
         /// The jobs
@@ -77,15 +86,25 @@ pub(crate) enum Command {
         #[arg(long)]
         delete_files: bool,
     },
-    /// Show or set the bandwidth limit of everything or of one job
+    /// Show or set the bandwidth limit of everything, of a label or of one job
     ///
-    /// `haul limit` shows it, `haul limit 2MB/s` sets it, `haul limit 17` shows that of job 17, `haul limit 17 500KB`
-    /// sets it, `none` takes it away. A single plain number is a job; write `500B` for 500 bytes per second.
+    /// `haul limit` shows those of everything and of all labels, with their daily windows and which of them hold now.
+    /// `haul limit 2MB/s` sets it, `haul limit off` takes it away. `haul limit --label iso 2MB` sets that of all jobs with
+    /// a label, `haul limit 17 500KB` that of job 17; without a rate both show it. A single plain number is a job; write
+    /// `500B` for 500 bytes per second.
     Limit {
         /// The job and the rate; without a job everything is meant
         #[arg(value_names = ["ID", "RATE"], num_args = 0..=2)]
         words: Vec<String>,
+        /// The limit of all jobs with this label
+        #[arg(long)]
+        label: Option<String>,
     },
+    /// List hosts, or show one, or change what may be used of it
+    ///
+    /// `haul host` lists what is known of servers, `haul host http://example.org:8080` shows one; `example.org` alone
+    /// means `https`. With options it changes what all jobs together may use of it.
+    Host(Host),
     /// Print where the token is, for programs that talk to the daemon
     Token {
         /// Print the token itself
@@ -96,8 +115,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Get {
-    /// What to download
-    #[arg(value_name = "URL", required = true)]
+    /// What to download: URLs, or Metalinks that lie here
+    #[arg(value_name = "URL|FILE.meta4", required = true)]
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
     pub(crate) options: JobOptions,
@@ -105,8 +124,8 @@ pub(crate) struct Get {
 
 #[derive(Args, Debug)]
 pub(crate) struct Add {
-    /// What to download
-    #[arg(value_name = "URL", required_unless_present = "input")]
+    /// What to download: URLs, or Metalinks that lie here
+    #[arg(value_name = "URL|FILE.meta4", required_unless_present = "input")]
     pub(crate) urls: Vec<String>,
     /// Read URLs from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
@@ -121,6 +140,9 @@ pub(crate) struct Add {
 /// How to download, the same for `get` and `add`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct JobOptions {
+    /// The same file is also to be had here (repeatable; one URL only)
+    #[arg(long = "mirror", value_name = "URL")]
+    pub(crate) mirrors: Vec<String>,
     /// Save into this directory
     #[arg(short, long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
@@ -148,7 +170,7 @@ pub(crate) struct JobOptions {
     /// Send this User-Agent
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,
-    /// The digest that the file must have, as `sha256:HEX`
+    /// The digest that the file must have, as `sha256:HEX` (or `sha512`, `sha1`, `md5`)
     #[arg(long, value_name = "ALGORITHM:HEX")]
     pub(crate) checksum: Option<String>,
     /// The size that the file must have, such as `4700000000`
@@ -198,6 +220,45 @@ pub(crate) struct Show {
     /// Show its chunks
     #[arg(long)]
     pub(crate) chunks: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Host {
+    /// The host, such as `https://example.org:8443`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Use at most this many connections to it; `default` takes that back
+    #[arg(short = 'x', long, value_name = "N", requires = "name")]
+    pub(crate) connections: Option<HostConnections>,
+    /// Take at most this many bytes per second from it, such as `2MB`; `none` takes that back
+    #[arg(short, long, value_name = "RATE", requires = "name")]
+    pub(crate) limit: Option<Rate>,
+    /// Do not leave it alone any longer: try now
+    #[arg(long, requires = "name")]
+    pub(crate) unblock: bool,
+    /// Forget what was learned of it and set for it
+    #[arg(long, requires = "name", conflicts_with_all = ["connections", "limit", "unblock"])]
+    pub(crate) forget: bool,
+}
+
+/// How many connections to a host may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostConnections {
+    /// As many as to every host.
+    Default,
+    Max(u32),
+}
+
+impl FromStr for HostConnections {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "default" {
+            return Ok(Self::Default);
+        }
+        let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+        number.map(Self::Max).ok_or_else(|| "write a number from 1 to 64, or `default`".to_owned())
+    }
 }
 
 #[derive(Args, Debug)]
@@ -266,6 +327,10 @@ mod tests {
             &["haul", "pause"],
             &["haul", "pause", "--all", "3"],
             &["haul", "limit", "1", "2", "3"],
+            &["haul", "why"],
+            &["haul", "host", "--limit", "2MB"],
+            &["haul", "host", "a.example", "-x", "65"],
+            &["haul", "host", "a.example", "--forget", "--unblock"],
             &["haul", "get"],
             &["haul", "add"],
             &["haul", "get", "http://a/", "-x", "65"],
@@ -275,6 +340,16 @@ mod tests {
             let error = Cli::try_parse_from(line).expect_err("a wrong line");
             assert_eq!(error.exit_code(), 2, "{line:?}");
         }
+    }
+
+    #[test]
+    fn options_of_a_host_are_read() {
+        let line = ["haul", "host", "a.example", "--connections", "default", "--limit", "none", "--unblock"];
+        let Command::Host(host) = Cli::try_parse_from(line).expect("a good line").command else { panic!("not host") };
+        assert_eq!(host.name.as_deref(), Some("a.example"));
+        assert_eq!((host.connections, host.limit), (Some(HostConnections::Default), Some(Rate(0))));
+        assert!(host.unblock && !host.forget);
+        assert_eq!("4".parse(), Ok(HostConnections::Max(4)));
     }
 
     #[test]

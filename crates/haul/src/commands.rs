@@ -1,9 +1,11 @@
 //! The commands that ask the daemon once or a few times and print the answer.
 
 mod act;
+mod host;
 mod limit;
 mod list;
 mod show;
+mod why;
 
 use haul_api::{BatchItem, BatchResult, Job};
 use jiff::Timestamp;
@@ -28,6 +30,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Add(args) => add(&daemon.await?, args, out).await,
         Command::Ls(args) => list::ls(&daemon.await?, args, out).await,
         Command::Show(args) => show::show(&daemon.await?, args, out).await,
+        Command::Why { id } => why::why(&daemon.await?, *id, out).await,
+        Command::Host(args) => host::host(&daemon.await?, args, out).await,
         Command::Watch { ids } => watch(&daemon.await?, ids, out).await,
         Command::Pause(which) if which.all => act::pause_all(&daemon.await?, out).await,
         Command::Resume(which) if which.all => act::resume_all(&daemon.await?, out).await,
@@ -36,8 +40,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
-        Command::Limit { words } => {
-            let limit = limit::read(words)?;
+        Command::Limit { words, label } => {
+            let limit = limit::read(words, label.as_deref())?;
             limit::limit(&daemon.await?, limit, out).await
         }
         Command::Token { show } => token(&cli.global, *show, out),
@@ -46,12 +50,13 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 
 async fn add(daemon: &Daemon, args: &Add, out: &Out) -> Result<Exit, Failure> {
     let wishes = submit::for_add(args, daemon.is_local())?;
-    if let [wish] = wishes.as_slice() {
+    wishes.notes.iter().for_each(|note| out.note(note));
+    if let ([wish], []) = (wishes.jobs.as_slice(), wishes.refused.as_slice()) {
         let job = daemon.client.submit(wish).await.map_err(|error| daemon.failure(error))?;
         return added(&job, out).map(|()| Exit::Fine);
     }
-    let mut accepted = Accepted::default();
-    let sent = adopt::submit(daemon, &wishes, &mut accepted).await;
+    let mut accepted = Accepted { refused: wishes.refused, ..Accepted::default() };
+    let sent = adopt::submit(daemon, &wishes.jobs, &mut accepted).await;
     if out.is_json() {
         out.json(&in_one(&accepted))?;
     } else {

@@ -147,13 +147,18 @@ impl Failure {
         };
         // What follows there is advice for people who write HTTP by hand; ours comes below.
         let detail = match code {
-            Some(ProblemCode::JobNotFound) => problem.detail.split("; `GET ").next().unwrap_or_default(),
+            Some(ProblemCode::JobNotFound | ProblemCode::HostNotFound) => {
+                problem.detail.split("; `GET ").next().unwrap_or_default()
+            }
             Some(_) | None => &problem.detail,
         };
         let mut failure = Self::new(exit, escaped(detail));
         failure.help = match code {
             Some(ProblemCode::Unauthorized) => vec![token_help(token_file)],
             Some(ProblemCode::JobNotFound) => vec!["`haul ls` shows the jobs that there are".to_owned()],
+            Some(ProblemCode::HostNotFound) => {
+                vec!["`haul host` shows the hosts that are known; without a scheme, `https` is meant".to_owned()]
+            }
             Some(ProblemCode::PathOutsideRoots) => {
                 vec!["`haul get` saves anywhere; `allowed_roots` in hauld.toml is where the daemon may".to_owned()]
             }

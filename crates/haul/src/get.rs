@@ -20,16 +20,23 @@ use crate::submit;
 /// Downloads, and waits for the end.
 pub(crate) async fn get(global: &Global, args: &Get, out: &Out) -> Result<Exit, Failure> {
     let (dir, wishes) = submit::for_get(args)?;
+    wishes.notes.iter().for_each(|note| out.note(note));
+    wishes.refused.iter().for_each(|refused| out.failure(&refused.failure()));
+    let (wishes, refused) = (wishes.jobs, wishes.refused.len());
+    if wishes.is_empty() {
+        return Ok(Exit::Failed);
+    }
     let mut interrupt = Interrupt::new()?;
     let through_daemon = tokio::select! {
         biased;
         () = interrupt.asked() => return Ok(Exit::Interrupted),
         accepted = through_daemon(global, &wishes, out) => accepted?,
     };
-    match through_daemon {
-        Some((daemon, accepted)) => with_daemon(&daemon, accepted, &mut interrupt, out).await,
-        None => with_engine(&dir, &wishes, &mut interrupt, out).await,
-    }
+    let exit = match through_daemon {
+        Some((daemon, accepted)) => with_daemon(&daemon, accepted, &mut interrupt, out).await?,
+        None => with_engine(&dir, &wishes, &mut interrupt, out).await?,
+    };
+    Ok(if exit == Exit::Fine && refused > 0 { Exit::Failed } else { exit })
 }
 
 /// Hands the wishes to the daemon, unless there is none that would save them here.

@@ -47,7 +47,7 @@ impl StateDir {
 
 /// 16 hex digits for a set of URLs in a directory, whatever their order; a name that was asked for makes a difference.
 fn key(dir: &Path, jobs: &[SubmitJob]) -> String {
-    let mut urls: Vec<_> = jobs.iter().map(|job| job.url.as_str()).collect();
+    let mut urls: Vec<_> = jobs.iter().map(SubmitJob::main_url).collect();
     urls.sort_unstable();
     let mut hash = Sha256::new();
     hash.update(dir.as_os_str().as_encoded_bytes());

@@ -6,45 +6,123 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use haul_api::{Start, SubmitJob};
+use hauld::metalink;
 use url::Url;
 
+use crate::adopt::Refused;
 use crate::args::{Add, Get, JobOptions};
 use crate::error::Failure;
 use crate::text::{escaped, shown_url};
 
+/// What a command asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) jobs: Vec<SubmitJob>,
+    /// Files of Metalinks that cannot be asked for.
+    pub(crate) refused: Vec<Refused>,
+    /// What a person should know about it.
+    pub(crate) notes: Vec<String>,
+}
+
 /// What `haul add` asks for.
-pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Vec<SubmitJob>, Failure> {
-    let mut urls = checked(&add.urls)?;
+pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Wishes, Failure> {
+    let mut wishes = Wishes::of(&add.urls)?;
     if let Some(input) = &add.input {
-        urls.extend(from_lines(&read_input(input)?, &input.display().to_string())?);
+        let urls = from_lines(&read_input(input)?, &input.display().to_string())?;
+        wishes.jobs.extend(urls.into_iter().map(SubmitJob::new));
     }
-    if urls.is_empty() {
+    if wishes.jobs.is_empty() && wishes.refused.is_empty() {
         return Err(Failure::usage("there is no URL in the input"));
     }
-    let target = Target::of(&add.options, urls.len())?;
+    let target = Target::of(&add.options, wishes.jobs.len())?;
     let dir = match target.dir {
         // On another machine the directory may well be one that is not there here.
         Some(dir) if is_local => Some(absolute(&dir)?),
         other => other,
     };
     let start = add.paused.then_some(Start::Paused);
-    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template(&add.options, target.filename)? };
-    Ok(urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect())
+    let template = template(&add.options, target.filename, wishes.jobs.len())?;
+    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template };
+    Ok(wishes.all_like(&template))
 }
 
-/// What `haul get` asks for: each URL once, all into a directory that exists.
-pub(crate) fn for_get(get: &Get) -> Result<(PathBuf, Vec<SubmitJob>), Failure> {
-    let mut urls = checked(&get.urls)?;
+/// What `haul get` asks for: each file once, all into a directory that exists.
+pub(crate) fn for_get(get: &Get) -> Result<(PathBuf, Wishes), Failure> {
+    let mut wishes = Wishes::of(&get.urls)?;
     let mut seen = BTreeSet::new();
     // The same URL in another spelling would be the same job twice.
-    urls.retain(|url| seen.insert(Url::parse(url).ok()));
-    let target = Target::of(&get.options, urls.len())?;
+    wishes.jobs.retain(|job| seen.insert((Url::parse(job.main_url()).ok(), job.filename.clone())));
+    let target = Target::of(&get.options, wishes.jobs.len())?;
     let dir = absolute(&target.dir.unwrap_or_else(|| ".".into()))?;
     fs::create_dir_all(&dir).map_err(|error| Failure::local("create the directory", &dir, &error))?;
     let dir = fs::canonicalize(&dir).map_err(|error| Failure::local("open the directory", &dir, &error))?;
-    let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template(&get.options, target.filename)? };
-    Ok((dir, urls.into_iter().map(|url| SubmitJob { url, ..template.clone() }).collect()))
+    let template = template(&get.options, target.filename, wishes.jobs.len())?;
+    let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template };
+    Ok((dir, wishes.all_like(&template)))
 }
+
+impl Wishes {
+    /// Reads URLs, and names of Metalinks that lie here.
+    fn of(words: &[String]) -> Result<Self, Failure> {
+        let mut wishes = Self::default();
+        for word in words {
+            if is_metalink(word) {
+                wishes.read_metalink(word.as_ref())?;
+            } else {
+                let url = check(word).map_err(|what| not_a_url(&what, word))?;
+                wishes.jobs.push(SubmitJob::new(url));
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn read_metalink(&mut self, path: &Path) -> Result<(), Failure> {
+        let document = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
+        let shown = escaped(&path.display().to_string()).into_owned();
+        let files = metalink::read(&document).map_err(|error| Failure::usage(format!("`{shown}`, {error}")))?;
+        for file in files {
+            let name = escaped(&file.name).into_owned();
+            match file.entry() {
+                Ok(entry) => {
+                    if entry.urls_dropped > 0 {
+                        let (used, all) = (entry.job.urls().count(), entry.job.urls().count() + entry.urls_dropped);
+                        self.notes.push(format!("`{name}`: {used} of the {all} URLs in `{shown}` are used"));
+                    }
+                    self.jobs.push(entry.job);
+                }
+                Err(problem) => self.refused.push(Refused { what: shown.clone(), problem }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Has all jobs done like this one; what it names counts more than what a Metalink says.
+    fn all_like(mut self, template: &SubmitJob) -> Self {
+        for job in &mut self.jobs {
+            let one = std::mem::take(job);
+            let mirrors: Vec<_> = one.mirrors.into_iter().chain(template.mirrors.clone()).flatten().collect();
+            *job = SubmitJob {
+                url: one.url,
+                mirrors: (!mirrors.is_empty()).then_some(mirrors),
+                filename: template.filename.clone().or(one.filename),
+                size: template.size.or(one.size),
+                checksum: template.checksum.clone().or(one.checksum),
+                ..template.clone()
+            };
+        }
+        self
+    }
+}
+
+/// Whether this names a file that is a Metalink, not a URL where one may be.
+fn is_metalink(word: &str) -> bool {
+    let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
+    let has_name = extension.is_some_and(|it| METALINK_EXTENSIONS.iter().any(|known| it.eq_ignore_ascii_case(known)));
+    has_name && !word.contains("://")
+}
+
+/// What the names of Metalinks end with; the older one is that of version 3 and says nothing for sure.
+const METALINK_EXTENSIONS: [&str; 2] = ["meta4", "metalink"];
 
 /// Where a file goes: `--dir` and `--output`, of which the latter may bring a directory along.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +136,7 @@ impl Target {
         let dir = options.dir.clone();
         let Some(output) = &options.output else { return Ok(Self { dir, filename: None }) };
         if urls > 1 {
-            let failure = Failure::usage(format!("--output names one file, but there are {urls} URLs"));
+            let failure = Failure::usage(format!("--output names one file, but there are {urls} of them"));
             return Err(failure.with_help("`--dir DIR` says where all of them go"));
         }
         let is_dir = output.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -76,8 +154,21 @@ impl Target {
     }
 }
 
-fn template(options: &JobOptions, filename: Option<String>) -> Result<SubmitJob, Failure> {
+/// The mirrors of the one file that is asked for.
+fn mirrors(options: &JobOptions, urls: usize) -> Result<Option<Vec<String>>, Failure> {
+    if options.mirrors.is_empty() {
+        return Ok(None);
+    }
+    if urls > 1 {
+        let failure = Failure::usage(format!("--mirror is another URL of one file, but there are {urls} of them"));
+        return Err(failure.with_help("`haul add URL --mirror URL2` for each file"));
+    }
+    checked(&options.mirrors).map(Some)
+}
+
+fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Result<SubmitJob, Failure> {
     Ok(SubmitJob {
+        mirrors: mirrors(options, urls)?,
         filename,
         headers: headers(&options.headers)?,
         referrer: options.referer.clone(),
@@ -191,6 +282,68 @@ mod tests {
         }
         assert!(Target::of(&options(None, Some("a")), 2).is_err());
         assert!(Target::of(&options(Some("/srv"), None), 2).is_ok());
+    }
+
+    #[test]
+    fn mirrors_are_those_of_one_file() {
+        let given = |mirror: &str| JobOptions { mirrors: vec![mirror.to_owned()], ..JobOptions::default() };
+        assert_eq!(mirrors(&JobOptions::default(), 2).expect("nothing wrong"), None);
+        let one = mirrors(&given("http://b/1"), 1).expect("nothing wrong");
+        assert_eq!(one, Some(vec!["http://b/1".to_owned()]));
+        for (mirror, urls) in [("http://b/1", 2), ("b.example/s3cret", 1), ("ftp://me:s3cret@b/", 1)] {
+            let failure = mirrors(&given(mirror), urls).expect_err(mirror);
+            assert_eq!(failure.exit.code(), 2);
+            assert!(!failure.message.contains("s3cret"), "{failure:?}");
+        }
+    }
+
+    const METALINK: &str = r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink">
+        <file name="a.iso"><size>5</size><url>https://a.example/1</url><url>ftp://b.example/1</url></file>
+        <file name="b.iso"><url>magnet:?xt=b</url></file></metalink>"#;
+
+    fn lying_here(name: &str, text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("a writable directory");
+        let path = path.to_str().expect("UTF-8").to_owned();
+        (dir, path)
+    }
+
+    #[test]
+    fn metalinks_that_lie_here_are_read_beside_urls() {
+        let (_dir, path) = lying_here("x.Meta4", METALINK);
+        let wishes = Wishes::of(&[path.clone(), "http://h/x.meta4".to_owned()]).expect("both are good");
+        let expected =
+            SubmitJob { filename: Some("a.iso".to_owned()), size: Some(5), ..SubmitJob::new("https://a.example/1") };
+        assert_eq!(wishes.jobs, [expected, SubmitJob::new("http://h/x.meta4")]);
+        assert_eq!(wishes.notes, [format!("`a.iso`: 1 of the 2 URLs in `{path}` are used")]);
+        assert_eq!(wishes.refused.len(), 1);
+        let refused = wishes.refused[0].failure().message;
+        assert!(refused.starts_with(&format!("{path}: ")) && refused.contains("`b.iso`"), "{refused}");
+    }
+
+    #[test]
+    fn options_count_more_than_what_a_metalink_says() {
+        let (_dir, path) = lying_here("x.metalink", METALINK);
+        let template = SubmitJob {
+            filename: Some("mine".to_owned()),
+            mirrors: Some(vec!["http://c.example/1".to_owned()]),
+            label: Some("iso".to_owned()),
+            ..SubmitJob::default()
+        };
+        let job = Wishes::of(&[path]).expect("it is good").all_like(&template).jobs.remove(0);
+        assert_eq!((job.filename.as_deref(), job.size, job.label.as_deref()), (Some("mine"), Some(5), Some("iso")));
+        assert_eq!(job.urls().map(|(_, url)| url).collect::<Vec<_>>(), ["https://a.example/1", "http://c.example/1"]);
+    }
+
+    #[test]
+    fn a_metalink_that_is_none_or_is_not_there_is_named() {
+        let (dir, path) = lying_here("x.meta4", "\n<html>");
+        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("no Metalink");
+        assert!(failure.message.starts_with(&format!("`{path}`, line 2: this is no Metalink")), "{failure:?}");
+        drop(dir);
+        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("it is gone");
+        assert!(failure.message.contains(&path), "{failure:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use haul_api::HumanDuration;
 use url::Url;
 
 /// Escapes what would move the cursor, change colours or reorder the line: control characters (C0, C1, DEL), line
@@ -58,13 +59,7 @@ pub(crate) fn took(duration: Duration) -> String {
 
 /// How long something will take, in whole seconds: `41 s`, `4 min 05 s`, `2 h 07 min`, `3 d 4 h`.
 pub(crate) fn left(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min {:02} s", seconds % 60),
-        3600..86_400 => format!("{hours} h {:02} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
-    }
+    HumanDuration(Duration::from_secs(seconds)).approx()
 }
 
 /// Whole per cent, rounded down: 100 means that all of it is there.

@@ -208,14 +208,64 @@ fn add_reads_a_list_and_reports_each_refusal() {
 
 #[test]
 fn limit_shows_and_sets() {
-    let settings = r#"{"bandwidth_limit": 2000000, "max_active_jobs": 8, "connections_per_host": 32,
-        "connections_per_job": 32, "connections_total": 512}"#;
+    let settings = r#"{"bandwidth_limit": 2000000, "bandwidth_schedule": [], "bandwidth_limit_now": 2000000,
+        "labels": {"iso": {"bandwidth_limit": 500000, "bandwidth_schedule": [], "bandwidth_limit_now": 500000}},
+        "max_active_jobs": 8, "connections_per_host": 32, "connections_per_job": 32, "connections_total": 512}"#;
     let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit", "2MB/s"]);
     assert_eq!(run.stdout, "everything: 2MB/s\n");
     assert!(asked.starts_with("PATCH /v1/settings ") && asked.ends_with(r#"{"bandwidth_limit":2000000}"#), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit", "--label", "iso", "500KB"]);
+    assert_eq!(run.stdout, "label iso: 500KB/s\n");
+    assert!(asked.ends_with(r#"{"labels":{"iso":{"bandwidth_limit":500000}}}"#), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", settings, &["limit"]);
+    assert_eq!(run.stdout, "everything: 2MB/s\nlabel iso: 500KB/s\n");
+    assert!(asked.starts_with("GET /v1/settings "), "{asked}");
     let (run, asked) = Home::new().haul_with("200 OK", JOB, &["limit", "17", "none"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(asked.starts_with("PATCH /v1/jobs/17 ") && asked.ends_with(r#"{"bandwidth_limit":0}"#), "{asked}");
+}
+
+#[test]
+fn host_lists_shows_changes_and_forgets() {
+    let host = r#"{"host": "http://a.example", "connections": {"active": 1, "max": 4, "learned_cap": null,
+        "learned_from": 0, "holds_until": null}, "useful_connections": null, "bytes_per_second": null,
+        "answer_time_ms": 42, "blocked_until": null, "last_fault": null, "bandwidth_limit": 2000000}"#;
+    let list = format!(r#"{{"hosts": [{host}], "next_cursor": null}}"#);
+    let (run, asked) = Home::new().haul_with("200 OK", &list, &["host"]);
+    assert!(run.stdout.contains("http://a.example       1        4"), "{run:?}");
+    assert!(asked.starts_with("GET /v1/hosts?limit=1000 "), "{asked}");
+    let (run, asked) = Home::new().haul_with("200 OK", host, &["host", "http://a.example"]);
+    assert!(run.stdout.contains("connections   1 of at most 4\nanswers in    42 ms\nlimit         2MB/s\n"), "{run:?}");
+    assert!(asked.starts_with("GET /v1/hosts/http%3A%2F%2Fa.example "), "{asked}");
+    let line = ["host", "a.example", "--connections", "4", "--limit", "2MB", "--unblock", "--json"];
+    let (run, asked) = Home::new().haul_with("200 OK", host, &line);
+    assert!(asked.starts_with("PATCH /v1/hosts/a.example "), "{asked}");
+    assert!(asked.ends_with(r#"{"connections":4,"bandwidth_limit":2000000,"blocked":false}"#), "{asked}");
+    let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(shown["connections"]["max"], 4);
+    let (run, asked) = Home::new().haul_with("204 No Content", "", &["host", "a.example", "--forget"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "a.example  forgotten\n"));
+    assert!(asked.starts_with("DELETE /v1/hosts/a.example "), "{asked}");
+    let body = r#"{"status": 404, "detail": "nothing is known of `https://b.example`; `GET /v1/hosts` lists",
+        "code": "host-not-found"}"#;
+    let (run, _) = Home::new().haul_with("404 Not Found", body, &["host", "b.example"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.starts_with("error: nothing is known of `https://b.example`\nhelp: `haul host`"), "{run:?}");
+}
+
+#[test]
+fn why_says_the_rest_below_its_sentence() {
+    let body = r#"{"summary": "fetching at 5 B/s: it uses the 1 connection that it may use", "reasons": [
+        {"code": "job-cap", "message": "it uses the 1 connection that it may use", "connections_max": 1},
+        {"code": "per-connection", "message": "the server gives about 5 B/s per connection (1 in use)"}]}"#;
+    let (run, asked) = Home::new().haul_with("200 OK", body, &["why", "#17"]);
+    let expected = "17  fetching at 5 B/s: it uses the 1 connection that it may use\n    also: the server gives about \
+                    5 B/s per connection (1 in use)\n";
+    assert_eq!(run.stdout, expected);
+    assert!(asked.starts_with("GET /v1/jobs/17/why "), "{asked}");
+    let (run, _) = Home::new().haul_with("200 OK", body, &["why", "17", "--json"]);
+    let why: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(why["reasons"][0]["connections_max"], 1);
 }
 
 #[test]
@@ -242,4 +292,22 @@ fn a_watched_job_that_completes_ends_the_watching() {
     assert_eq!(run.code, Some(1), "{run:?}");
     let event: serde_json::Value = serde_json::from_str(&run.stdout).expect("one event");
     assert_eq!(event["event"], "failed");
+}
+
+#[test]
+fn add_hands_over_the_files_of_a_metalink() {
+    let home = Home::new();
+    let document = r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a.iso">
+        <url priority="2">http://b.invalid/a</url><url priority="1">http://a.invalid/a</url></file></metalink>"#;
+    std::fs::write(home.path().join("x.meta4"), document).expect("a writable directory");
+    let (run, asked) = home.haul_with("201 Created", JOB, &["add", "--label", "iso", "x.meta4"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let body = asked.split("\r\n\r\n").nth(1).expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let expected = serde_json::json!({
+        "url": "http://a.invalid/a", "mirrors": ["http://b.invalid/a"], "filename": "a.iso", "label": "iso",
+    });
+    assert_eq!(body, expected);
+    let run = home.haul(&["get", "y.meta4"]);
+    assert!(run.code != Some(0) && run.stderr.contains("y.meta4"), "{run:?}");
 }

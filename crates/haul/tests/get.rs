@@ -143,3 +143,27 @@ fn programs_get_one_json_object_a_line() {
     assert_eq!(last["event"], "completed");
     assert_eq!(last["job"]["total_bytes"], 100_000);
 }
+
+#[test]
+fn a_metalink_that_lies_here_is_fetched_from_its_mirrors() {
+    let (desk, dead, server) = (Desk::new(), Server::start(), Server::start());
+    dead.close_listener();
+    let content = Content::seeded(21, 3_000_000);
+    server.add("/a", File::new(content.clone()).etag("\"v1\""));
+    let document = format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a.iso"><size>{}</size>
+        <hash type="sha-256">{}</hash><url priority="1">{}</url><url priority="2">{}</url></file>
+        <file name="b.iso"><url>ftp://b.example/b</url></file></metalink>"#,
+        content.len(),
+        content.sha256(),
+        dead.url("/a"),
+        server.url("/a"),
+    );
+    fs::write(desk.here().join("here/x.meta4"), document).expect("a writable directory");
+    let output = desk.run(&["get", "x.meta4"]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "one of the two cannot be had: {errors}");
+    assert!(errors.contains("no URL for `b.iso` that can be fetched"), "{errors}");
+    assert_eq!(desk.file("a.iso"), content.bytes());
+    assert_eq!(desk.states(), 0, "nothing is left to go on with");
+}

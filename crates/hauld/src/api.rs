@@ -3,6 +3,7 @@
 mod extract;
 mod guard;
 mod health;
+mod hosts;
 mod jobs;
 mod problem;
 mod serve;
@@ -48,12 +49,15 @@ pub(crate) fn router(api: Api) -> Router {
         .route(paths::JOBS, get(jobs::list).post(jobs::submit))
         .route(paths::JOB, get(jobs::show).patch(jobs::patch).delete(jobs::delete))
         .route(paths::JOB_CHUNKS, get(jobs::chunks))
+        .route(paths::JOB_WHY, get(jobs::why))
         .route(paths::JOB_PAUSE, post(jobs::pause))
         .route(paths::JOB_RESUME, post(jobs::resume))
         .route(paths::JOB_RETRY, post(jobs::retry))
         .route(paths::JOB_CANCEL, post(jobs::cancel))
         .route(paths::PAUSE_ALL, post(jobs::pause_all))
         .route(paths::RESUME_ALL, post(jobs::resume_all))
+        .route(paths::HOSTS, get(hosts::list))
+        .route(paths::HOST, get(hosts::show).patch(hosts::patch).delete(hosts::forget))
         .route(paths::STATS, get(health::stats))
         .route(paths::SETTINGS, get(settings::show).patch(settings::change))
         .route(paths::HEALTHZ, get(health::healthz))

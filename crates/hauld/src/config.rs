@@ -6,11 +6,12 @@
 mod dirs;
 mod layers;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haul_api::{HumanDuration, Rate};
+use haul_api::{Bandwidth, HumanDuration, Rate, Window};
 use haul_core::Policy;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,10 @@ settings! {
     speed_floor: Rate = Rate(300_000);
     /// Bytes per second that all jobs together may use; 0 means no limit.
     bandwidth_limit: Rate = Rate(0);
+    /// Times of the day, in local time, at which another limit holds; the first window that holds counts.
+    bandwidth_schedule: Vec<Window> = Vec::new();
+    /// Limits of the jobs with a label, in a table for each label.
+    labels: BTreeMap<String, Bandwidth> = BTreeMap::new();
     /// Certificates (PEM) to trust besides the system's. Empty: none.
     ca_file: PathBuf = PathBuf::new();
     /// The `User-Agent` that servers see unless a job says otherwise.
@@ -134,6 +139,9 @@ fn toml_text<T: Serialize>(value: &T) -> String {
 
 /// The most connections that one job may use.
 pub(crate) const CONNECTIONS_MAX: u32 = 64;
+
+/// The most windows of one schedule. A guess: more than anyone means, and few enough to be looked through every minute.
+pub(crate) const WINDOWS_MAX: usize = 32;
 
 impl Config {
     /// The file that holds the API token.
@@ -196,6 +204,17 @@ impl Config {
         }
         if self.retry_wait_max < self.retry_wait {
             return Err(ConfigError::value("retry_wait_max", "is shorter than `retry_wait`".to_owned()));
+        }
+        let schedules = self.labels.values().map(|label| ("labels", &label.bandwidth_schedule));
+        for (key, schedule) in schedules.chain([("bandwidth_schedule", &self.bandwidth_schedule)]) {
+            if schedule.len() > WINDOWS_MAX {
+                let message = format!("has {} windows in one schedule; there may be {WINDOWS_MAX}", schedule.len());
+                return Err(ConfigError::value(key, message));
+            }
+        }
+        for name in self.labels.keys() {
+            crate::submit::label(name)
+                .map_err(|problem| ConfigError::value("labels", format!("is wrong: {problem}")))?;
         }
         let dirs = [("data_dir", &self.data_dir), ("download_dir", &self.download_dir)];
         let roots = self.allowed_roots.iter().map(|root| ("allowed_roots", root));

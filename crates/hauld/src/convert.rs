@@ -1,12 +1,21 @@
 //! From rows and views to what goes over the wire.
 
-use haul_api::{ChunkTotals, Connections, Reason, Verification};
+mod host;
+mod why;
+
+use std::time::Duration;
+
+use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification};
+use haul_core::messages::{JobView, MirrorState, MirrorView};
 use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
 use haul_store::{ChunkRow, JobRow};
 use jiff::Timestamp;
 use url::Url;
 
 use crate::driver::{Limits, Live};
+
+pub(crate) use host::{core_fault, host, host_fault};
+pub(crate) use why::{explained, stored};
 
 /// Now, in Unix milliseconds.
 pub(crate) fn now_ms() -> i64 {
@@ -32,6 +41,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
+        mirrors: mirrors(row, view),
         state: wire_state(state),
         waiting_for: match state {
             JobState::Waiting(what) => Some(wire_waiting(what)),
@@ -51,13 +61,13 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         done_bytes: done,
         durable_bytes: live.map_or(row.counts.durable_bytes, |live| live.durable_bytes),
         speed,
-        eta_seconds: total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed)),
+        eta_seconds: eta_seconds(total, done, speed),
         connections: Connections {
             active: view.map_or(0, |view| view.connections),
             max: row.wish.connections.unwrap_or(limits.connections_per_job),
         },
         chunks,
-        checksum: row.wish.checksum.clone(),
+        checksum: row.wish.checksum.clone().or_else(|| row.identity.digest.clone()),
         verification: row.verification.as_deref().and_then(verification),
         resumable: view.and_then(|view| view.accepts_ranges).or(row.identity.accepts_ranges),
         priority: row.wish.priority,
@@ -67,6 +77,46 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         started_at: row.started_at_ms.map(timestamp),
         finished_at: row.finished_at_ms.map(timestamp),
     }
+}
+
+/// The places where the file is to be had, with what the engine knows of each.
+fn mirrors(row: &JobRow, view: Option<&JobView>) -> Vec<Mirror> {
+    let urls = std::iter::once(&row.wish.url).chain(row.wish.mirrors.iter().map(|mirror| &mirror.url));
+    urls.enumerate()
+        .map(|(index, url)| {
+            let view = view.and_then(|view| view.mirrors.get(index));
+            Mirror {
+                url: shown_url(url),
+                state: view.map(|view| wire_mirror_state(view.state)),
+                connections: view.map_or(0, |view| view.connections),
+                speed: view.map_or(0, |view| whole(view.bytes_per_second)),
+                done_bytes: view.map(|view| view.done_bytes),
+                reason: view.and_then(mirror_reason),
+            }
+        })
+        .collect()
+}
+
+/// Why a mirror does not contribute. What went wrong with one that does is over.
+fn mirror_reason(view: &MirrorView) -> Option<MirrorReason> {
+    let idle = view.state == MirrorState::Dropped || view.connections == 0;
+    let fault = view.fault.as_ref().filter(|_| idle)?;
+    Some(MirrorReason { code: fault.kind.code().to_owned(), message: fault.to_string() })
+}
+
+fn wire_mirror_state(state: MirrorState) -> haul_api::MirrorState {
+    match state {
+        MirrorState::Main => haul_api::MirrorState::Main,
+        MirrorState::Unproven => haul_api::MirrorState::Unproven,
+        MirrorState::Proving => haul_api::MirrorState::Proving,
+        MirrorState::Proven => haul_api::MirrorState::Proven,
+        MirrorState::Dropped => haul_api::MirrorState::Dropped,
+    }
+}
+
+/// The seconds to the end at this speed.
+fn eta_seconds(total: Option<u64>, done: u64, speed: u64) -> Option<u64> {
+    total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed))
 }
 
 /// The URL without userinfo. Its query is shown: whoever may ask at all may see it (DESIGN.md section 6).
@@ -212,6 +262,11 @@ pub(crate) fn phase_of(state: haul_api::JobState) -> (Phase, Option<haul_core::I
         haul_api::JobState::Failed => (Phase::Failed, None),
         haul_api::JobState::Canceled => (Phase::Canceled, None),
     }
+}
+
+/// A duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A speed in whole bytes per second.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul_store::{OpenError, Store};
+use haul_store::{HostRow, OpenError, Store};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -139,8 +139,9 @@ impl Daemon {
         let listen = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
 
         let changes = stored_changes(&store).await;
+        let hosts = stored_hosts(&store).await;
         let roots = Arc::new(roots);
-        let (driver, handle) = Driver::new(config, changes, store.clone(), Arc::clone(&roots));
+        let (driver, handle) = Driver::new(config, changes, hosts, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
         let driver = driver.watched(system::watchdog_period());
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
@@ -262,4 +263,12 @@ async fn stored_changes(store: &Store) -> LimitChanges {
         None
     });
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// What earlier runs have learned of hosts.
+async fn stored_hosts(store: &Store) -> Vec<HostRow> {
+    store.hosts().await.unwrap_or_else(|error| {
+        warn!(%error, "cannot read what was learned of hosts; it is learned again");
+        Vec::new()
+    })
 }

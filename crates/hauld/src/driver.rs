@@ -7,9 +7,14 @@
 //! Side tasks are polled in the order in which they were begun, so operations reach the store in that order, and the
 //! store commits them in it.
 
+mod check;
 mod ending;
 mod handle;
+mod hosts;
+mod limiters;
+mod limits;
 mod marks;
+mod mirrors;
 mod running;
 mod start;
 mod tasks;
@@ -24,8 +29,8 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use haul_core::messages::{Command, Effect, Event};
 use haul_core::{Engine, JobId, Time, WorkerId};
-use haul_store::Store;
-use haul_transfer::{ClientKey, Limiter, Place, Report, Threads};
+use haul_store::{HostRow, Store};
+use haul_transfer::{ClientKey, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,9 +40,12 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Handle, LimitChanges, Limits, Live};
+pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live};
+pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
 use handle::Wish;
+use hosts::Book;
+use limiters::Limiters;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -48,18 +56,21 @@ pub(crate) struct Driver {
     origin: Instant,
     store: Store,
     threads: Threads,
-    limiter: Limiter,
+    limiters: Limiters,
     /// What the configuration says.
     configured: Limits,
     /// What users have changed of it.
     changed_limits: LimitChanges,
     /// What follows from both.
     limits: Limits,
+    /// When the time of the day may call for other limits.
+    schedule_due: Option<Instant>,
     roots: Arc<Roots>,
     client: ClientKey,
     user_agent: HeaderValue,
     jobs: HashMap<JobId, Running>,
     workers: HashMap<WorkerId, RunningWorker>,
+    hosts: Book,
     /// Directories that jobs have open, so that many files in one directory open it once.
     places: HashMap<PathBuf, Weak<Place>>,
     tasks: FuturesUnordered<Task>,
@@ -85,9 +96,15 @@ const WORKERS_STOP_WITHIN: Duration = Duration::from_millis(700);
 
 impl Driver {
     /// A driver that has not begun; the handle reaches it once it runs.
-    pub(crate) fn new(config: &Config, changes: LimitChanges, store: Store, roots: Arc<Roots>) -> (Self, Handle) {
+    pub(crate) fn new(
+        config: &Config,
+        changes: LimitChanges,
+        hosts: Vec<HostRow>,
+        store: Store,
+        roots: Arc<Roots>,
+    ) -> (Self, Handle) {
         let configured = Limits::of(config);
-        let limits = configured.changed(changes);
+        let limits = configured.changed(&changes);
         let (handle, wishes) = Handle::new();
         let (report_to, reports) = mpsc::channel(REPORTS);
         let mut policy = config.policy();
@@ -98,20 +115,22 @@ impl Driver {
         let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
         let user_agent = HeaderValue::from_str(&config.user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
-        let driver = Self {
+        let mut driver = Self {
             engine: Engine::new(policy, rand::random()),
             origin: Instant::now(),
             store,
             threads: Threads::new(TRANSFER_THREADS_MAX),
-            limiter: Limiter::root(limits.rate()),
+            limiters: Limiters::new(),
             configured,
             changed_limits: changes,
             limits,
+            schedule_due: None,
             roots,
             client: ClientKey { ca_file, ..ClientKey::default() },
             user_agent,
             jobs: HashMap::new(),
             workers: HashMap::new(),
+            hosts: Book::new(hosts),
             places: HashMap::new(),
             tasks: FuturesUnordered::new(),
             wishes,
@@ -123,6 +142,7 @@ impl Driver {
             done_bytes: 0,
             stopping: false,
         };
+        driver.apply_bandwidth();
         (driver, handle)
     }
 
@@ -134,6 +154,7 @@ impl Driver {
 
     /// Works until it is told to stop, then leaves everything so that the next start can go on.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.apply_host_limits();
         self.take_up_stored_jobs();
         let mut fed_at = Instant::now();
         loop {
@@ -149,6 +170,8 @@ impl Driver {
                 () = tokio::time::sleep_until(wake_at.into()) => {}
             }
             self.sweep_if_due();
+            self.save_hosts_if_due();
+            self.follow_schedule_if_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 self.engine.handle_timeout(now);
@@ -172,6 +195,9 @@ impl Driver {
             wake_at = wake_at.min(fed_at + period);
         }
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
+            wake_at = wake_at.min(at);
+        }
+        for at in [self.hosts.due_at(), self.schedule_due].into_iter().flatten() {
             wake_at = wake_at.min(at);
         }
         wake_at
@@ -202,13 +228,12 @@ impl Driver {
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
-                // Only a job with several mirrors heals, and there is none yet.
-                Effect::Rewrite(id) => self.event(Event::ResetDone(id)),
-                Effect::HostChanged(host) => debug!(host, "what is known of a host has changed"),
+                Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
+                Effect::HostChanged(host) => self.host_changed(&host),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),
                 Effect::Ended(id, outcome) => self.job_ended(id, outcome),
-                Effect::Note(id, note) => workers::log(id, &note),
+                Effect::Note(id, note) => self.note(id, &note),
             }
         }
     }
@@ -220,6 +245,7 @@ impl Driver {
 
     async fn shut_down(mut self) {
         self.stopping = true;
+        self.save_all_hosts();
         for worker in self.workers.values() {
             worker.lane.stop();
         }

@@ -7,6 +7,7 @@
 //! | `driver` | the task that owns the engine and carries out what it decides |
 //! | `submit` | whether a job can be accepted |
 //! | `api` | HTTP: parse, one wish, await, convert |
+//! | [`metalink`] | what a Metalink says about files, their URLs and digests |
 //! | `convert` | rows and views as JSON |
 //! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
 
@@ -17,6 +18,7 @@ mod daemon;
 mod driver;
 mod embedded;
 pub mod logging;
+pub mod metalink;
 mod submit;
 mod system;
 mod token;

@@ -60,11 +60,12 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         .build()
         .map_err(|source| StartError::Directory { path: "/proc".into(), source })?;
     runtime.block_on(async {
+        // Watched from before the start on: whoever hears that the daemon is ready may end it at once.
+        let stop = asked_to_stop();
+        let mut hangups = signal(SignalKind::hangup()).ok();
         let mut daemon = Daemon::start(&loaded.config).await?;
         let ready = daemon.listen().map_or("ready".to_owned(), |address| format!("listening on {address}"));
         hauld::tell_ready(&ready);
-        let mut hangups = signal(SignalKind::hangup()).ok();
-        let stop = asked_to_stop();
         tokio::pin!(stop);
         loop {
             tokio::select! {
@@ -104,15 +105,17 @@ async fn reload(daemon: &Daemon, layers: &Layers) {
     }
 }
 
-/// Completes when a signal asks the process to end.
-async fn asked_to_stop() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        error!("signals cannot be watched; the daemon must be killed");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// Watches from now on, and completes when a signal asks the process to end.
+fn asked_to_stop() -> impl Future<Output = &'static str> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            error!("signals cannot be watched; the daemon must be killed");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use haul_api::{OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
-use haul_store::{JobPatch, NewJob, Private, Wish};
-use haul_transfer::check_user_name;
+use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
+use haul_transfer::{Checksum, check_user_name};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -17,7 +17,11 @@ use crate::token::random_hex;
 pub(crate) use roots::Roots;
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
-const URL_BYTES_MAX: usize = 32 << 10;
+pub(crate) const URL_BYTES_MAX: usize = 32 << 10;
+/// Mirrors that a job may have, its own URL among them. A guess: nobody lists more that are worth a connection.
+pub(crate) const MIRRORS_MAX: usize = 16;
+/// A name of 253 bytes (RFC 1035 section 2.3.4), brackets and a port.
+const HOST_BYTES_MAX: usize = 261;
 /// A guess at what a person would call a word.
 const LABEL_CHARS_MAX: usize = 64;
 /// A guess: the header limit of common servers is 8 to 16 KiB for all of them together.
@@ -50,8 +54,10 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 /// Names the field and what helps.
 pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     let headers = headers(job.headers.as_ref())?;
-    let url = url(&job.url)?;
-    if has_userinfo(&url) && headers.contains_key("authorization") {
+    let (url, mirrors) = urls(job)?;
+    let gets_headers = |other: &&Url| other.origin() == url.origin();
+    let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
+    if has_user && headers.contains_key("authorization") {
         let detail = "give either a user in the URL or an Authorization header, not both";
         return Err(Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers"));
     }
@@ -69,6 +75,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     let wish = Wish {
         host: origin(&url),
         url: Private(url.into()),
+        mirrors: mirrors.into_iter().map(mirror).collect(),
         dir: roots.resolve(job.dir.as_deref())?,
         filename: job.filename.clone(),
         expected_size: job.size,
@@ -126,8 +133,33 @@ pub(crate) fn uri_list(bytes: &[u8]) -> Result<SubmitBody, Problem> {
     }
 }
 
-fn url(text: &str) -> Result<Url, Problem> {
-    let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field("url");
+/// The URL that has the say, and the others that are not the same once more.
+fn urls(job: &SubmitJob) -> Result<(Url, Vec<Url>), Problem> {
+    let mut known: Vec<Url> = Vec::new();
+    for (field, text) in job.urls() {
+        let url = url(&field, text)?;
+        if !known.contains(&url) {
+            known.push(url);
+        }
+    }
+    if known.len() > MIRRORS_MAX {
+        return Err(invalid("mirrors", format!("a file may have {MIRRORS_MAX} URLs at most")));
+    }
+    if known.is_empty() {
+        return Err(invalid("url", "`url` is missing".to_owned()));
+    }
+    let main = known.remove(0);
+    Ok((main, known))
+}
+
+/// A mirror as it is stored.
+pub(crate) fn mirror(mut url: Url) -> Mirror {
+    url.set_fragment(None);
+    Mirror { host: origin(&url), url: Private(url.into()), priority: None }
+}
+
+fn url(field: &str, text: &str) -> Result<Url, Problem> {
+    let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
     if text.len() > URL_BYTES_MAX {
         return Err(refuse("the URL is longer than 32 KiB"));
     }
@@ -161,6 +193,19 @@ pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
+/// Reads what a person calls a host: `https://example.org:8443`, or `example.org`, which means `https`. Answers with the
+/// name that jobs know it by.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '?' | '#' | '@' | '%');
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") || authority.len() > HOST_BYTES_MAX || authority.contains(is_odd) {
+        return None;
+    }
+    Url::parse(&format!("{scheme}://{authority}")).ok().map(|url| origin(&url))
+}
+
 fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -188,16 +233,10 @@ fn headers(given: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, 
     Ok(checked)
 }
 
-/// The one kind of digest that is checked so far, in its one spelling.
+/// A digest in its one spelling.
 fn checksum(text: &str) -> Result<String, Problem> {
-    let (kind, hex) = text.split_once(':').unwrap_or(("", text));
-    let known = matches!(kind.to_ascii_lowercase().as_str(), "sha256" | "sha-256");
-    let digits = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    if known && digits {
-        Ok(format!("sha-256:{}", hex.to_ascii_lowercase()))
-    } else {
-        Err(invalid("checksum", "`checksum` must be `sha256:` and 64 hexadecimal digits".to_owned()))
-    }
+    let checksum = text.trim().parse::<Checksum>().map_err(|problem| invalid("checksum", problem.to_string()))?;
+    Ok(checksum.to_string())
 }
 
 fn connections(number: u32) -> Result<u32, Problem> {
@@ -222,7 +261,8 @@ fn limit(rate: Option<u64>) -> Result<Option<u64>, Problem> {
     Ok(rate.filter(|rate| *rate > 0))
 }
 
-fn label(text: &str) -> Result<String, Problem> {
+/// Checks a label.
+pub(crate) fn label(text: &str) -> Result<String, Problem> {
     let fits = !text.is_empty() && text.chars().count() <= LABEL_CHARS_MAX && !text.chars().any(char::is_control);
     if fits {
         Ok(text.to_owned())
@@ -252,6 +292,59 @@ mod tests {
         (dir, roots)
     }
 
+    #[test]
+    fn a_host_has_one_name_whatever_people_call_it() {
+        for (text, name) in [
+            ("example.org", "https://example.org"),
+            ("EXAMPLE.org:443", "https://example.org"),
+            ("HTTPS://example.org/", "https://example.org"),
+            ("https://example.org:8443", "https://example.org:8443"),
+            ("http://example.org:80", "http://example.org"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8443", "https://[::1]:8443"),
+            ("bücher.example", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
+            let (_dir, roots) = roots();
+            let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
+            assert_eq!(check(&job, &roots).expect("a good job").wish.host, name, "as jobs know it");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        let long = format!("{}.example", "a".repeat(300));
+        for text in [
+            "",
+            " ",
+            "/",
+            "//",
+            "://",
+            "https://",
+            "http:///a",
+            "ftp://example.org",
+            "javascript:alert(1)",
+            "file:///etc",
+            "https://me:s3cret@example.org",
+            "https://@example.org",
+            "example.org/a",
+            "example.org/../b",
+            "a\\b",
+            "example.org?a",
+            "example.org#a",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "a\0b",
+            "example.org:99999",
+            "a%2Fb",
+            "https:a",
+            &long,
+        ] {
+            assert_eq!(host_name(text), None, "{text:?}");
+        }
+    }
+
     fn refusal(change: impl FnOnce(&mut SubmitJob)) -> (String, Option<String>) {
         let (_dir, roots) = roots();
         let mut job = SubmitJob::new("http://host.example/file?secret-canary=1");
@@ -265,12 +358,21 @@ mod tests {
     fn each_mistake_is_refused_with_its_code_and_field() {
         let header = |name: &str, value: &str| Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
         type Change = Box<dyn FnOnce(&mut SubmitJob)>;
+        let url = |url: &'static str| -> Change { Box::new(|job| job.url = Some(url.into())) };
+        let mirrors = |urls: Vec<String>| -> Change { Box::new(|job| job.mirrors = Some(urls)) };
         let cases: Vec<(Change, &str, &str)> = vec![
-            (Box::new(|j| j.url = "file:///etc/passwd".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "ftp://host/canary".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "host.example/file".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "http://ho\nst/canary".into()), "invalid-url", "url"),
-            (Box::new(|j| j.url = "http://:80/".into()), "invalid-url", "url"),
+            (url("file:///etc/passwd"), "invalid-url", "url"),
+            (url("ftp://host/canary"), "invalid-url", "url"),
+            (url("host.example/file"), "invalid-url", "url"),
+            (url("http://ho\nst/canary"), "invalid-url", "url"),
+            (url("http://:80/"), "invalid-url", "url"),
+            (Box::new(|j| j.url = None), "invalid-value", "url"),
+            (
+                mirrors(vec!["http://a/".into(), "http://b/".into(), "ftp://host/canary".into()]),
+                "invalid-url",
+                "mirrors[2]",
+            ),
+            (mirrors((0..MIRRORS_MAX).map(|n| format!("http://h/canary{n}")).collect()), "invalid-value", "mirrors"),
             (Box::new(|j| j.filename = Some("../canary".into())), "invalid-filename", "filename"),
             (Box::new(|j| j.filename = Some("..".into())), "invalid-filename", "filename"),
             (Box::new(|j| j.dir = Some("/etc".into())), "path-outside-roots", "dir"),
@@ -283,6 +385,8 @@ mod tests {
             (Box::new(|j| j.connections = Some(65)), "invalid-value", "connections"),
             (Box::new(|j| j.priority = Some(101)), "invalid-value", "priority"),
             (Box::new(|j| j.checksum = Some("md5:canary".into())), "invalid-value", "checksum"),
+            (Box::new(|j| j.checksum = Some(format!("sha-512:{}", "0".repeat(64)))), "invalid-value", "checksum"),
+            (Box::new(|j| j.checksum = Some("0".repeat(64))), "invalid-value", "checksum"),
             (Box::new(|j| j.size = Some(u64::MAX)), "invalid-value", "size"),
             (Box::new(|j| j.label = Some(String::new())), "invalid-value", "label"),
             (Box::new(|j| j.referrer = Some("canary\n".into())), "invalid-value", "referrer"),
@@ -294,11 +398,34 @@ mod tests {
 
     #[test]
     fn a_user_in_the_url_and_an_authorization_header_contradict_each_other() {
-        let (code, field) = refusal(|job| {
-            job.url = "http://ann:canary@host.example/".into();
-            job.headers = Some(BTreeMap::from([("Authorization".into(), "Bearer canary".into())]));
-        });
-        assert_eq!((code.as_str(), field.as_deref()), ("header-not-allowed", Some("headers")));
+        let headers = || Some(BTreeMap::from([("Authorization".into(), "Bearer canary".into())]));
+        for url in [Some("http://ann:canary@host.example/".to_owned()), None] {
+            let (code, field) = refusal(|job| {
+                job.url = url.or(job.url.take());
+                job.mirrors = Some(vec!["http://ann:canary@host.example/2".into()]);
+                job.headers = headers();
+            });
+            assert_eq!((code.as_str(), field.as_deref()), ("header-not-allowed", Some("headers")));
+        }
+        let (_dir, roots) = roots();
+        let elsewhere = Some(vec!["http://ann:pw@other.example/".to_owned()]);
+        let job = SubmitJob { mirrors: elsewhere, headers: headers(), ..SubmitJob::new("http://host.example/") };
+        check(&job, &roots).expect("no request carries both");
+    }
+
+    #[test]
+    fn mirrors_are_kept_in_order_and_each_once() {
+        let (_dir, roots) = roots();
+        let given = ["http://A/f", "http://a:80/f#x", "https://b/f", "https://b:443/f"];
+        let mirrors = Some(given.map(str::to_owned).to_vec());
+        let only = SubmitJob { mirrors: mirrors.clone(), ..SubmitJob::default() };
+        let wish = check(&only, &roots).expect("nothing is wrong").wish;
+        let urls = |wish: &Wish| wish.mirrors.iter().map(|mirror| mirror.url.0.clone()).collect::<Vec<_>>();
+        assert_eq!((&*wish.url, urls(&wish)), ("http://a/f", vec!["https://b/f".to_owned()]));
+        assert_eq!(wish.mirrors[0].host, "https://b");
+        let both = SubmitJob { mirrors, ..SubmitJob::new("https://c/f") };
+        let wish = check(&both, &roots).expect("nothing is wrong").wish;
+        assert_eq!((&*wish.url, urls(&wish)), ("https://c/f", vec!["http://a/f".to_owned(), "https://b/f".to_owned()]));
     }
 
     #[test]

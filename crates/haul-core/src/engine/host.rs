@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::messages::HostMemory;
-use crate::{Class, Fault, Policy, Rng, Time};
+use crate::{Class, Fault, Policy, Rng, Time, WorkerId};
 
 /// Answers whose times are remembered: the median of an odd number is one of them.
 const ANSWERS: usize = 9;
@@ -32,6 +32,10 @@ pub(super) struct Host {
     pub(super) active: u32,
     /// Workers whose answer has begun.
     pub(super) opened: u32,
+    /// Workers whose answer is late: the host may just let them hang, so that they take none of its places.
+    late: u32,
+    /// The most that were served at a time of late, and when that was last so.
+    served: (u32, Time),
     /// How many connections the host was seen to accept at most; `None` while it did not clearly refuse one.
     learned_cap: Option<u32>,
     cap_until: Time,
@@ -39,8 +43,8 @@ pub(super) struct Host {
     looked_after: bool,
     /// How sure the cap is: refusals, less what time and answers have taken away.
     refusals: u32,
-    /// How many were being served when the last one was refused, and when the last one was that counted.
-    refused_at: (u32, Time),
+    /// How many were being served when the last one was refused, and the first worker to start after the last that counted.
+    refused_at: (u32, WorkerId),
     /// How many connections the user allows.
     user_cap: Option<u32>,
     /// Failures in a row without an answer in between.
@@ -77,11 +81,13 @@ impl Host {
             jobs: 0,
             active: 0,
             opened: 0,
+            late: 0,
+            served: (0, Time::ZERO),
             learned_cap: None,
             cap_until: Time::ZERO,
             looked_after: false,
             refusals: 0,
-            refused_at: (0, Time::ZERO),
+            refused_at: (0, WorkerId(0)),
             user_cap: None,
             failures: 0,
             blocked_until: None,
@@ -95,16 +101,27 @@ impl Host {
         }
     }
 
-    /// How many connections may be open at a time.
+    /// How many connections may be served at a time.
     pub(super) fn cap(&self, policy: &Policy) -> u32 {
-        let allowed = self.user_cap.unwrap_or(policy.connections_per_host);
+        let allowed = self.allowed(policy);
         let cap = self.learned_cap.map_or(allowed, |cap| cap.min(allowed));
         if self.testing { 1 } else { cap }
     }
 
     /// Tells whether another connection may be opened now.
     pub(super) fn has_room(&self, now: Time, policy: &Policy) -> bool {
-        self.blocked_until(now).is_none() && self.active < self.cap(policy)
+        let served = self.active - if self.testing { 0 } else { self.late };
+        self.blocked_until(now).is_none() && self.active < self.allowed(policy) && served < self.cap(policy)
+    }
+
+    /// How many connections the user allows.
+    fn allowed(&self, policy: &Policy) -> u32 {
+        self.user_cap.unwrap_or(policy.connections_per_host)
+    }
+
+    /// An answer is late.
+    pub(super) fn note_late(&mut self) {
+        self.late += 1;
     }
 
     /// Until when the host is left alone, if it is.
@@ -129,8 +146,10 @@ impl Host {
 
     /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
     /// whether that is news.
-    pub(super) fn answered(&mut self, now: Time, took: Duration) -> bool {
+    pub(super) fn answered(&mut self, now: Time, took: Duration, was_late: bool) -> bool {
         self.opened += 1;
+        self.late -= u32::from(was_late);
+        self.note_served(now);
         self.failures = 0;
         self.blocked_until = None;
         self.fault = None;
@@ -147,14 +166,24 @@ impl Host {
     }
 
     /// A worker is gone.
-    pub(super) fn left(&mut self, was_answered: bool) {
+    pub(super) fn left(&mut self, now: Time, was_answered: bool, was_late: bool) {
+        self.note_served(now);
         self.active -= 1;
         self.opened -= u32::from(was_answered);
+        self.late -= u32::from(was_late);
     }
 
-    /// What a connection typically gives, in bytes per second.
-    pub(super) fn typical(&self) -> Option<f64> {
-        self.typical
+    fn note_served(&mut self, now: Time) {
+        if self.opened >= self.served.0 || self.served_of_late(now) == self.opened {
+            self.served = (self.opened, now);
+        }
+    }
+
+    /// How many are served at a time. Who has just come to an end and asks for more has not lost its place.
+    fn served_of_late(&self, now: Time) -> u32 {
+        let (most, at) = self.served;
+        let soon = 2 * self.answer_time().unwrap_or_default();
+        if now.since(at) <= soon { most.max(self.opened) } else { self.opened }
     }
 
     /// A worker of this host has run at this speed for a while.
@@ -168,26 +197,28 @@ impl Host {
     ///
     /// A status says it clearly. A reset or a silence may be noise, unless it comes again before more were served.
     ///
-    /// Connections that were `started` before the last refusal that counts were refused for the same reason: they do not
-    /// count.
+    /// Workers that started before the last refusal that counts were refused for the same reason: they do not count. The
+    /// `next` one to start may.
     pub(super) fn refused(
         &mut self,
         now: Time,
-        started: Time,
+        worker: WorkerId,
+        next: WorkerId,
         fault: &Fault,
         policy: &Policy,
     ) -> Option<(u32, Time)> {
         let clear = matches!(fault.kind.class(), Class::Busy | Class::Link);
-        if self.refusals == 0 || started >= self.refused_at.1 {
+        if self.refusals == 0 || worker >= self.refused_at.1 {
             self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS);
-            self.refused_at.1 = now;
+            self.refused_at.1 = next;
         }
-        self.refused_at.0 = self.opened;
+        let served = self.served_of_late(now);
+        self.refused_at.0 = served;
         self.fault = Some(fault.clone());
         if self.refusals < REFUSALS_MIN {
             return None;
         }
-        let cap = self.opened.max(1);
+        let cap = served.max(1);
         let wish = fault.retry_after.unwrap_or_default().min(policy.retry_after_max);
         // The surer it is, the longer it holds.
         let doublings = (self.refusals / REFUSALS_MIN - 1).min(16);

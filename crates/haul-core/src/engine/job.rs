@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) attempts: u32,
     /// When the last of these attempts failed.
     pub(super) failed_at: Option<Time>,
+    /// The median speed of its workers, when that was last known, in bytes per second.
+    pub(super) usual_speed: Option<f64>,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
     /// Trials of another connection in the place of a slow one, and when the last one was.
@@ -120,6 +122,7 @@ impl Job {
             furthest: done,
             attempts: 0,
             failed_at: None,
+            usual_speed: None,
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,

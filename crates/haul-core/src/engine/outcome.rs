@@ -33,13 +33,14 @@ impl Engine {
             return;
         }
         self.advance(now, id, at, false);
+        self.note_usual_speed(now, self.workers[&id].job);
         let worker = self.workers.remove(&id).expect("it was just there");
         if self.cut_for_another == Some(id) {
             self.cut_for_another = None;
         }
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         job.workers.remove(&id);
-        self.hosts.get_mut(worker.host).left(worker.opened_at.is_some());
+        self.hosts.get_mut(worker.host).left(now, worker.opened_at.is_some(), worker.late);
         if let Some(ledger) = &mut job.ledger {
             if worker.rival.is_some() {
                 self.leave_race(&worker, worker.job);
@@ -113,7 +114,7 @@ impl Engine {
     /// wants.
     fn left_unanswered(&mut self, now: Time, worker: &Worker) {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-        if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
+        if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes() && !worker.is_second()) {
             ledger.note(worker.at, |chunk| chunk.stalls += 1);
         }
         let host = self.hosts.get_mut(worker.host);
@@ -236,8 +237,9 @@ impl Engine {
     /// Others are being served: the host takes no more connections than it has.
     fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let host_id = worker.host;
+        let next = WorkerId(self.next_worker);
         let host = self.hosts.get_mut(host_id);
-        if let Some((cap, until)) = host.refused(now, worker.started, &fault, &self.policy) {
+        if let Some((cap, until)) = host.refused(now, worker.id, next, &fault, &self.policy) {
             let name = host.name.clone();
             self.effects.push_back(Effect::HostChanged(name.clone()));
             self.effects.push_back(Effect::Note(worker.job, Note::HostCap { host: name, cap }));

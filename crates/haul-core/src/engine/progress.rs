@@ -19,7 +19,9 @@ impl Engine {
             self.late_facts += 1;
             return;
         };
-        if worker.kind == FetchKind::Probe && self.jobs[&worker.job].workers.iter().any(|w| self.workers[w].opened_at.is_some()) {
+        if worker.kind == FetchKind::Probe
+            && self.jobs[&worker.job].workers.iter().any(|w| self.workers[w].opened_at.is_some())
+        {
             // Another request for the same was answered first.
             self.stop_worker(id, StopReason::Overtaken);
             return;
@@ -31,6 +33,7 @@ impl Engine {
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
         let took = now.since(worker.started);
+        let was_late = std::mem::take(&mut worker.late);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
         job.served = true;
         let mirror = job.mirror_mut(worker.mirror);
@@ -49,7 +52,7 @@ impl Engine {
             }
         }
         self.touched.insert(job_id);
-        if self.hosts.get_mut(host).answered(now, took) {
+        if self.hosts.get_mut(host).answered(now, took, was_late) {
             self.recall(now, host);
         }
         self.start_ramp(now, job_id);

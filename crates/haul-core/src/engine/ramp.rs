@@ -231,6 +231,11 @@ impl Engine {
             self.arm_ramp(now, id, EVERY);
             return;
         }
+        if 4 * rates.len() < 3 * workers.len() {
+            // Many are not answered, perhaps because the host has enough of them: more would not be, either.
+            self.arm_ramp(now, id, UNUSED);
+            return;
+        }
         let patience = VERDICT_AFTER.max(answer * VERDICT_AFTER_ANSWERS);
         let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
         let complete_for = now.since(*ramp.complete_at.get_or_insert(now));

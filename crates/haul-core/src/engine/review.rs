@@ -36,6 +36,10 @@ const CLEARLY_SLOW: f64 = 0.1;
 /// A request is overdue after so many times what answers take on its host, and not before [`OVERDUE_MIN`].
 const OVERDUE_FACTOR: u32 = 6;
 
+/// An answer is late after so many times what answers take on its host, and not before [`LATE_MIN`]. Guesses.
+const LATE_FACTOR: u32 = 3;
+const LATE_MIN: Duration = Duration::from_millis(200);
+
 /// A guess: a server that thinks for a second about some requests is no rarity.
 const OVERDUE_MIN: Duration = Duration::from_millis(1500);
 
@@ -85,6 +89,7 @@ impl Engine {
             worker.lag_noted = true;
             self.hosts.get_mut(worker.host).note_lag(lag);
         }
+        self.note_late_answers(now);
         for (worker, reason) in verdicts {
             if reason == StopReason::Trial {
                 let job = self.jobs.get_mut(&self.workers[&worker].job).expect("a worker belongs to a job");
@@ -105,14 +110,28 @@ impl Engine {
         }
     }
 
+    /// Tells the hosts whose answers are later than usual.
+    fn note_late_answers(&mut self, now: Time) {
+        for worker in self.workers.values_mut().filter(|worker| worker.opened_at.is_none() && !worker.late) {
+            let host = self.hosts.get_mut(worker.host);
+            let usual = host.answer_time().map(|typical| (typical * LATE_FACTOR).max(LATE_MIN));
+            if usual.is_some_and(|usual| now.since(worker.started) >= usual) {
+                worker.late = true;
+                host.note_late();
+            }
+        }
+    }
+
     /// Requests of a job that are overdue for an answer, on a host that has answered others.
     fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
         let late = |id: &WorkerId| {
             let worker = &self.workers[id];
             let Some(typical) = self.hosts.get(worker.host).answer_time() else { return false };
             let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
-            // A chunk whose answers keep being late is given more and more time.
-            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << chunk.map_or(0, |c| c.stalls.min(5)));
+            // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
+            // of a race is there to try whether a new request fares better.
+            let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
+            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << doublings);
             worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
@@ -172,7 +191,8 @@ impl Engine {
             .iter()
             .filter_map(|id| {
                 let worker = &self.workers[id];
-                let old_enough = worker.opened_at.is_some_and(|at| now.since(at) >= measure.after) && worker.contributes();
+                let old_enough =
+                    worker.opened_at.is_some_and(|at| now.since(at) >= measure.after) && worker.contributes();
                 old_enough.then(|| (*id, worker.recent_speed(now, measure.window)))
             })
             .collect();

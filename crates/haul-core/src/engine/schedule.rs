@@ -143,7 +143,8 @@ impl Engine {
             return None;
         }
         if job.is_single() {
-            let can = (job.workers.is_empty() || self.must_probe_again(now, job)) && self.can_ask(now, job, job.main, room);
+            let can =
+                (job.workers.is_empty() || self.must_probe_again(now, job)) && self.can_ask(now, job, job.main, room);
             return can.then_some(Want::Fetch(job.main));
         }
         if let Some((mirror, from, end)) = self.next_proof(now, job, room) {
@@ -151,7 +152,8 @@ impl Engine {
         }
         let mirror = self.best_mirror(now, job, room)?;
         // What a mirror gives has to be seen, however many connections the others are worth.
-        if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror) {
+        if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror)
+        {
             return None;
         }
         if job.has_to_steal() {
@@ -202,7 +204,8 @@ impl Engine {
 
     /// The least that is worth a request, in bytes: what a connection fetches while a few of them would be answered.
     pub(super) fn least_lease(&self, now: Time, job: &Job) -> u64 {
-        let Some(usual) = self.usual_speed(now, job) else {
+        let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
+        let Some(usual) = self.usual_speed(now, job).filter(|_| !is_small) else {
             return self.policy.blind_bytes;
         };
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
@@ -280,7 +283,8 @@ impl Engine {
         job.promise = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
-        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
+        let fetch =
+            Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));
         }

@@ -28,6 +28,9 @@ const WASTE_SHARE: u64 = 100;
 /// How many times more a cut has to gain once that share is used up.
 const CARE: f64 = 4.0;
 
+/// A small file stays on one request, unless the end of it is this far away, in seconds: then something is wrong.
+const SMALL_FLOOR_SECS: f64 = 2.0;
+
 /// What can be done for a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Help {
@@ -83,9 +86,11 @@ impl Engine {
         speeds_known: bool,
     ) -> Option<Help> {
         let worker = &self.workers[&id];
-        let floor_secs = self.policy.split_floor.as_secs_f64();
+        let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
+        let floor_secs = if is_small { SMALL_FLOOR_SECS } else { self.policy.split_floor.as_secs_f64() };
         let takeable = worker.takeable();
-        let together = (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
+        let together =
+            (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
         let floor = if speeds_known { self.policy.split_floor_bytes } else { self.policy.blind_bytes };
@@ -142,11 +147,22 @@ impl Engine {
         Pace { speed: own.or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
-    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what workers
-    /// of its host were seen to do.
+    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what it was
+    /// when that was last so.
     pub(super) fn usual_speed(&self, now: Time, job: &Job) -> Option<f64> {
+        self.speed_now(now, job).or(job.usual_speed)
+    }
+
+    fn speed_now(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect()).or_else(|| self.hosts.get(job.host()).typical())
+        median(speeds.collect())
+    }
+
+    /// Keeps a job's usual speed for when none of its workers runs.
+    pub(super) fn note_usual_speed(&mut self, now: Time, id: JobId) {
+        if let Some(speed) = self.speed_now(now, &self.jobs[&id]) {
+            self.jobs.get_mut(&id).expect("the caller holds the job").usual_speed = Some(speed);
+        }
     }
 
     /// Notes that two workers fetch the same bytes.

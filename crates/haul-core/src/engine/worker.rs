@@ -17,6 +17,7 @@ const LAG_WINDOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) id: WorkerId,
     pub(super) job: JobId,
     pub(super) mirror: MirrorIndex,
     pub(super) host: HostId,
@@ -36,6 +37,8 @@ pub(super) struct Worker {
     pub(super) request_end: u64,
     /// When its answer began.
     pub(super) opened_at: Option<Time>,
+    /// Its answer is later than usual, and its host knows.
+    pub(super) late: bool,
     /// When its last byte was reported, or its answer began.
     pub(super) moved_at: Time,
     /// When it last reported how far it is.
@@ -57,6 +60,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(now: Time, fetch: &Fetch, host: HostId) -> Self {
         Self {
+            id: fetch.worker,
             job: fetch.job,
             mirror: fetch.mirror,
             host,
@@ -69,6 +73,7 @@ impl Worker {
             end: fetch.end.unwrap_or(u64::MAX),
             request_end: fetch.end.unwrap_or(u64::MAX),
             opened_at: None,
+            late: false,
             moved_at: now,
             reported_at: now,
             measured_from: None,
@@ -89,6 +94,11 @@ impl Worker {
     /// Bytes of its lease that can still be taken from it, as far as is known.
     pub(super) fn takeable(&self) -> u64 {
         self.end.saturating_sub(self.at.max(self.claimed))
+    }
+
+    /// It is the younger one of two that race.
+    pub(super) fn is_second(&self) -> bool {
+        self.rival.is_some_and(|rival| rival < self.id)
     }
 
     /// Its answer has begun, and nothing has been decided about it that is still to come true.

@@ -8,14 +8,15 @@ use crate::{JOB, connections};
 
 #[test]
 fn an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
-    let mut t = Script::with(connections(4)).probed(JOB, 4 * MIB);
+    let mut t = Script::with(Policy { steals: false, ..connections(4) }).probed(JOB, 4 * MIB);
     t.flow(0.9, |_, _| 1e6);
-    for worker in t.workers() {
+    // Whoever takes a place that has become free meets the same.
+    while let Some(worker) = t.workers().first().copied() {
+        t.open_all(4 * MIB);
         t.fault(worker, FaultKind::Reset);
     }
-    assert!(t.workers().is_empty(), "nobody works");
     let on_its_way_back = |chunk: &Chunk| matches!(chunk.state, ChunkState::Backoff(_));
-    assert!(t.engine.chunks(t.now, JOB).iter().all(|(chunk, _)| on_its_way_back(chunk)), "and nothing is ready");
+    assert!(t.engine.chunks(t.now, JOB).iter().any(|(chunk, _)| on_its_way_back(chunk)), "nobody works");
     assert_eq!((t.outcome(JOB), t.seals), (None, 0), "an empty queue means only that nothing is waiting");
     t.flow(3.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));

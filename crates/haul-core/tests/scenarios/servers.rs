@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use haul_core::FaultKind;
 use haul_core::messages::{End, FetchKind, Outcome};
-use haul_core::{FaultKind};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};

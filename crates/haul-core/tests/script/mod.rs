@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haul_core::messages::{
-    Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome, Source,
-    StopReason, Tuning, Why,
+    Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
+    Source, StopReason, Tuning, Why,
 };
 use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, MirrorIndex, Policy, Time, WorkerId};
 
@@ -133,14 +133,20 @@ impl Script {
     }
 
     pub(crate) fn start_with(&mut self, id: JobId, tuning: Tuning) {
-        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], tuning, ..JobSpec::default() })));
+        self.order(Command::Start(
+            id,
+            Box::new(JobSpec { hosts: vec![HOST.to_owned()], tuning, ..JobSpec::default() }),
+        ));
     }
 
     pub(crate) fn start_from_rows(&mut self, id: JobId, total: u64) {
         let chunks = self.rows[&id].values().copied().collect();
         let source = Some(Source { total, accepts_ranges: true, chunks });
         self.ended.remove(&id);
-        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() })));
+        self.order(Command::Start(
+            id,
+            Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() }),
+        ));
     }
 
     /// The process is gone, and with it whatever the store does not know.
@@ -319,8 +325,7 @@ impl Script {
             match effect {
                 Effect::Fetch(fetch) => {
                     let mark = fetch.end.unwrap_or(u64::MAX);
-                    let running =
-                        Running { job: fetch.job, started: self.now, at: fetch.from, mark, opened: false };
+                    let running = Running { job: fetch.job, started: self.now, at: fetch.from, mark, opened: false };
                     self.running.insert(fetch.worker, running);
                     self.asked_at.insert(fetch.worker, self.now);
                     self.fetches.insert(fetch.worker, fetch);

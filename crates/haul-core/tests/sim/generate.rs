@@ -106,7 +106,8 @@ impl World {
 }
 
 fn random_mirror(rng: &mut Rng, index: u32, first: &File) -> File {
-    let good = File { bytes: first.bytes, tells_length: first.tells_length, changes_at: Vec::new(), ..random_file(rng) };
+    let good =
+        File { bytes: first.bytes, tells_length: first.tells_length, changes_at: Vec::new(), ..random_file(rng) };
     match rng.below(10) {
         0 => File { bytes: first.bytes + 1 + rng.below(MIB), make: index, ..good },
         1 | 2 => File { make: index, ..good },

@@ -222,9 +222,8 @@ impl File {
         edges.extend([range.start, range.end]);
         edges.sort_unstable();
         let is_wrong = |at| self.wrong.iter().any(|wrong| wrong.contains(at));
-        let piece = |pair: &[u64]| {
-            (ByteRange::new(pair[0], pair[1]), if is_wrong(pair[0]) { body + WRONG } else { body })
-        };
+        let piece =
+            |pair: &[u64]| (ByteRange::new(pair[0], pair[1]), if is_wrong(pair[0]) { body + WRONG } else { body });
         edges.windows(2).map(piece).collect()
     }
 

@@ -96,8 +96,10 @@ impl World {
         let host = job.sites[main].host;
         let now = self.now;
         let there = |other: JobId, w: &Worker| w.job == other && self.host_of(other, w.fetch.mirror) == host;
-        let rich =
-            self.jobs.keys().any(|other| *other != id && self.workers.values().filter(|w| there(*other, w)).count() >= 2);
+        let rich = self
+            .jobs
+            .keys()
+            .any(|other| *other != id && self.workers.values().filter(|w| there(*other, w)).count() >= 2);
         let job = self.job(id);
         job.best_done = done;
         job.starving_since = if idle && rich { job.starving_since.or(Some(now)) } else { None };

@@ -100,18 +100,12 @@ fn worlds_that_once_failed() {
         // Released in the moment in which a stream of unknown length ended: rows without a total were left.
         307_073, 312_788,
         // The second of two first requests brought the whole file, and the first one was doubled while it was being stopped.
-        68,
-        // Passed over for another mirror, trusted all the same when it was back.
-        37, 34,
-        // An heir was trusted after a restart, although it had not been compared.
-        477, 227,
-        // An heir with too few bytes to be compared with: nothing happened any more.
-        163,
-        // A job with mirrors on two hosts was not asked again when the full one had room.
-        129, 128, 62,
-        // Rows of a source that was forgotten stayed in the store.
-        244,
-        // The sum of what is left counted a second first request, which has no end yet.
+        68, // Passed over for another mirror, trusted all the same when it was back.
+        37, 34, // An heir was trusted after a restart, although it had not been compared.
+        477, 227, // An heir with too few bytes to be compared with: nothing happened any more.
+        163, // A job with mirrors on two hosts was not asked again when the full one had room.
+        129, 128, 62, // Rows of a source that was forgotten stayed in the store.
+        244, // The sum of what is left counted a second first request, which has no end yet.
         586,
         // Starved with a mirror that could not prove itself, that shared a full host, or that was not main.
         23, 1_000_788, 2_001_517, 2_004_314, 2_007_988,

@@ -3,7 +3,7 @@
 //! Marks only rise and ends only come nearer, so a row that was noted before a sync and arrives after a cut does no
 //! harm: a range that has been cut stays cut.
 
-use haul_core::{ByteRange, Chunk, ChunkState, JobId, Phase};
+use haul_core::{ByteRange, Chunk, ChunkState, JobId, MirrorIndex, Phase};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::{ChunkWord, Stored, Word, key};
@@ -20,13 +20,9 @@ pub(crate) enum Mark {
 
 /// Stores changed rows and keeps the job's sums. Jobs that are gone, completed or canceled are passed over.
 pub(crate) fn mark(conn: &Connection, job: &JobRows, mark: Mark) -> rusqlite::Result<()> {
-    let phase = conn
-        .prepare_cached("SELECT phase FROM jobs WHERE id = ?1")?
-        .query_row([key(job.job)], |row| row.get::<_, Stored<Phase>>(0))
-        .optional()?;
-    let Some(Stored(Phase::Fetching | Phase::Verifying | Phase::Failed)) = phase else {
+    if !has_bytes_to_count(conn, job.job)? {
         return Ok(());
-    };
+    }
     let mut change = Sums::default();
     for chunk in &job.rows {
         change.add(put(conn, job.job, chunk, mark)?);
@@ -47,9 +43,38 @@ pub(crate) fn clear(conn: &Connection, job: JobId) -> rusqlite::Result<()> {
     conn.prepare_cached(CLEAR_SUMS)?.execute([key(job)]).map(drop)
 }
 
+/// Puts rows in the place of all that a job has: some have lost bytes, which no mark could say. What is durable of the
+/// bytes that are left stays so.
+pub(crate) fn rewrite(conn: &Connection, job: &JobRows) -> rusqlite::Result<()> {
+    if !has_bytes_to_count(conn, job.job)? {
+        return Ok(());
+    }
+    let before = all(conn, job.job)?;
+    conn.prepare_cached("DELETE FROM chunks WHERE job_id = ?1")?.execute([key(job.job)])?;
+    for chunk in &job.rows {
+        let at = before.partition_point(|row| row.range.end <= chunk.range.start);
+        let durable_end = before.get(at).map_or(0, |row| row.range.start + row.durable);
+        let row = ChunkRow {
+            durable: durable_end.saturating_sub(chunk.range.start).min(chunk.done),
+            ..merged(None, chunk, Mark::Written)
+        };
+        store(conn, job.job, &row)?;
+    }
+    conn.prepare_cached(COUNT_SUMS)?.execute([key(job.job)]).map(drop)
+}
+
 /// The rows of a job in the order of the file.
 pub(crate) fn all(conn: &Connection, job: JobId) -> rusqlite::Result<Vec<ChunkRow>> {
     conn.prepare_cached(SELECT_ALL)?.query_map([key(job)], read)?.collect()
+}
+
+/// Whether the job is there, and neither completed nor canceled.
+fn has_bytes_to_count(conn: &Connection, job: JobId) -> rusqlite::Result<bool> {
+    let phase = conn
+        .prepare_cached("SELECT phase FROM jobs WHERE id = ?1")?
+        .query_row([key(job)], |row| row.get::<_, Stored<Phase>>(0))
+        .optional()?;
+    Ok(matches!(phase, Some(Stored(Phase::Fetching | Phase::Verifying | Phase::Failed))))
 }
 
 /// What can be relied on, in the core's words.
@@ -58,6 +83,7 @@ pub(crate) fn reliable(row: &ChunkRow) -> Chunk {
     chunk.done = row.written;
     chunk.retries = row.retries;
     chunk.strikes = row.strikes;
+    chunk.mirror = row.mirror;
     if chunk.missing() == 0 {
         chunk.state = ChunkState::Done;
     }
@@ -85,16 +111,7 @@ impl Sums {
 fn put(conn: &Connection, job: JobId, chunk: &Chunk, mark: Mark) -> rusqlite::Result<Sums> {
     let before = conn.prepare_cached(SELECT_ONE)?.query_row(params![key(job), chunk.range.start], read).optional()?;
     let after = merged(before, chunk, mark);
-    conn.prepare_cached(PUT)?.execute(named_params! {
-        ":job_id": key(job),
-        ":start": after.range.start,
-        ":end_": after.range.end,
-        ":durable": after.durable,
-        ":written": after.written,
-        ":state": after.state,
-        ":retries": after.retries,
-        ":strikes": after.strikes,
-    })?;
+    store(conn, job, &after)?;
     Ok(Sums {
         written: difference(before.map(|b| b.written), after.written),
         durable: difference(before.map(|b| b.durable), after.durable),
@@ -103,11 +120,29 @@ fn put(conn: &Connection, job: JobId, chunk: &Chunk, mark: Mark) -> rusqlite::Re
     })
 }
 
+fn store(conn: &Connection, job: JobId, row: &ChunkRow) -> rusqlite::Result<()> {
+    conn.prepare_cached(PUT)?
+        .execute(named_params! {
+            ":job_id": key(job),
+            ":start": row.range.start,
+            ":end_": row.range.end,
+            ":durable": row.durable,
+            ":written": row.written,
+            ":state": row.state,
+            ":retries": row.retries,
+            ":strikes": row.strikes,
+            ":mirror": row.mirror.0,
+        })
+        .map(drop)
+}
+
 fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
     let start = chunk.range.start;
     let end = before.map_or(chunk.range.end, |b| b.range.end.min(chunk.range.end));
     let range = ByteRange::new(start, end);
     let (durable, written) = before.map_or((0, 0), |b| (b.durable, b.written));
+    // A row that knows of fewer bytes is older news, and may not know where the newer ones came from.
+    let mirror = before.filter(|b| b.written > chunk.done).map_or(chunk.mirror, |b| b.mirror);
     let durable = match mark {
         Mark::Durable => durable.max(chunk.done),
         Mark::Written => durable,
@@ -122,6 +157,7 @@ fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
         state: state(chunk.state, written == range.len()).word(),
         retries: chunk.retries.max(before.map_or(0, |b| b.retries)),
         strikes: chunk.strikes.max(before.map_or(0, |b| b.strikes)),
+        mirror,
     }
 }
 
@@ -154,6 +190,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
         state: row.get::<_, Stored<ChunkWord>>("state")?.0.word(),
         retries: row.get("retries")?,
         strikes: row.get("strikes")?,
+        mirror: MirrorIndex(row.get("mirror")?),
     })
 }
 
@@ -162,17 +199,23 @@ const SELECT_ONE: &str = "SELECT * FROM chunks WHERE job_id = ?1 AND start = ?2"
 const SELECT_ALL: &str = "SELECT * FROM chunks WHERE job_id = ?1 ORDER BY start";
 
 const PUT: &str = "
-    INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes)
-    VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes)
+    INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes, mirror)
+    VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes, :mirror)
     ON CONFLICT DO UPDATE SET
         end_ = excluded.end_, durable = excluded.durable, written = excluded.written, state = excluded.state,
-        retries = excluded.retries, strikes = excluded.strikes";
+        retries = excluded.retries, strikes = excluded.strikes, mirror = excluded.mirror";
 
 const ADD_SUMS: &str = "
     UPDATE jobs SET
         done_bytes = done_bytes + :done, durable_bytes = durable_bytes + :durable,
         chunks_done = chunks_done + :chunks_done, chunks_total = chunks_total + :chunks_total
     WHERE id = :id";
+
+const COUNT_SUMS: &str = "
+    UPDATE jobs SET (done_bytes, durable_bytes, chunks_done, chunks_total) = (
+        SELECT ifnull(sum(written), 0), ifnull(sum(durable), 0), count(*) FILTER (WHERE state = 'done'), count(*)
+        FROM chunks WHERE job_id = ?1
+    ) WHERE id = ?1";
 
 const CLEAR_SUMS: &str = "
     UPDATE jobs SET done_bytes = 0, durable_bytes = 0, chunks_done = 0, chunks_total = 0 WHERE id = ?1";

@@ -1,12 +1,12 @@
 //! One job at a time: insert, read, change, remove.
 
-use haul_core::{Action, Changed, JobId, Lifecycle, Phase};
+use haul_core::{Action, Changed, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, Params, Row, named_params};
 
-use super::{Stored, Word, key};
+use super::{Stored, Word, key, mirrors};
 use crate::{
-    ActError, Counts, Identity, JobPatch, JobRow, NewJob, Part, PhaseChange, Private, Reason, UpdateError, Wish,
+    ActError, Counts, Identity, JobPatch, JobRow, Mirror, NewJob, Part, PhaseChange, Private, Reason, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -30,12 +30,24 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":part_token": job.part_token,
         ":now": now_ms,
     })?;
-    u64::try_from(conn.last_insert_rowid()).map(JobId).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
+    let id = u64::try_from(conn.last_insert_rowid()).map(JobId);
+    let id = id.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    mirrors::append(conn, id, &wish.mirrors)?;
+    Ok(id)
 }
 
 /// The job, hidden or not.
 pub(crate) fn get(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRow>> {
-    conn.prepare_cached(SELECT)?.query_row([key(id)], read).optional()
+    Ok(query(conn, SELECT, [key(id)])?.pop())
+}
+
+/// The jobs that a query for [`columns`] finds, with their mirrors.
+pub(super) fn query(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<JobRow>> {
+    let mut rows: Vec<JobRow> = conn.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
+    for row in &mut rows {
+        row.wish.mirrors = mirrors::all(conn, row.id)?;
+    }
+    Ok(rows)
 }
 
 /// The job, unless it is hidden.
@@ -159,7 +171,28 @@ pub(crate) fn delete(conn: &Connection, ids: &[JobId]) -> rusqlite::Result<Vec<J
     Ok(gone)
 }
 
-/// Stores all of a row but its counts, which belong to the chunks. Secrets end with the job.
+/// Adds mirrors behind those that a job has, as long as they are new to it and it has no more than `max` with its own
+/// URL. Answers with all that it has then.
+pub(crate) fn add_mirrors(
+    conn: &Connection,
+    id: JobId,
+    new: Vec<Mirror>,
+    max: usize,
+) -> Result<Vec<Mirror>, UpdateError> {
+    let wish = get(conn, id)?.ok_or(UpdateError::Unknown)?.wish;
+    let mut all = wish.mirrors;
+    let before = all.len();
+    for mirror in new {
+        let is_known = mirror.url == wish.url || all.iter().any(|known| known.url == mirror.url);
+        if !is_known && all.len() + 1 < max {
+            all.push(mirror);
+        }
+    }
+    mirrors::append(conn, id, &all[before..])?;
+    Ok(all)
+}
+
+/// Stores all of a row but its mirrors, and its counts, which belong to the chunks. Secrets end with the job.
 fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()> {
     if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
         row.wish.headers = None;
@@ -173,6 +206,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":url": &*wish.url,
         ":host": wish.host,
         ":filename": wish.filename,
+        ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":headers": wish.headers.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
@@ -190,6 +224,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":etag": identity.etag,
         ":last_modified": identity.last_modified,
         ":final_url": identity.final_url.as_deref(),
+        ":source_mirror": identity.mirror.0,
         ":name": identity.name,
         ":path": row.path,
         ":part_name": part.map(|p| &p.name),
@@ -204,8 +239,14 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Reads a row of [`columns`]. By position: looking each of the many names up costs ten times the rest of a page.
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+/// What stands in the column `checksum` of a job whose user has named none.
+fn told_by_server(identity: &Identity) -> Option<String> {
+    identity.digest.as_ref().map(|digest| format!("{TOLD_BY_SERVER}{digest}"))
+}
+
+/// Reads a row of [`columns`], which has no mirrors. By position: looking each of the many names up costs ten times the
+/// rest of a page.
+fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     // Fields are evaluated in the order in which they stand here, which is the order of the columns.
     let mut cells = Cells { row, at: 0 };
     Ok(JobRow {
@@ -213,10 +254,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         wish: Wish {
             url: Private(cells.next()?),
             host: cells.next()?,
+            mirrors: Vec::new(),
             dir: cells.next()?,
             filename: cells.next()?,
             expected_size: cells.next()?,
-            checksum: cells.next()?,
+            checksum: cells.wish_checksum()?,
             on_conflict: cells.next::<Stored<_>>()?.0,
             headers: cells.private()?,
             referrer: cells.private()?,
@@ -236,6 +278,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             etag: cells.next()?,
             last_modified: cells.next()?,
             final_url: cells.private()?,
+            mirror: MirrorIndex(cells.next()?),
+            digest: cells.server_digest()?,
         },
         path: cells.next()?,
         part_token: cells.next()?,
@@ -260,8 +304,9 @@ macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
          connections, bandwidth_limit, priority, label, phase, intent, reason_code, reason_message, reason_at_ms, \
-         retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, path, part_token, \
-         part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
+         retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
+          checksum, path, \
+         part_token, part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
          created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
     };
 }
@@ -283,6 +328,14 @@ impl Cells<'_> {
         Ok(self.next::<Option<String>>()?.map(Private))
     }
 
+    fn wish_checksum(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(self.next::<Option<String>>()?.filter(|text| !text.starts_with(TOLD_BY_SERVER)))
+    }
+
+    fn server_digest(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(self.next::<Option<String>>()?.and_then(|text| text.strip_prefix(TOLD_BY_SERVER).map(str::to_owned)))
+    }
+
     fn reason(&mut self) -> rusqlite::Result<Option<Reason>> {
         let (code, message, at_ms, retry_at_ms): (Option<String>, Option<String>, Option<i64>, _) =
             (self.next()?, self.next()?, self.next()?, self.next()?);
@@ -298,6 +351,9 @@ impl Cells<'_> {
     }
 }
 
+/// What the column `checksum` begins with where the digest is the server's and not the user's.
+const TOLD_BY_SERVER: &str = "server ";
+
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
 
 const INSERT: &str = "
@@ -311,12 +367,12 @@ const INSERT: &str = "
 
 const UPDATE: &str = "
     UPDATE jobs SET
-        url = :url, host = :host, filename = :filename, headers = :headers, connections = :connections,
-        bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
+        url = :url, host = :host, filename = :filename, checksum = :checksum, headers = :headers,
+        connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
         accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,
-        name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
+        source_mirror = :source_mirror, name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
         verification = :verification, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
         updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
     WHERE id = :id";

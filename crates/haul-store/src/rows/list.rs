@@ -7,20 +7,19 @@ use haul_core::{Action, Changed, Intent, JobId, Lifecycle};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::jobs::{act, columns, read};
+use super::jobs::{act, columns, query};
 use super::{Stored, Word, chunks};
 use crate::{ActError, Filter, JobRow, Page, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
 pub(crate) fn page(conn: &Connection, page: &Page) -> rusqlite::Result<(Vec<JobRow>, Option<JobId>)> {
-    let mut query = ids(&page.filter, page.before);
-    query.params.push(Value::Integer(i64::from(page.limit) + 1));
+    let mut ids = ids(&page.filter, page.before);
+    ids.params.push(Value::Integer(i64::from(page.limit) + 1));
     let sql = format!(
         concat!("SELECT ", columns!(), " FROM jobs WHERE id IN ({} ORDER BY id DESC LIMIT ?) ORDER BY id DESC"),
-        query.sql
+        ids.sql
     );
-    let mut rows: Vec<JobRow> =
-        conn.prepare_cached(&sql)?.query_map(params_from_iter(query.params), read)?.collect::<rusqlite::Result<_>>()?;
+    let mut rows = query(conn, &sql, params_from_iter(ids.params))?;
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     if rows.len() <= limit {
         return Ok((rows, None));
@@ -66,15 +65,13 @@ pub(crate) fn counts(conn: &Connection) -> rusqlite::Result<Vec<(Lifecycle, u64)
 /// The next unfinished jobs, from the oldest up.
 pub(crate) fn unfinished(conn: &Connection, after: Option<JobId>, limit: u32) -> rusqlite::Result<Vec<StoredJob>> {
     let after = after.map_or(0, |id| id.0);
-    conn.prepare_cached(UNFINISHED)?
-        .query_map(params![after, limit], read)?
-        .map(|row| with_chunks(conn, row?))
-        .collect()
+    let rows = query(conn, UNFINISHED, params![after, limit])?;
+    rows.into_iter().map(|row| with_chunks(conn, row)).collect()
 }
 
 /// The hidden jobs, from the oldest up.
 pub(crate) fn hidden(conn: &Connection) -> rusqlite::Result<Vec<JobRow>> {
-    conn.prepare_cached(HIDDEN)?.query_map([], read)?.collect()
+    query(conn, HIDDEN, [])
 }
 
 /// Adds its chunks to a job.
@@ -173,7 +170,9 @@ mod tests {
 
     fn plan_of(filter: &Filter) -> Vec<String> {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(MIGRATIONS[0].sql).unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
         let query = ids(filter, Some(JobId(7)));
         let sql = format!("EXPLAIN QUERY PLAN {} ORDER BY id DESC LIMIT 5", query.sql);
         let mut statement = conn.prepare(&sql).unwrap();

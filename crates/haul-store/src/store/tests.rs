@@ -306,7 +306,14 @@ fn a_power_cut_takes_written_marks_and_nothing_else() {
     }
 }
 
-const SECOND: Migration = Migration { number: 2, name: "second", sql: "CREATE TABLE second (a INTEGER) STRICT;" };
+/// The number that the next migration will have.
+const NEXT: u32 = schema::MIGRATIONS[schema::MIGRATIONS.len() - 1].number + 1;
+
+/// All migrations, and one more.
+fn and_then(sql: &'static str) -> Vec<Migration> {
+    let next = Migration { number: NEXT, name: "next", sql };
+    schema::MIGRATIONS.iter().copied().chain([next]).collect()
+}
 
 #[test]
 fn a_database_is_copied_before_its_schema_changes() {
@@ -318,19 +325,19 @@ fn a_database_is_copied_before_its_schema_changes() {
     runtime.block_on(store.close()).unwrap();
     drop(store);
 
-    let both = [schema::MIGRATIONS[0], SECOND];
-    let (store, opened) = Store::open_with(&path, "boot", &both).unwrap();
+    let more = and_then("CREATE TABLE next (a INTEGER) STRICT;");
+    let (store, opened) = Store::open_with(&path, "boot", &more).unwrap();
     assert!(runtime.block_on(store.job(JobId(1))).unwrap().is_some());
     let backup = opened.backup.expect("a copy");
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = Connection::open(&backup).unwrap();
-    assert_eq!(schema::version(&copy).unwrap(), 1);
+    assert_eq!(schema::version(&copy).unwrap(), NEXT - 1);
     assert!(jobs::get(&copy, JobId(1)).unwrap().is_some());
     runtime.block_on(store.close()).unwrap();
     drop(store);
 
     let newer = Store::open(&path, "boot").unwrap_err();
-    assert!(matches!(newer, OpenError::Newer { found: 2, known: 1 }), "{newer:?}");
+    assert!(matches!(newer, OpenError::Newer { found: NEXT, known } if known == NEXT - 1), "{newer:?}");
 }
 
 #[test]
@@ -338,21 +345,66 @@ fn a_migration_that_fails_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
     drop(Store::open(&path, "boot").unwrap());
-    let broken = Migration { sql: "CREATE TABLE second (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);", ..SECOND };
-    let failed = Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], broken]);
+    let broken = and_then("CREATE TABLE next (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);");
+    let failed = Store::open_with(&path, "boot", &broken);
     assert!(matches!(failed, Err(OpenError::Sqlite(_))));
     let (_, opened) = Store::open(&path, "boot").unwrap();
     assert!(!opened.created);
     let conn = Connection::open(&path).unwrap();
-    assert!(conn.prepare("SELECT * FROM second").is_err());
+    assert!(conn.prepare("SELECT * FROM next").is_err());
 }
 
 #[test]
 fn an_edited_migration_is_noticed() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
-    drop(Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], SECOND]).unwrap());
-    let edited = Migration { sql: "CREATE TABLE second (b INTEGER) STRICT;", ..SECOND };
-    let refused = Store::open_with(&path, "boot", &[schema::MIGRATIONS[0], edited]).unwrap_err();
-    assert!(matches!(refused, OpenError::EditedMigration { number: 2 }), "{refused:?}");
+    drop(Store::open_with(&path, "boot", &and_then("CREATE TABLE next (a INTEGER) STRICT;")).unwrap());
+    let edited = and_then("CREATE TABLE next (b INTEGER) STRICT;");
+    let refused = Store::open_with(&path, "boot", &edited).unwrap_err();
+    assert!(matches!(refused, OpenError::EditedMigration { number: NEXT }), "{refused:?}");
+}
+
+/// A database as the first release has left it: a job with a file that is half there.
+const FIRST_RELEASE: &str = "
+    INSERT INTO jobs (
+        url, host, dir, on_conflict, priority, phase, intent, part_token, total_bytes, accepts_ranges, etag, final_url,
+        done_bytes, durable_bytes, chunks_done, chunks_total, created_at_ms, updated_at_ms
+    ) VALUES (
+        'https://h/1', 'https://h:443', '/d', 'rename', 0, 'fetching', 'run', '0123abcd', 200, 1, '\"v\"', NULL,
+        150, 100, 1, 2, 1, 1
+    );
+    INSERT INTO chunks VALUES (1, 0, 100, 100, 100, 'done', 0, 0), (1, 100, 200, 0, 50, 'ready', 1, 2);
+";
+
+#[test]
+fn a_database_of_the_first_release_is_taken_over_with_its_jobs_and_marks() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("haul.db");
+    drop(Store::open_with(&path, "boot", &schema::MIGRATIONS[..1]).unwrap());
+    Connection::open(&path).unwrap().execute_batch(FIRST_RELEASE).unwrap();
+
+    let (store, opened) = Store::open(&path, "boot").unwrap();
+    assert!(opened.backup.is_some(), "the schema changes");
+    let runtime = runtime();
+    let stored = runtime.block_on(store.stored_job(JobId(1))).unwrap().expect("the job");
+    assert_eq!(stored.row.wish.mirrors, []);
+    assert_eq!(stored.row.identity.etag.as_deref(), Some("\"v\""));
+    assert_eq!(stored.row.identity.mirror, haul_core::MirrorIndex(0));
+    let marks: Vec<_> = stored.chunks.iter().map(|c| (c.done, c.retries, c.strikes, c.mirror.0)).collect();
+    assert_eq!(marks, [(100, 0, 0, 0), (50, 1, 2, 0)]);
+    let ids = runtime.block_on(store.insert_jobs(vec![mirrored()], 2)).unwrap();
+    let row = runtime.block_on(store.job(ids[0])).unwrap().expect("the new job");
+    assert_eq!(row.wish, mirrored().wish);
+    assert_eq!(runtime.block_on(store.hosts()).unwrap(), []);
+}
+
+fn mirrored() -> NewJob {
+    let mut job = new_job(2);
+    let mirror = |n: u32| crate::Mirror {
+        url: format!("https://m{n}/2").into(),
+        host: format!("https://m{n}:443"),
+        priority: (n == 1).then_some(n),
+    };
+    job.wish.mirrors = vec![mirror(1), mirror(2)];
+    job
 }

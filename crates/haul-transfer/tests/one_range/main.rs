@@ -6,7 +6,9 @@
 mod rig;
 
 mod body;
+mod compare;
 mod failures;
+mod hints;
 mod identity;
 mod lanes;
 mod ranges;

@@ -86,7 +86,7 @@ impl Rig {
             user_agent: None,
             referrer: None,
             client: ClientKey::default(),
-            limiter: Limiter::root(None).child(None),
+            limiters: vec![Limiter::new(None)],
             target: Target::Ready(Arc::clone(&self.file)),
             reports,
         };

@@ -1,6 +1,6 @@
 //! `show`: all about one job, and its chunks.
 
-use haul_api::{Chunk, ChunkState, Job, Rate, Size};
+use haul_api::{Chunk, ChunkState, Job, Mirror, Rate, Size};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -47,6 +47,10 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
         job.reason.as_ref().map(|reason| format!("{} ({})", sentence::reason(job, now), escaped(&reason.code))),
     );
     add("url", Some(text(&job.url)));
+    // The one that a job always has is `url`.
+    for mirror in job.mirrors.iter().filter(|_| job.mirrors.len() > 1) {
+        add("mirror", Some(mirror_words(mirror)));
+    }
     add("path", job.path.as_ref().map(text));
     add("done", Some(format!("{} ({})", sentence::sizes(job), sentence::progress(job))));
     add(
@@ -67,6 +71,24 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
     add("started", job.started_at.map(local_time));
     add("finished", job.finished_at.map(local_time));
     facts
+}
+
+/// One line on a mirror: where, what it is good for, what it does, and what is wrong with it.
+fn mirror_words(mirror: &Mirror) -> String {
+    let mut words = escaped(&mirror.url).into_owned();
+    if let Some(state) = mirror.state {
+        words += &format!("  {}", state.as_str());
+    }
+    if let Some(bytes) = mirror.done_bytes.filter(|bytes| *bytes > 0) {
+        words += &format!("  {}", Size(bytes).approx());
+    }
+    if mirror.connections > 0 {
+        words += &format!("  {} connections, {}", mirror.connections, Rate(mirror.speed).approx());
+    }
+    if let Some(reason) = &mirror.reason {
+        words += &format!("  {} ({})", escaped(&reason.message), escaped(&reason.code));
+    }
+    words
 }
 
 fn state(job: &Job) -> String {
@@ -122,13 +144,13 @@ fn word(value: impl serde::Serialize) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn local_time(time: Timestamp) -> String {
+pub(super) fn local_time(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use haul_api::{JobState, Verification};
+    use haul_api::{JobState, MirrorReason, MirrorState, Verification};
 
     use super::*;
     use crate::sentence::tests::{job, job_because};
@@ -149,6 +171,36 @@ mod tests {
         let shown: String = facts(&job, Timestamp::UNIX_EPOCH).into_iter().map(|(_, value)| value).collect();
         assert!(!shown.contains(char::is_control), "{shown:?}");
         assert!(shown.contains("damaged"), "{shown}");
+    }
+
+    #[test]
+    fn mirrors_tell_what_they_are_good_for() {
+        let mirror = |url: &str, state| Mirror {
+            url: url.to_owned(),
+            state,
+            connections: 0,
+            speed: 0,
+            done_bytes: state.map(|_| 0),
+            reason: None,
+        };
+        let mut job = job(JobState::Active);
+        job.mirrors = vec![mirror("http://a/f", Some(MirrorState::Main))];
+        let lines = |job: &Job| {
+            let facts = facts(job, Timestamp::UNIX_EPOCH).into_iter();
+            facts.filter(|(name, _)| *name == "mirror").map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert!(lines(&job).is_empty(), "the only one is the job's URL");
+        (job.mirrors[0].connections, job.mirrors[0].speed, job.mirrors[0].done_bytes) = (4, 2_000_000, Some(5_000_000));
+        let message = "http://b/f now has \x1b another version of the file".to_owned();
+        let reason = Some(MirrorReason { code: "source-changed".to_owned(), message });
+        job.mirrors.push(Mirror { reason, ..mirror("http://b/f", Some(MirrorState::Dropped)) });
+        job.mirrors.push(mirror("http://c/f", None));
+        let shown = lines(&job);
+        assert_eq!(shown[0], "http://a/f  main  5.00 MB  4 connections, 2.00 MB/s");
+        assert!(shown[1].starts_with("http://b/f  dropped  http://b/f now has "), "{shown:?}");
+        assert!(shown[1].ends_with(" another version of the file (source-changed)"), "{shown:?}");
+        assert!(!shown[1].contains(char::is_control), "{shown:?}");
+        assert_eq!(shown[2], "http://c/f");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use haul_api::ProblemCode;
+use haul_api::{METALINK_MEDIA_TYPE, ProblemCode};
 use haul_core::JobId;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::Refused;
+use crate::submit;
 
 /// What `POST /v1/jobs` takes at most (DESIGN.md section 6).
 const SUBMIT_BYTES_MAX: usize = 16 << 20;
@@ -38,15 +39,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// The host that the path names, as jobs name it.
+pub(crate) struct HostName(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for HostName {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok().map(|Path(text)| text);
+        text.as_deref().and_then(submit::host_name).map(Self).ok_or_else(|| {
+            let detail = "a host is a scheme, a name and a port, URL-encoded: `https%3A%2F%2Fexample.org%3A8443`, or \
+                          `example.org` for `https://example.org`";
+            Refused::field(ProblemCode::InvalidValue, "host", detail)
+        })
+    }
+}
+
 /// A JSON body within its route's limit.
 pub(crate) struct Json(pub(crate) Bytes);
 
-/// A JSON body or a list of URLs, as submitting takes it.
+/// A JSON body, a list of URLs or a Metalink, as submitting takes it.
 pub(crate) enum Submitted {
     /// `application/json`.
     Json(Bytes),
     /// `text/uri-list` (RFC 2483 section 5).
     UriList(Bytes),
+    /// `application/metalink4+xml` (RFC 5854).
+    Metalink(Bytes),
 }
 
 impl<S: Send + Sync> FromRequest<S> for Json {
@@ -67,8 +86,9 @@ impl<S: Send + Sync> FromRequest<S> for Submitted {
         match media_type(&request).as_str() {
             "application/json" => read(request, SUBMIT_BYTES_MAX).await.map(Self::Json),
             "text/uri-list" => read(request, SUBMIT_BYTES_MAX).await.map(Self::UriList),
+            METALINK_MEDIA_TYPE => read(request, SUBMIT_BYTES_MAX).await.map(Self::Metalink),
             // Never `text/plain`: any web page may post that without being asked.
-            _ => Err(wrong_media_type("`application/json` or `text/uri-list`")),
+            _ => Err(wrong_media_type("`application/json`, `text/uri-list` or `application/metalink4+xml`")),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn stats(State(api): State<Api>) -> Result<Json<Stats>, Refused
         done_bytes: totals.done_bytes,
         uptime_seconds: api.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        bandwidth_limit: limits.bandwidth_limit,
+        bandwidth_limit: limits.bandwidth,
     }))
 }
 

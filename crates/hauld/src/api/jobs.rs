@@ -7,9 +7,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, Files, Job, JobList, JobQuery, JobState, PatchJob,
-    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, body, paths, query,
+    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Policy};
 use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
@@ -21,12 +22,14 @@ use super::extract::{self, Id, Submitted, no_body};
 use super::problem::{Refused, refused};
 use crate::convert;
 use crate::driver::DriverError;
+use crate::metalink::{self, MetalinkFile};
 use crate::submit;
 
 pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Response, Refused> {
     let body = match body {
         Submitted::Json(bytes) => SubmitBody::parse(&bytes)?,
         Submitted::UriList(bytes) => submit::uri_list(&bytes)?,
+        Submitted::Metalink(bytes) => return Ok(Json(submit_metalink(&api, bytes).await?).into_response()),
     };
     match body {
         SubmitBody::One(job) => {
@@ -55,6 +58,23 @@ async fn submit_many(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Resul
         })
         .collect();
     Ok(BatchResult { results })
+}
+
+/// Accepts the files of a Metalink as a batch.
+async fn submit_metalink(api: &Api, bytes: Bytes) -> Result<BatchResult, Refused> {
+    // Many MiB of XML take longer to read than the other clients should wait.
+    let files = tokio::task::spawn_blocking(move || metalink::read(&bytes)).await;
+    let files = files.map_err(|_| Refused::new(ProblemCode::Internal, "the Metalink could not be read"))?;
+    let files = files
+        .map_err(|error| Refused::new(ProblemCode::InvalidMetalink, format!("the Metalink cannot be read: {error}")))?;
+    let entries: Vec<_> = files.iter().map(MetalinkFile::entry).collect();
+    let dropped: Vec<_> = entries.iter().map(|entry| entry.as_ref().map_or(0, |entry| entry.urls_dropped)).collect();
+    let jobs = entries.into_iter().map(|entry| entry.map(|entry| entry.job)).collect();
+    let mut answer = submit_many(api, jobs).await?;
+    for (item, dropped) in answer.results.iter_mut().zip(dropped) {
+        item.urls_dropped = dropped;
+    }
+    Ok(answer)
 }
 
 fn check(api: &Api, job: &SubmitJob) -> Result<NewJob, Refused> {
@@ -199,6 +219,19 @@ pub(super) async fn chunks(State(api): State<Api>, Id(id): Id) -> Result<Json<Ch
     Ok(Json(ChunkList { chunks }))
 }
 
+pub(super) async fn why(State(api): State<Api>, Id(id): Id) -> Result<Json<Why>, Refused> {
+    let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+    if row.lifecycle.wants_to_run() {
+        if let Some(known) = api.driver.why(id).await.map_err(|e| driver_error(Some(id), e))? {
+            return Ok(Json(convert::explained(&row, &known)));
+        }
+        // It ended between the reading of its row and the look at the engine.
+        let newer = api.store.job(id).await?;
+        return Ok(Json(convert::stored(newer.as_ref().unwrap_or(&row))));
+    }
+    Ok(Json(convert::stored(&row)))
+}
+
 async fn one(api: &Api, id: JobId) -> Result<Job, Refused> {
     let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
     shown_one(api, row).await
@@ -220,9 +253,9 @@ async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
         if known.is_none() && row.lifecycle.wants_to_run() {
             // It ended between the reading of its row and the look at the engine.
             let newer = api.store.job(row.id).await?;
-            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits));
+            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits.limits));
         } else {
-            jobs.push(convert::job(row, known, &limits));
+            jobs.push(convert::job(row, known, &limits.limits));
         }
     }
     Ok(jobs)

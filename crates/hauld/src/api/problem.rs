@@ -25,6 +25,11 @@ impl Refused {
         Self(Problem::new(ProblemCode::JobNotFound, detail).with_instance(haul_api::paths::job(id)))
     }
 
+    pub(crate) fn unknown_host(name: &str) -> Self {
+        let detail = format!("nothing is known of `{name}`; `GET /v1/hosts` lists the hosts that are known");
+        Self(Problem::new(ProblemCode::HostNotFound, detail).with_instance(haul_api::paths::host(name)))
+    }
+
     pub(crate) fn shutting_down() -> Self {
         Self::new(ProblemCode::ShuttingDown, "the daemon is stopping; try again when it has started")
     }

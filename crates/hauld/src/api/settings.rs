@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use haul_api::{Limits as Wanted, ProblemCode, Settings, body};
+use haul_api::{LabelSettings, Limits as Wanted, ProblemCode, Settings, Window, body};
 
 use super::Api;
 use super::extract;
 use super::jobs::driver_error;
 use super::problem::Refused;
-use crate::config::CONNECTIONS_MAX;
-use crate::driver::{LimitChanges, Limits};
+use crate::config::{CONNECTIONS_MAX, WINDOWS_MAX};
+use crate::driver::{LimitChanges, LimitsNow};
+use crate::submit;
 
 pub(super) async fn show(State(api): State<Api>) -> Result<Json<Settings>, Refused> {
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
@@ -24,6 +25,8 @@ pub(super) async fn change(
     check(&wanted)?;
     let changes = LimitChanges {
         bandwidth_limit: wanted.bandwidth_limit,
+        bandwidth_schedule: wanted.bandwidth_schedule,
+        labels: wanted.labels.unwrap_or_default(),
         max_active_jobs: wanted.max_active_jobs,
         connections_per_job: wanted.connections_per_job,
         connections_per_host: wanted.connections_per_host,
@@ -50,12 +53,39 @@ fn check(wanted: &Wanted) -> Result<(), Refused> {
         let detail = "`bandwidth_limit` is too large; 0 means no limit";
         return Err(Refused::field(ProblemCode::InvalidValue, "bandwidth_limit", detail));
     }
+    check_schedule("bandwidth_schedule", wanted.bandwidth_schedule.as_deref())?;
+    let labels = wanted.labels.iter().flatten();
+    for (label, limits) in labels {
+        submit::label(label).map_err(|problem| problem.with_field("labels"))?;
+        let schedule = limits.as_ref().and_then(|limits| limits.bandwidth_schedule.as_deref());
+        check_schedule(&format!("labels.{label}.bandwidth_schedule"), schedule)?;
+    }
     Ok(())
 }
 
-fn settings(limits: Limits) -> Settings {
+fn check_schedule(field: &str, schedule: Option<&[Window]>) -> Result<(), Refused> {
+    if schedule.is_some_and(|windows| windows.len() > WINDOWS_MAX) {
+        let detail = format!("`{field}` may have {WINDOWS_MAX} windows at most");
+        return Err(Refused::field(ProblemCode::InvalidValue, field, detail));
+    }
+    Ok(())
+}
+
+fn settings(now: LimitsNow) -> Settings {
+    let limits = now.limits;
+    let labels = limits.labels.into_iter().map(|(label, bandwidth)| {
+        let limits = LabelSettings {
+            bandwidth_limit: bandwidth.bandwidth_limit,
+            bandwidth_schedule: bandwidth.bandwidth_schedule,
+            bandwidth_limit_now: now.labels.get(&label).copied().unwrap_or(0),
+        };
+        (label, limits)
+    });
     Settings {
-        bandwidth_limit: limits.bandwidth_limit,
+        labels: labels.collect(),
+        bandwidth_limit: limits.bandwidth.bandwidth_limit,
+        bandwidth_schedule: limits.bandwidth.bandwidth_schedule,
+        bandwidth_limit_now: now.bandwidth,
         max_active_jobs: limits.max_active_jobs,
         connections_per_host: limits.connections_per_host,
         connections_per_job: limits.connections_per_job,

@@ -203,6 +203,11 @@ mod tests {
             ("download_dir = \"here\"", "download_dir"),
             ("socket_mode = \"rw\"", "socket_mode"),
             ("speed_floor = \"fast\"", "speed_floor"),
+            ("bandwidth_schedule = [{ from = \"8\", to = \"18:00\", bandwidth_limit = 0 }]", "from \"00:00\" to"),
+            ("bandwidth_schedule = [{ from = \"08:00\", bandwidth_limit = 0 }]", "`to`"),
+            ("[labels.iso]\nbandwith_limit = 5", "bandwith_limit"),
+            ("[labels.iso]\nbandwidth_limit = \"fast\"", "500KB"),
+            ("[labels.\"\"]", "`labels`"),
         ] {
             let error = load(file, &[], &[]).expect_err(file).to_string();
             assert!(error.contains(key), "{file}: {error}");
@@ -211,7 +216,21 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back_as_the_same() {
-        let first = load("retry_wait = \"250ms\"\nallowed_roots = [\"/srv\", \"/data\"]", &[], &[]).expect("right");
+        let file = r#"
+            retry_wait = "250ms"
+            allowed_roots = ["/srv", "/data"]
+            [[bandwidth_schedule]]
+            from = "22:00"
+            to = "06:00"
+            days = ["fri", "sat"]
+            bandwidth_limit = "2MB"
+            [labels.iso]
+            bandwidth_limit = "500KB"
+            bandwidth_schedule = [{ from = "08:00", to = "18:00", bandwidth_limit = 0 }]
+        "#;
+        let first = load(file, &[], &[]).expect("right");
+        assert_eq!(first.config.labels["iso"].bandwidth_limit, 500_000);
+        assert_eq!(first.config.bandwidth_schedule[0].bandwidth_limit, 2_000_000);
         let second = load(&first.print(), &[], &[]).expect("what we print is right");
         assert_eq!(first.config, second.config);
     }

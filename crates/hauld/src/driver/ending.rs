@@ -6,27 +6,23 @@
 //! synced, rows durable -> checked -> row says verifying -> renamed, directory synced -> row says completed
 //! ```
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_api::Verification;
-use haul_core::messages::{Event, Outcome};
-use haul_core::{Fault, FaultKind, JobId, JobState, Phase, WaitingFor};
+use haul_core::messages::{Event, JobView, Outcome};
+use haul_core::{Fault, FaultKind, JobId, JobState, MirrorIndex, Phase, WaitingFor};
 use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason};
 use haul_transfer::{PartFile, Place};
-use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
 use super::Driver;
+use super::check::{Expected, check};
 use super::running::{Running, Then};
 use super::start::name_of;
 use super::tasks::{Done, blocking, store_fault};
 use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
-
-/// Bytes read at once when a file is checked.
-const READ_BYTES: usize = 1 << 20;
 
 /// Waits shorter than this are not worth a row.
 const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
@@ -34,9 +30,9 @@ const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
 impl Driver {
     /// Gives a complete file its name.
     pub(super) fn seal(&mut self, id: JobId) {
-        let total = self.engine.job(self.now(), id).and_then(|view| view.total);
+        let view = self.engine.job(self.now(), id);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let plan = match SealPlan::of(running, total) {
+        let plan = match SealPlan::of(running, view.as_ref()) {
             Ok(plan) => plan,
             Err(fault) => {
                 self.event(Event::SealFailed(id, fault));
@@ -53,7 +49,7 @@ impl Driver {
                     // An earlier try has failed, at whatever point.
                     None => blocking(move || retake(place, stored)).await?,
                 };
-                let ready = match (plan.checksum.clone(), ready) {
+                let ready = match (plan.expected.clone(), ready) {
                     (Some(expected), ToSeal::Part(part)) => {
                         ToSeal::Part(blocking(move || check(part, &expected)).await?)
                     }
@@ -191,9 +187,38 @@ impl Driver {
         self.event(Event::ResetDone(id));
     }
 
+    /// Stores the rows of a job anew, of which some have lost their bytes.
+    pub(super) fn rewrite(&mut self, id: JobId) {
+        let rows = self.engine.chunks(self.now(), id).into_iter().map(|(row, _)| row).collect();
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let rows = running.replace_rows(rows);
+        let (place, stored, has_part) = (running.place.clone(), running.row.part.clone(), running.part.is_some());
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.rewrite_chunks(rows).await {
+                // They say more than is there; should they be believed after a crash, the checksum finds it once more.
+                error!(job = id.0, %error, "cannot store that bytes of a job are to be fetched again");
+            }
+            // Sealing has taken the part file.
+            let part = if has_part { Ok(None) } else { blocking(move || reopen(place, stored)).await.map(Some) };
+            Done::Rewritten { id, part }
+        }));
+    }
+
+    pub(super) fn rewritten(&mut self, id: JobId, part: Result<Option<PartFile>, Fault>) {
+        let Some(running) = self.jobs.get_mut(&id) else { return };
+        match part {
+            Ok(Some(part)) => running.part = Some(Arc::new(part)),
+            Ok(None) => {}
+            Err(fault) => running.lost = Some(fault),
+        }
+        self.event(Event::ResetDone(id));
+    }
+
     /// Forgets a job here; and takes it up again if its user has meanwhile asked for that.
     pub(super) fn settled(&mut self, id: JobId) {
         let Some(running) = self.jobs.remove(&id) else { return };
+        self.note_hosts(&running.hosts());
         self.announce(id);
         let ended = matches!(running.row.lifecycle.phase, Phase::Completed | Phase::Failed | Phase::Canceled);
         if running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none() && running.wanted_again && !ended
@@ -241,7 +266,6 @@ enum ToSeal {
 
 /// Finds the file of a job whose sealing has failed before. Blocks.
 fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fault> {
-    let gone = || Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again");
     let (place, stored) = place.zip(stored).ok_or_else(gone)?;
     if let Some(part) = PartFile::reopen(Arc::clone(&place), &stored.name, stored.dev, stored.ino)? {
         return Ok(ToSeal::Part(part));
@@ -251,30 +275,46 @@ fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fau
     Ok(ToSeal::Named(place.path().join(name)))
 }
 
+/// Opens the part file of a job whose sealing has failed again. Blocks.
+fn reopen(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<PartFile, Fault> {
+    let (place, stored) = place.zip(stored).ok_or_else(gone)?;
+    PartFile::reopen(place, &stored.name, stored.dev, stored.ino)?.ok_or_else(gone)
+}
+
+fn gone() -> Fault {
+    Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again")
+}
+
 /// What sealing needs to know.
 struct SealPlan {
     name: String,
     on_conflict: haul_transfer::OnConflict,
-    /// The expected SHA-256 in lower-case hexadecimal.
-    checksum: Option<String>,
+    expected: Option<Expected>,
     verification: Verification,
     /// What the row says of the file, with the length that it does not know yet.
     learned: Option<Identity>,
 }
 
 impl SealPlan {
-    /// `total` is the length that the complete file has.
-    fn of(running: &Running, total: Option<u64>) -> Result<Self, Fault> {
+    /// `view` is what the engine knows of the complete file.
+    fn of(running: &Running, view: Option<&JobView>) -> Result<Self, Fault> {
         let wish = &running.row.wish;
+        let total = view.and_then(|view| view.total);
         if let Some(fault) = wrong_size(wish.expected_size, total) {
             return Err(fault);
         }
-        let checksum = wish.checksum.as_deref().and_then(|text| text.strip_prefix("sha-256:")).map(str::to_owned);
-        let has_strong_tag = running.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
+        let expected = Expected::of(&running.row)?;
+        let mirrors = (0..).map(MirrorIndex).zip(view.map_or(&[][..], |view| &view.mirrors));
+        let givers: Vec<MirrorIndex> =
+            mirrors.filter(|(_, mirror)| mirror.done_bytes > 0).map(|(index, _)| index).collect();
+        let giver = running.mirror(givers.first().copied().unwrap_or(running.row.identity.mirror));
+        let has_strong_tag = giver.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
         let verification = match () {
-            () if checksum.is_some() => Verification::Checksum,
+            () if expected.is_some() => Verification::Checksum,
+            // What one mirror's validators vouch for is not what another has sent: samples of that were compared.
+            () if givers.len() > 1 => Verification::Overlap,
             () if has_strong_tag => Verification::Validator,
-            () if running.identity.total.is_some() => Verification::Length,
+            () if running.row.identity.total_bytes.is_some() => Verification::Length,
             () => Verification::None,
         };
         let is_news = running.row.identity.total_bytes.is_none();
@@ -285,34 +325,11 @@ impl SealPlan {
                 OnConflict::Overwrite => haul_transfer::OnConflict::Overwrite,
                 OnConflict::Fail => haul_transfer::OnConflict::Fail,
             },
-            checksum,
+            expected,
             verification,
             learned: is_news.then(|| Identity { total_bytes: total, ..running.row.identity.clone() }),
         })
     }
-}
-
-/// Compares a complete file with its expected digest. Blocks.
-fn check(part: PartFile, expected: &str) -> Result<PartFile, Fault> {
-    let mut file = part.file().as_ref();
-    let cannot_read = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot read the file to check it");
-    std::io::Seek::rewind(&mut file).map_err(cannot_read)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; READ_BYTES]);
-    loop {
-        match file.read(&mut buffer).map_err(cannot_read)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    let actual: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if actual == expected {
-        return Ok(part);
-    }
-    let detail = format!(
-        "the file's SHA-256 is {actual}, expected was {expected}; the bytes are kept in {}",
-        part.place().path().join(part.name()).display()
-    );
-    Err(Fault::new(FaultKind::ChecksumMismatch, detail))
 }
 
 /// Removes a part file; one that is not there any more is as good.

@@ -75,7 +75,8 @@ impl Driver {
             worker.told = (at, throttled);
             came += at - told_at;
             // Silence is a fact, too: the engine's meters want to see it.
-            self.engine.event(now, Event::Progress { worker: *id, at, throttled: throttled > told_throttled });
+            let throttled = throttled > told_throttled || worker.lane.is_resting();
+            self.engine.event(now, Event::Progress { worker: *id, at, throttled });
         }
         self.done_bytes += came;
         self.sweep.done(came);
@@ -174,7 +175,7 @@ impl Driver {
                         self.event(Event::SealFailed(id, fault));
                     }
                     // Nobody is left who would try again later; the last durable rows stand.
-                    Some(Then::Reset | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
+                    Some(Then::Reset | Then::Rewrite | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
                     None => self.stop_job_workers(id, &fault),
                 }
             }
@@ -228,7 +229,7 @@ impl Driver {
         if running.syncing || running.making_part || running.then.is_none() {
             return;
         }
-        let drops_bytes = matches!(running.then, Some(Then::Reset));
+        let drops_bytes = matches!(running.then, Some(Then::Reset | Then::Rewrite));
         if !drops_bytes && !running.unsynced.is_empty() && running.part.is_some() {
             self.checkpoint(id);
             return;
@@ -236,6 +237,7 @@ impl Driver {
         match running.then.take() {
             Some(Then::Seal) => self.seal(id),
             Some(Then::Reset) => self.reset(id),
+            Some(Then::Rewrite) => self.rewrite(id),
             Some(Then::LetGo) => self.let_go(id),
             Some(Then::Fail(fault)) => self.fail(id, &fault),
             None => {}

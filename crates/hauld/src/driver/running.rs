@@ -1,30 +1,32 @@
 //! A job that the engine holds, or is about to hold or has just let go: what the driver keeps for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use haul_core::messages::{Fetch, JobSpec, Source, Tuning};
-use haul_core::{Chunk, Fault, JobId, WorkerId};
-use haul_store::{JobRow, JobRows, StoredJob};
+use haul_core::messages::{Fetch, FetchKind, JobSpec, Source, Tuning};
+use haul_core::{Chunk, Fault, JobId, MirrorIndex, WorkerId};
+use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob};
 use haul_transfer::{Identity, Limiter, PartFile, Place, host_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
 
 use super::tasks::Reply;
+use crate::submit::origin;
 
 /// See the module.
 pub(super) struct Running {
     /// The row, as far as this run has changed it.
     pub(super) row: JobRow,
-    pub(super) submitted: Url,
-    /// Where the last answer came from, when that was elsewhere.
-    pub(super) resolved: Option<Url>,
-    pub(super) identity: Identity,
+    /// The job's own URL, and then the others.
+    mirrors: Vec<Mirror>,
+    /// The media type of the file, as the mirror that described it said.
+    pub(super) content_type: Option<String>,
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
+    /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
     /// Orders that wait for the place to be opened.
@@ -32,6 +34,10 @@ pub(super) struct Running {
     pub(super) part: Option<Arc<PartFile>>,
     /// The part file is being made, or its name is being reserved anew.
     pub(super) making_part: bool,
+    /// What another answer has said of the file meanwhile, to be stored after that.
+    pub(super) told_meanwhile: Option<StoredIdentity>,
+    /// The part file is gone while its rows were being rewritten: nobody may go on with them.
+    pub(super) lost: Option<Fault>,
     /// Workers whose answers have begun and that wait for the part file.
     pub(super) asking: Vec<(WorkerId, Reply)>,
     /// Rows to be marked as written.
@@ -53,6 +59,31 @@ pub(super) struct Running {
     pub(super) reason_stored: bool,
 }
 
+/// One of the places where a job's file is to be had.
+pub(super) struct Mirror {
+    pub(super) submitted: Url,
+    /// Its `scheme://host:port`.
+    pub(super) host: String,
+    /// Where the last answer came from, when that was elsewhere.
+    pub(super) resolved: Option<Url>,
+    /// What its own answers said of the file. The validators of one mirror say nothing about another's answers, not even
+    /// where both are on one host.
+    pub(super) identity: Identity,
+}
+
+impl Mirror {
+    fn new(url: &str, host: &str) -> Result<Self, url::ParseError> {
+        let submitted = Url::parse(url)?;
+        Ok(Self { submitted, host: host.to_owned(), resolved: None, identity: Identity::default() })
+    }
+
+    /// Forgets what it said: it does not have the file, or the file is to be fetched anew.
+    pub(super) fn forget(&mut self) {
+        self.identity = Identity::default();
+        self.resolved = None;
+    }
+}
+
 /// What happens to a job when its last checkpoint is made.
 #[derive(Clone, Debug)]
 pub(super) enum Then {
@@ -60,6 +91,8 @@ pub(super) enum Then {
     Seal,
     /// Drop its bytes.
     Reset,
+    /// Store its rows anew, some of which have lost bytes.
+    Rewrite,
     /// Let go of it.
     LetGo,
     /// Let go of it: it has failed.
@@ -67,30 +100,35 @@ pub(super) enum Then {
 }
 
 impl Running {
-    pub(super) fn new(stored: &StoredJob, limiters: &Limiter) -> Result<Self, url::ParseError> {
+    pub(super) fn new(stored: &StoredJob) -> Result<Self, url::ParseError> {
         let row = stored.row.clone();
-        let submitted = Url::parse(&row.wish.url)?;
-        let resolved = row.identity.final_url.as_ref().and_then(|url| Url::parse(url).ok());
-        let host = Some(host_of(resolved.as_ref().unwrap_or(&submitted)).to_owned());
-        let identity = Identity {
-            etag: row.identity.etag.clone(),
-            last_modified: row.identity.last_modified.clone(),
-            total: row.identity.total_bytes,
-            host,
-            ..Identity::default()
-        };
+        let mut mirrors = vec![Mirror::new(&row.wish.url, &row.wish.host)?];
+        for mirror in &row.wish.mirrors {
+            mirrors.push(Mirror::new(&mirror.url, &mirror.host)?);
+        }
+        if let Some(source) = mirrors.get_mut(row.identity.mirror.0 as usize) {
+            source.resolved = row.identity.final_url.as_ref().and_then(|url| Url::parse(url).ok());
+            source.identity = Identity {
+                etag: row.identity.etag.clone(),
+                last_modified: row.identity.last_modified.clone(),
+                total: row.identity.total_bytes,
+                host: Some(host_of(source.resolved.as_ref().unwrap_or(&source.submitted)).to_owned()),
+                ..Identity::default()
+            };
+        }
         let headers = row.wish.headers.as_deref().map(headers).unwrap_or_default();
         Ok(Self {
-            submitted,
-            resolved,
-            identity,
+            mirrors,
+            content_type: None,
             no_cache: row.restarts > 0,
             headers,
-            limiter: limiters.child(row.wish.bandwidth_limit),
+            limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
             part: None,
             making_part: false,
+            told_meanwhile: None,
+            lost: None,
             asking: Vec::new(),
             unwritten: BTreeMap::new(),
             unsynced: BTreeMap::new(),
@@ -114,7 +152,71 @@ impl Running {
             accepts_ranges,
             chunks,
         });
-        JobSpec { hosts: vec![self.row.wish.host.clone()], tuning: self.tuning(), source, restarts: self.row.restarts }
+        let main = self.row.identity.mirror;
+        let main = if (main.0 as usize) < self.mirrors.len() { main } else { MirrorIndex(0) };
+        JobSpec { hosts: self.hosts(), main, tuning: self.tuning(), source, restarts: self.row.restarts }
+    }
+
+    /// Scheme, host and port of each mirror, in the order of the engine's list.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        self.mirrors.iter().map(|mirror| mirror.host.clone()).collect()
+    }
+
+    /// Scheme, host and port of each server whose bandwidth limit a transfer from this mirror obeys: the one that is asked
+    /// and, where redirects have led elsewhere, the one that answers.
+    pub(super) fn servers(&self, index: MirrorIndex) -> [String; 2] {
+        let mirror = self.mirror(index);
+        [origin(&mirror.submitted), origin(mirror.resolved.as_ref().unwrap_or(&mirror.submitted))]
+    }
+
+    /// [`Running::servers`] of all mirrors, each once.
+    pub(super) fn all_servers(&self) -> BTreeSet<String> {
+        (0..).map(MirrorIndex).zip(&self.mirrors).flat_map(|(index, _)| self.servers(index)).collect()
+    }
+
+    pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {
+        &self.mirrors[index.0 as usize]
+    }
+
+    pub(super) fn mirror_mut(&mut self, index: MirrorIndex) -> &mut Mirror {
+        &mut self.mirrors[index.0 as usize]
+    }
+
+    /// What an answer of this mirror has to fit: what the mirror said before, and the length that the file has. A probe
+    /// asks what the file is.
+    pub(super) fn known(&self, index: MirrorIndex, kind: FetchKind) -> Identity {
+        let known = self.mirror(index).identity.clone();
+        match kind {
+            FetchKind::Probe => known,
+            FetchKind::Range | FetchKind::Whole | FetchKind::Compare => Identity {
+                total: self.row.identity.total_bytes.or(known.total),
+                content_type: known.content_type.or_else(|| self.content_type.clone()),
+                ..known
+            },
+        }
+    }
+
+    /// The user's headers and the referrer, for a mirror at the origin that they were given for: all others get none.
+    pub(super) fn secrets(&self, index: MirrorIndex) -> (HeaderMap, Option<HeaderValue>) {
+        if self.mirror(index).submitted.origin() != self.mirrors[0].submitted.origin() {
+            return (HeaderMap::new(), None);
+        }
+        let referrer = self.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        (self.headers.clone(), referrer)
+    }
+
+    /// Takes over mirrors that the job has got, in the order in which they are stored, and tells which are new here.
+    pub(super) fn extend_mirrors(&mut self, stored: Vec<haul_store::Mirror>) -> Vec<String> {
+        let known = self.mirrors.len() - 1;
+        let new: Result<Vec<_>, _> = stored.iter().skip(known).map(|new| Mirror::new(&new.url, &new.host)).collect();
+        let new = new.unwrap_or_else(|error| {
+            error!(job = self.row.id.0, %error, "a stored URL cannot be read");
+            Vec::new()
+        });
+        let hosts = new.iter().map(|mirror| mirror.host.clone()).collect();
+        self.mirrors.extend(new);
+        self.row.wish.mirrors = stored;
+        hosts
     }
 
     pub(super) fn tuning(&self) -> Tuning {
@@ -154,14 +256,29 @@ impl Running {
         self.durable.values().sum()
     }
 
+    /// Puts rows in the place of all that were to be marked, and tells them for the store. A checkpoint makes durable
+    /// what is not yet.
+    pub(super) fn replace_rows(&mut self, rows: Vec<Chunk>) -> JobRows {
+        let durable = std::mem::take(&mut self.durable);
+        for row in &rows {
+            if let Some(bytes) = durable.get(&row.range.start) {
+                self.durable.insert(row.range.start, row.done.min(*bytes));
+            }
+        }
+        self.unwritten.clear();
+        self.unsynced = rows.iter().filter(|row| row.done > 0).map(|row| (row.range.start, *row)).collect();
+        JobRows { job: self.id(), rows }
+    }
+
     /// Forgets all bytes, and the file that they belonged to.
     pub(super) fn forget_bytes(&mut self) {
         self.unwritten.clear();
         self.unsynced.clear();
         self.durable.clear();
-        self.identity = Identity::default();
-        self.resolved = None;
+        self.mirrors.iter_mut().for_each(Mirror::forget);
+        self.content_type = None;
         self.row.identity.total_bytes = None;
+        self.row.identity.digest = None;
     }
 }
 

@@ -94,7 +94,7 @@ impl Driver {
     /// Keeps what running a job takes. False when the job cannot even be read.
     pub(super) fn hold(&mut self, stored: &StoredJob) -> bool {
         let id = stored.row.id;
-        match Running::new(stored, &self.limiter) {
+        match Running::new(stored) {
             Ok(running) => {
                 self.jobs.insert(id, running);
                 true
@@ -108,6 +108,7 @@ impl Driver {
 
     pub(super) fn start(&mut self, id: JobId, chunks: Vec<Chunk>) {
         let spec = self.jobs[&id].spec(chunks);
+        self.introduce(&spec.hosts);
         self.command(Command::Start(id, Box::new(spec)));
         self.announce(id);
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use haul_core::{Fault, FaultKind, JobId, WorkerId};
-use haul_store::{JobRow, JobRows, StoreError, StoredJob, UpdateError};
+use haul_store::{JobRow, JobRows, Mirror, StoreError, StoredJob, UpdateError};
 use haul_transfer::{PartFile, Place};
 use tokio::sync::oneshot;
 
@@ -42,6 +42,10 @@ pub(super) enum Done {
     Checkpointed { id: JobId, rows: Result<JobRows, Unsaved> },
     /// A job's bytes are dropped.
     Reset { id: JobId, row: Result<JobRow, Fault> },
+    /// A job's rows are stored anew; its part file, where that had to be opened again.
+    Rewritten { id: JobId, part: Result<Option<PartFile>, Fault> },
+    /// A job's list of mirrors, with those that it has got.
+    MirrorsAdded { id: JobId, mirrors: Result<Vec<Mirror>, UpdateError> },
     /// A job's file is in place, or not.
     Sealed { id: JobId, row: Result<JobRow, Fault> },
     /// A job is settled and can be forgotten here.

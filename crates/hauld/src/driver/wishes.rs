@@ -9,10 +9,9 @@ use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, LimitChanges, Limits, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::daemon::LIMITS_SETTING;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
@@ -36,17 +35,25 @@ impl Driver {
             Wish::Chunks(id, answer) => {
                 answer.send(self.engine.chunks(now, id)).ok();
             }
+            Wish::Why(id, answer) => {
+                answer.send(self.explain(id)).ok();
+            }
+            Wish::Hosts { after, limit, answer } => {
+                answer.send(self.host_views(after.as_deref(), limit)).ok();
+            }
+            Wish::Host(name, answer) => {
+                answer.send(self.known_host(&name)).ok();
+            }
+            Wish::ChangeHost(name, changes, answer) => self.change_host(name, changes, answer),
+            Wish::ForgetHost(name, answer) => self.forget_host(name, answer),
             Wish::Totals(answer) => {
                 answer.send(self.totals()).ok();
             }
             Wish::Limits(answer) => {
-                answer.send(self.limits).ok();
+                answer.send(self.limits_now()).ok();
             }
-            Wish::SetLimits(changes, answer) => self.set_limits(changes, answer),
-            Wish::Configure(limits) => {
-                self.configured = limits;
-                self.apply_limits();
-            }
+            Wish::SetLimits(changes, answer) => self.set_limits(*changes, answer),
+            Wish::Configure(limits) => self.configure(*limits),
         }
     }
 
@@ -82,6 +89,8 @@ impl Driver {
             Done::PartReady { id, worker, made } => self.part_ready(id, worker, made),
             Done::Checkpointed { id, rows } => self.checkpointed(id, rows),
             Done::Reset { id, row } => self.reset_done(id, row),
+            Done::Rewritten { id, part } => self.rewritten(id, part),
+            Done::MirrorsAdded { id, mirrors } => self.mirrors_added(id, mirrors),
             Done::Sealed { id, row } => self.sealed(id, row),
             Done::Settled { id } => self.settled(id),
         }
@@ -222,6 +231,12 @@ impl Driver {
         Some(Live { view, durable_bytes: running.durable_bytes() })
     }
 
+    fn explain(&self, id: JobId) -> Option<Explained> {
+        let live = self.live(id)?;
+        let reasons = self.engine.why(self.now(), id);
+        Some(Explained { live, reasons, limits: self.limits_on(id), max_active_jobs: self.limits.max_active_jobs })
+    }
+
     fn totals(&self) -> Totals {
         let now = self.now();
         let speeds = self.engine.jobs().filter_map(|id| Some(self.engine.job(now, id)?.bytes_per_second));
@@ -230,26 +245,6 @@ impl Driver {
             bytes_per_second: speeds.sum(),
             done_bytes: self.done_bytes,
         }
-    }
-
-    fn apply_limits(&mut self) {
-        self.limits = self.configured.changed(self.changed_limits);
-        self.limiter.set_rate(self.limits.rate());
-        self.command(Command::SetCaps(self.limits.caps()));
-        info!(limits = ?self.limits, "limits changed");
-    }
-
-    fn set_limits(&mut self, changes: LimitChanges, answer: Answer<Limits>) {
-        self.changed_limits = self.changed_limits.and(changes);
-        self.apply_limits();
-        let (limits, changes) = (self.limits, self.changed_limits);
-        let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            let text = serde_json::to_string(&changes).expect("numbers are JSON");
-            let stored = store.set_setting(LIMITS_SETTING.to_owned(), text).await;
-            answer.send(stored.map(|()| limits).map_err(DriverError::from)).ok();
-            Done::Nothing
-        }));
     }
 }
 

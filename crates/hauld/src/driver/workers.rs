@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::messages::{End, Event, Fetch, Note, StopReason};
-use haul_core::{Fault, FaultKind, JobId, WorkerId};
+use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason};
+use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId};
 use haul_store::{Identity as StoredIdentity, Part, Private, UpdateError};
-use haul_transfer::{Lane, Opened, Order, PartFile, Place, Report, Target, part};
+use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
 use http::HeaderValue;
 use tracing::{debug, error, info, warn};
 
 use super::Driver;
+use super::running::Running;
 use super::tasks::{Done, Made, Reply, blocking, store_fault};
 use crate::convert::now_ms;
 
 /// A worker, as the driver knows it.
 pub(super) struct RunningWorker {
     pub(super) job: JobId,
+    mirror: MirrorIndex,
+    kind: FetchKind,
+    /// Scheme, host and port of the server that it asks.
+    pub(super) host: String,
     pub(super) lane: Arc<Lane>,
     /// What the engine was last told.
     pub(super) told: (u64, Duration),
@@ -40,9 +45,21 @@ impl Driver {
             return;
         }
         let lane = Arc::new(Lane::new(fetch.from, fetch.end.unwrap_or(Lane::OPEN)));
-        let worker = RunningWorker { job: fetch.job, lane, told: (fetch.from, Duration::ZERO), refused: None };
-        self.workers.insert(fetch.worker, worker);
         let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
+        let worker = RunningWorker {
+            job: fetch.job,
+            mirror: fetch.mirror,
+            kind: fetch.kind,
+            host: running.mirror(fetch.mirror).host.clone(),
+            lane,
+            told: (fetch.from, Duration::ZERO),
+            refused: None,
+        };
+        self.workers.insert(fetch.worker, worker);
+        if let Some(fault) = running.lost.clone() {
+            self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
+            return;
+        }
         if let Some(place) = running.place.clone() {
             self.start_worker(&place, &fetch);
             return;
@@ -90,25 +107,31 @@ impl Driver {
     fn start_worker(&mut self, place: &Place, fetch: &Fetch) {
         let running = &self.jobs[&fetch.job];
         let header = |text: &str| HeaderValue::from_str(text).ok();
+        let mirror = running.mirror(fetch.mirror);
+        let (headers, referrer) = running.secrets(fetch.mirror);
+        let [asked, answers] = running.servers(fetch.mirror);
+        let mut limiters = self.limiters.of_transfer(running.row.wish.label.as_deref(), [&asked, &answers]);
+        limiters.push(running.limiter.clone());
         let order = Order {
             worker: fetch.worker,
             kind: fetch.kind,
-            submitted: running.submitted.clone(),
-            resolved: running.resolved.clone().filter(|_| !fetch.resolve),
+            submitted: mirror.submitted.clone(),
+            resolved: mirror.resolved.clone().filter(|_| !fetch.resolve),
             lane: Arc::clone(&self.workers[&fetch.worker].lane),
             timeouts: fetch.timeouts,
-            identity: running.identity.clone(),
+            identity: running.known(fetch.mirror, fetch.kind),
             if_range: true,
             no_cache: running.no_cache,
-            headers: running.headers.clone(),
+            headers,
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
-            referrer: running.row.wish.referrer.as_deref().and_then(header),
+            referrer,
             client: self.client.clone(),
-            limiter: running.limiter.clone(),
+            limiters,
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),
         };
-        debug!(job = fetch.job.0, worker = fetch.worker.0, kind = ?fetch.kind, from = fetch.from, end = fetch.end, "fetching");
+        let (job, worker, mirror) = (fetch.job.0, fetch.worker.0, fetch.mirror.0);
+        debug!(job, worker, mirror, kind = ?fetch.kind, from = fetch.from, end = fetch.end, "fetching");
         if let Err(fault) = self.threads.start(place.filesystem(), order) {
             self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
         }
@@ -151,26 +174,62 @@ impl Driver {
 
     /// An answer has begun and fits.
     fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
-        let Some(id) = self.workers.get(&worker).map(|worker| worker.job) else { return };
+        let Some(asked) = self.workers.get(&worker) else { return };
+        let (id, index, kind, host) = (asked.job, asked.mirror, asked.kind, asked.host.clone());
+        self.host_answered(&host);
         let Some(running) = self.jobs.get_mut(&id) else { return };
-        let moved = opened.final_url != running.submitted;
-        running.resolved = moved.then(|| opened.final_url.clone());
-        let first = running.identity.total.is_none() && running.row.identity.total_bytes.is_none();
-        if !first {
-            self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
-            if let Some(reply) = reply {
-                self.reply_with_part(id, worker, reply);
-            }
+        let is_first = running.row.identity.total_bytes.is_none();
+        let source = running.row.identity.mirror;
+        let mirror = running.mirror_mut(index);
+        let moved = opened.final_url != mirror.submitted;
+        mirror.resolved = moved.then(|| opened.final_url.clone());
+        // A job that turns to another mirror before its first byte asks anew what the file is.
+        if is_first || (kind == FetchKind::Probe && source != index) {
+            self.described(id, worker, index, &opened, reply);
             return;
         }
+        if mirror.identity.host.is_none() {
+            mirror.identity = opened.identity;
+        }
+        self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
+        if let Some(reply) = reply {
+            self.reply_with_part(id, worker, reply);
+        }
+    }
+
+    /// An answer tells what the file is.
+    fn described(&mut self, id: JobId, worker: WorkerId, from: MirrorIndex, opened: &Opened, reply: Option<Reply>) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         if let Some(fault) = wrong_size(running.row.wish.expected_size, opened.total) {
-            self.refuse(worker, fault);
+            // Another mirror may have the file that is meant.
+            let kind = if self.has_other_mirror(id, from) { FaultKind::SourceChanged } else { fault.kind };
+            self.refuse(worker, Fault { kind, ..fault });
             return;
         }
-        running.identity = opened.identity.clone();
+        running.content_type.clone_from(&opened.identity.content_type);
+        running.mirror_mut(from).identity = opened.identity.clone();
         let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
-        self.make_part(id, worker, &opened, accepts_ranges, reply);
+        self.add_named_mirrors(id, &opened.hints);
+        self.make_part(id, worker, from, opened, accepts_ranges, reply);
         self.event(Event::Opened { worker, total: opened.total, partial: accepts_ranges });
+    }
+
+    /// Tells whether a job has a mirror besides this one that is still in use.
+    fn has_other_mirror(&self, id: JobId, index: MirrorIndex) -> bool {
+        let view = self.engine.job(self.now(), id);
+        let mirrors = view.into_iter().flat_map(|view| view.mirrors).zip(0..);
+        mirrors.into_iter().any(|(mirror, other)| other != index.0 && mirror.state != MirrorState::Dropped)
+    }
+
+    /// Writes down what the engine finds worth it, and draws the conclusion that is the driver's.
+    pub(super) fn note(&mut self, id: JobId, note: &Note) {
+        log(id, self.jobs.get(&id), note);
+        if let Note::MirrorDropped { mirror, .. } = note
+            && let Some(running) = self.jobs.get_mut(&id)
+        {
+            // Should it be tried once more, it may have got another file meanwhile.
+            running.mirror_mut(*mirror).forget();
+        }
     }
 
     /// Stops a worker for a reason of ours.
@@ -197,25 +256,47 @@ impl Driver {
     }
 
     /// Has a name chosen and reserved and a part file made, and what the answer said stored.
-    fn make_part(&mut self, id: JobId, worker: WorkerId, opened: &Opened, accepts_ranges: bool, reply: Option<Reply>) {
+    fn make_part(
+        &mut self,
+        id: JobId,
+        worker: WorkerId,
+        from: MirrorIndex,
+        opened: &Opened,
+        accepts_ranges: bool,
+        reply: Option<Reply>,
+    ) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         // A part file, once made, keeps its job's name through restarts.
         let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
-        let name = name.unwrap_or_else(|| opened.file_name(&running.submitted));
+        let mirror = running.mirror(from);
+        let name = name.unwrap_or_else(|| opened.file_name(&mirror.submitted));
+        let digest = opened.hints.checksum.as_ref().filter(|_| running.row.wish.checksum.is_none());
         let identity = StoredIdentity {
             name: Some(name),
             total_bytes: opened.total,
             accepts_ranges: Some(accepts_ranges),
             etag: opened.identity.etag.clone(),
             last_modified: opened.identity.last_modified.clone(),
-            final_url: running.resolved.as_ref().map(|url| Private(url.to_string())),
+            final_url: mirror.resolved.as_ref().map(|url| Private(url.to_string())),
+            mirror: from,
+            digest: digest.map(Checksum::to_string),
         };
         running.row.identity = identity.clone();
         running.asking.extend(reply.map(|reply| (worker, reply)));
-        // An answer without a length that broke off at once may be followed by another one before the file is made.
-        if !running.making_part {
+        // An answer that broke off at once may be followed by another one before the file is made.
+        if running.making_part {
+            running.told_meanwhile = Some(identity);
+        } else {
             self.push_part(id, worker, identity);
         }
+    }
+
+    /// Has stored what another answer has said of the file while it was being made under its name.
+    fn push_newer(&mut self, id: JobId, worker: WorkerId, newer: StoredIdentity) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let identity = StoredIdentity { name: running.row.identity.name.clone(), ..newer };
+        running.row.identity = identity.clone();
+        self.push_part(id, worker, identity);
     }
 
     fn push_part(&mut self, id: JobId, worker: WorkerId, identity: StoredIdentity) {
@@ -249,11 +330,15 @@ impl Driver {
         let asking = std::mem::take(&mut running.asking);
         match made {
             Ok(Made { part, row }) => {
+                let told_meanwhile = running.told_meanwhile.take();
                 running.row.identity = row.identity;
                 running.row.started_at_ms = row.started_at_ms;
                 if let Some(part) = part {
                     info!(job = id.0, part = part.name(), total = running.row.identity.total_bytes, "started");
                     self.note_part(id, part);
+                }
+                if let Some(newer) = told_meanwhile {
+                    self.push_newer(id, worker, newer);
                 }
                 for (worker, reply) in asking {
                     self.reply_with_part(id, worker, reply);
@@ -358,8 +443,9 @@ fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result
 }
 
 /// Writes down what the engine finds worth it.
-pub(super) fn log(job: JobId, note: &Note) {
+fn log(job: JobId, running: Option<&Running>, note: &Note) {
     let job = job.0;
+    let host = |mirror: MirrorIndex| running.map(|running| running.mirror(mirror).host.clone());
     match note {
         Note::ChunkReturned { chunk, retries, wait, fault } => {
             warn!(job, chunk, retries, ?wait, code = fault.kind.code(), "a chunk is tried again: {fault}");
@@ -373,11 +459,19 @@ pub(super) fn log(job: JobId, note: &Note) {
         }
         Note::SingleConnection => info!(job, "the server does not serve ranges; one connection from now on"),
         Note::Restart { restarts } => warn!(job, restarts, "the file has changed on the server; starting over"),
-        Note::MirrorProven(mirror) => info!(job, mirror = mirror.0, "a mirror serves the same file"),
-        Note::MirrorDropped { mirror, fault } => {
-            warn!(job, mirror = mirror.0, code = fault.kind.code(), "a mirror is not used any more: {fault}");
-        }
-        Note::Healing { bytes } => warn!(job, bytes, "the checksum does not match; fetching what mirrors gave again"),
         Note::LinkTriedAgain => info!(job, "the link has expired; trying the submitted URL once more"),
+        Note::MirrorProven(mirror) => {
+            info!(job, mirror = mirror.0, host = host(*mirror), "a mirror has the same file and contributes");
+        }
+        Note::MirrorDropped { mirror, fault } => {
+            let code = fault.kind.code();
+            warn!(job, mirror = mirror.0, host = host(*mirror), code, "a mirror is not used any more: {fault}");
+        }
+        Note::Healing { bytes } => {
+            warn!(
+                job,
+                bytes, "the checksum does not match; what other mirrors than the first have sent is fetched again"
+            );
+        }
     }
 }

@@ -176,12 +176,95 @@ async fn other_routes_refuse_bad_input_as_precisely() {
             "invalid-value",
             Some("bandwidth_limit"),
         ),
+        (
+            "PATCH /v1/settings",
+            r#"{"bandwidth_schedule": [{"from": "08:00", "to": "09:00", "bandwidth_limit": 1},
+                {"from": "canary", "to": "09:00", "bandwidth_limit": 1}]}"#,
+            422,
+            "invalid-value",
+            Some("bandwidth_schedule[1].from"),
+        ),
+        (
+            "PATCH /v1/settings",
+            r#"{"labels": {"iso": {"bandwidth_limit": "canary"}}}"#,
+            422,
+            "invalid-value",
+            Some("labels.iso.bandwidth_limit"),
+        ),
+        ("PATCH /v1/settings", r#"{"labels": {"canary\u0007": null}}"#, 422, "invalid-value", Some("labels")),
         ("PATCH /v1/settings", "", 400, "malformed-json", None),
         ("POST /v1/jobs/1/pause", "x", 413, "body-too-large", None),
     ] {
         get(line).json(body).is_refused(&daemon, status, code, field);
     }
     assert_eq!(daemon.job(1).await.state, JobState::Paused, "nothing of that has changed anything");
+}
+
+#[tokio::test]
+async fn hosts_with_weird_names_are_refused_as_precisely() {
+    let daemon = Daemon::start().await;
+    let get = |line| Request::new(line, &daemon);
+    for line in [
+        "GET /v1/hosts/%2F",
+        "GET /v1/hosts/a%2F..%2F..%2Fetc%2Fpasswd",
+        "GET /v1/hosts/%252F",
+        "GET /v1/hosts/%00",
+        "GET /v1/hosts/%ff",
+        "GET /v1/hosts/%20",
+        "GET /v1/hosts/a%0D%0AX-Canary:%201",
+        "GET /v1/hosts/https%3A%2F%2Fme%3Acanary%40h.example",
+        "GET /v1/hosts/https%3A%2F%2Fh.example%2Fcanary",
+        "GET /v1/hosts/h.example%3Fcanary",
+        "GET /v1/hosts/h.example%3A99999",
+        "GET /v1/hosts/ftp%3A%2F%2Fh.example",
+        "GET /v1/hosts/javascript%3Acanary",
+        "DELETE /v1/hosts/file%3A%2F%2F%2Fetc",
+        "DELETE /v1/hosts/'%3B%20DROP%20TABLE%20hosts%3B--",
+    ] {
+        get(line).is_refused(&daemon, 422, "invalid-value", Some("host"));
+    }
+    for (line, status, code, field) in [
+        ("GET /v1/hosts/h.example", 404, "host-not-found", None),
+        ("GET /v1/hosts/https%3A%2F%2Fh.example%3A443", 404, "host-not-found", None),
+        ("DELETE /v1/hosts/h.example", 404, "host-not-found", None),
+        ("GET /v1/hosts/", 404, "not-found", None),
+        ("GET /v1/hosts/https://h.example", 404, "not-found", None),
+        ("GET /v1/hosts/../settings", 404, "not-found", None),
+        ("GET /v1/hosts?limit=0", 422, "invalid-value", Some("limit")),
+        ("GET /v1/hosts?state=active", 422, "unknown-field", Some("state")),
+        ("POST /v1/hosts", 405, "method-not-allowed", None),
+        ("POST /v1/hosts/h.example", 405, "method-not-allowed", None),
+        ("GET /v1/jobs/2/why", 404, "job-not-found", None),
+        ("GET /v1/jobs/canary/why", 404, "job-not-found", None),
+        ("POST /v1/jobs/1/why", 405, "method-not-allowed", None),
+    ] {
+        get(line).is_refused(&daemon, status, code, field);
+    }
+    const PATCH: &str = "PATCH /v1/hosts/h.example";
+    for (body, status, code, field) in [
+        (r#"{"cap": 1}"#, 422, "unknown-field", Some("cap")),
+        (r#"{"connections": 0}"#, 422, "invalid-value", Some("connections")),
+        (r#"{"connections": 65}"#, 422, "invalid-value", Some("connections")),
+        (r#"{"connections": "canary"}"#, 422, "invalid-value", Some("connections")),
+        (r#"{"bandwidth_limit": -1}"#, 422, "invalid-value", Some("bandwidth_limit")),
+        (r#"{"bandwidth_limit": 18446744073709551615}"#, 422, "invalid-value", Some("bandwidth_limit")),
+        (r#"{"blocked": true}"#, 422, "invalid-value", Some("blocked")),
+        (r#"{"blocked": null}"#, 422, "invalid-value", Some("blocked")),
+        (r#"{"blocked": false}"#, 404, "host-not-found", None),
+        (r#"{"connections": null, "bandwidth_limit": 0}"#, 404, "host-not-found", None),
+        (r#"[]"#, 422, "invalid-value", None),
+        ("", 400, "malformed-json", None),
+    ] {
+        get(PATCH).json(body).is_refused(&daemon, status, code, field);
+    }
+    get(PATCH).with("Content-Type", "text/plain").body("{}").is_refused(&daemon, 415, "unsupported-media-type", None);
+    for line in ["GET /v1/hosts", "GET /v1/hosts/h.example", "DELETE /v1/hosts/h.example", "GET /v1/jobs/1/why", PATCH]
+    {
+        get(line).without("Authorization").is_refused(&daemon, 401, "unauthorized", None);
+        get(line).and("Origin", "http://evil.example").is_refused(&daemon, 403, "origin-not-allowed", None);
+    }
+    let hosts = daemon.client().hosts(&haul_api::HostQuery::default()).await.expect("a list");
+    assert!(hosts.hosts.is_empty(), "nothing of that has left a trace: {hosts:?}");
 }
 
 #[tokio::test]

@@ -291,6 +291,49 @@ async fn the_global_limit_holds_over_all_jobs_and_is_kept_over_a_restart() {
     daemon.completed(two).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_labels_limit_holds_back_its_jobs_alone_and_is_lifted_live() {
+    let (server, daemon) = (Server::start(), Daemon::with("labels = { slow = { bandwidth_limit = \"1KB\" } }").await);
+    for path in ["/a.iso", "/b.iso", "/c.iso"] {
+        server.add(path, File::new(Content::seeded(15, 8 * MIB)).etag("\"v1\""));
+    }
+    let label = |word: &str| Some(word.to_owned());
+    let slow = daemon.submit_job(&SubmitJob { label: label("slow"), ..SubmitJob::new(server.url("/a.iso")) }).await;
+    let fast = daemon.submit_job(&SubmitJob { label: label("fast"), ..SubmitJob::new(server.url("/b.iso")) }).await;
+    daemon.completed(fast).await;
+    daemon.completed(daemon.submit(&server.url("/c.iso")).await).await;
+    let held = daemon.until(slow, "it has begun", |job| job.done_bytes > 0).await;
+    assert!(held.done_bytes < MIB, "{} bytes at 1 KB/s", held.done_bytes);
+    let lifted = Limits { labels: Some([("slow".to_owned(), None)].into()), ..Limits::default() };
+    let settings = daemon.client().patch_settings(&lifted).await.expect("limits can be changed");
+    assert!(settings.labels.is_empty());
+    daemon.completed(slow).await;
+}
+
+#[tokio::test]
+async fn windows_and_labels_are_kept_over_a_restart_and_show_what_holds_now() {
+    let mut daemon = Daemon::with("bandwidth_limit = \"9MB\"\nlabels = { old = { bandwidth_limit = 1 } }").await;
+    // At any time of any day the second one holds, so that it does not matter when this runs.
+    let always = r#"[{"from": "00:00", "to": "24:00", "days": ["mon"], "bandwidth_limit": "5MB"},
+        {"from": "12:00", "to": "12:00", "bandwidth_limit": 5000000}]"#;
+    let body = format!(
+        r#"{{"bandwidth_schedule": {always}, "labels": {{"old": null, "new": {{"bandwidth_limit": "2MB"}},
+            "timed": {{"bandwidth_schedule": {always}}}}}}}"#
+    );
+    let wanted: Limits = haul_api::body::parse(body.as_bytes()).expect("a good body");
+    let settings = daemon.client().patch_settings(&wanted).await.expect("limits can be changed");
+    assert_eq!((settings.bandwidth_limit, settings.bandwidth_limit_now), (9_000_000, 5_000_000));
+    let labels: Vec<_> = settings.labels.iter().map(|(label, limits)| (&**label, limits.bandwidth_limit_now)).collect();
+    assert_eq!(labels, [("new", 2_000_000), ("timed", 5_000_000)]);
+    daemon.kill();
+    daemon.restart().await;
+    assert_eq!(daemon.client().settings().await.expect("the settings"), settings);
+    assert_eq!(daemon.client().stats().await.expect("the totals").bandwidth_limit, 5_000_000);
+    let none = Limits { bandwidth_schedule: Some(Vec::new()), ..Limits::default() };
+    let settings = daemon.client().patch_settings(&none).await.expect("limits can be changed");
+    assert_eq!((settings.bandwidth_limit, settings.bandwidth_limit_now), (9_000_000, 9_000_000));
+}
+
 #[tokio::test]
 async fn max_active_jobs_and_priorities_order_the_queue_live() {
     let (server, daemon) = (Server::start(), Daemon::with("max_active_jobs = 1").await);
@@ -305,10 +348,10 @@ async fn max_active_jobs_and_priorities_order_the_queue_live() {
     let priority = PatchJob { priority: Some(10), label: Some(Some("urgent".to_owned())), ..PatchJob::default() };
     let job = daemon.client().patch(third, &priority).await.expect("a queued job can be changed");
     assert_eq!((job.priority, job.label.as_deref()), (10, Some("urgent")));
-    let ended: Vec<_> = [daemon.completed(first).await, daemon.completed(third).await].into();
-    assert_ne!(daemon.job(second).await.state, JobState::Completed, "the third one was preferred");
-    assert!(ended[0].finished_at <= ended[1].finished_at);
-    daemon.completed(second).await;
+    // It takes the slot of the first one, which goes on when it is through, before the second one gets its turn.
+    daemon.until(first, "it makes room", |job| job.state == JobState::Queued).await;
+    let ended = [daemon.completed(third).await, daemon.completed(first).await, daemon.completed(second).await];
+    assert!(ended.is_sorted_by_key(|job| job.finished_at), "{:?}", ended.map(|job| job.finished_at));
 
     let stopped = SubmitJob { start: Some(Start::Paused), ..SubmitJob::new(server.url("/1.iso")) };
     for _ in 0..3 {

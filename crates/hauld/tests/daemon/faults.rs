@@ -76,14 +76,29 @@ async fn all_connections_reset_at_once_do_not_stop_a_job() {
 
 #[tokio::test]
 async fn f_net_02_a_silent_connection_is_replaced_and_its_bytes_are_kept() {
+    let (server, daemon) = (Server::start(), Daemon::with("stall_timeout = \"1s\"").await);
     let content = Content::seeded(4, 3 * MIB);
     let file = File::new(content.clone()).etag("\"v1\"").rate_per_connection(2_000_000);
-    let file = file.fault(When::First(2), Do::StallAfter(100_000));
+    server.add("/a.bin", file.fault(When::First(2), Do::StallAfter(100_000)));
+    // With one connection there is nobody who could help before.
+    let job = SubmitJob { connections: Some(1), ..SubmitJob::new(server.url("/a.bin")) };
     let begun = Instant::now();
-    let (server, daemon) = survives("stall_timeout = \"1s\"", &content, file).await;
+    daemon.completed(daemon.submit_job(&job).await).await;
     assert!(begun.elapsed() > Duration::from_secs(1), "somebody has noticed too early");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_holds(&daemon.home().downloads().join("a.bin"), &content);
     assert!(daemon.log().contains("stall"));
+    assert!(server.bytes_sent_again("/a.bin") <= MIB);
+}
+
+#[tokio::test]
+async fn a_silent_connection_among_others_is_helped_before_anybody_gives_it_up() {
+    let content = Content::seeded(4, 6 * MIB);
+    let file = File::new(content.clone()).etag("\"v1\"").rate_per_connection(2_000_000);
+    let begun = Instant::now();
+    let silent = file.fault(When::First(2), Do::StallAfter(100_000));
+    let (server, _daemon) = survives("stall_timeout = \"20s\"", &content, silent).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(server.bytes_sent_again("/a.bin") <= MIB);
 }
 

@@ -6,10 +6,15 @@
 //! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
+//! | `hints` | what servers say about a file's digest is verified, and mirrors that they name are used |
+//! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
+//! | `why` | what holds a job back is told, with its numbers |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
+//! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
 //! | `nginx` | the same with a real nginx |
 //! | `support` | the daemon in a process, and ways to watch it |
 
@@ -17,9 +22,14 @@ mod attacks;
 mod control;
 mod crash;
 mod faults;
+mod hints;
+mod hosts;
 mod instance;
 mod many;
+mod metalink;
+mod mirrors;
 mod nginx;
 mod origin;
 mod support;
 mod transfers;
+mod why;

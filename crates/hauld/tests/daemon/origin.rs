@@ -17,7 +17,7 @@ const SLOW: std::ops::Range<u64> = 8 * 4 * MIB..9 * 4 * MIB;
 const TRICKLE: u64 = 50_000;
 
 #[tokio::test]
-async fn f_retry_01_a_chunk_that_trickles_three_times_gets_its_strikes_and_then_flows() {
+async fn f_retry_01_a_chunk_that_trickles_is_struck_and_replaced_until_it_flows() {
     let (server, daemon) = (Server::start(), Daemon::start().await);
     let content = Content::seeded(1, SEVENTY_CHUNKS);
     let slow = When::Region { range: SLOW, first: 3 };
@@ -33,9 +33,9 @@ async fn f_retry_01_a_chunk_that_trickles_three_times_gets_its_strikes_and_then_
     assert_chunks_tile(&chunks, content.len());
     let struck: Vec<_> = chunks.iter().filter(|chunk| chunk.strikes > 0).map(|c| (c.start, c.strikes)).collect();
     assert!(struck.iter().all(|(start, _)| SLOW.contains(start)), "innocent chunks were struck: {struck:?}");
-    let most = struck.iter().map(|(_, strikes)| *strikes).max();
-    assert_eq!(most, Some(3), "the slow chunk's row shows its strikes: {struck:?}");
-    assert!(chunks.iter().any(|chunk| chunk.exempt && SLOW.contains(&chunk.start)));
+    // Others help a slow chunk by taking its tail, so that the three slow requests need not all be for one row.
+    assert!(struck.iter().map(|(_, strikes)| strikes).sum::<u32>() >= 3, "each slow request was struck: {struck:?}");
+    assert!(struck.iter().all(|(_, strikes)| *strikes <= 3), "{struck:?}");
     let (requests, again) = (server.requests("/a.iso"), server.bytes_sent_again("/a.iso"));
     say(&format!("{requests} requests, {again} bytes again, strikes {struck:?}"));
     assert!(requests <= 250, "{requests} requests for 70 chunks: something loops");

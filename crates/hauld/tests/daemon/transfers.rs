@@ -223,6 +223,30 @@ async fn f_done_07_a_wrong_checksum_keeps_the_part_file_and_never_gives_the_fina
 }
 
 #[tokio::test]
+async fn each_kind_of_checksum_is_verified() {
+    let (server, daemon) = (Server::start(), Daemon::start().await);
+    server.add("/abc", File::new(Content::literal("abc")));
+    let sha512 = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                  2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+    for (given, shown) in [
+        (format!("SHA512:{sha512}"), format!("sha-512:{sha512}")),
+        (
+            "sha1:A9993E364706816ABA3E25717850C26C9CD0D89D".into(),
+            "sha-1:a9993e364706816aba3e25717850c26c9cd0d89d".into(),
+        ),
+        ("md5:900150983cd24fb0d6963f7d28e17f72".into(), "md5:900150983cd24fb0d6963f7d28e17f72".to_owned()),
+    ] {
+        let wrong = SubmitJob { checksum: Some(given.replace('9', "8")), ..SubmitJob::new(server.url("/abc")) };
+        let reason = daemon.failed(daemon.submit_job(&wrong).await).await;
+        assert_eq!(reason.code, "checksum-mismatch");
+        assert!(reason.message.contains(&shown), "{}", reason.message);
+        let right = SubmitJob { checksum: Some(given), ..SubmitJob::new(server.url("/abc")) };
+        let job = daemon.completed(daemon.submit_job(&right).await).await;
+        assert_eq!((job.checksum, job.verification), (Some(shown), Some(Verification::Checksum)));
+    }
+}
+
+#[tokio::test]
 async fn f_http_09_a_redirect_is_followed_and_secrets_stay_at_their_origin() {
     let (first, second, daemon) = (Server::start(), Server::start(), Daemon::start().await);
     let content = Content::seeded(12, 3 * MIB);
