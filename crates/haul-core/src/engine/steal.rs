@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Effect, StopReason};
+use crate::messages::StopReason;
 use crate::{JobId, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
@@ -201,13 +201,12 @@ impl Engine {
             worker.is_steady() && worker.contributes() && worker.rival.is_none()
         });
         let leaving: Vec<WorkerId> = steady.take(surplus).collect();
-        for worker in leaving {
-            let running = &self.workers[&worker];
-            let end = running.at + bytes_in(Pace { speed: running.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
-            if end < running.end {
-                let worker_id = worker;
-                self.workers.get_mut(&worker).expect("it was just there").wished_end = Some(end);
-                self.effects.push_back(Effect::SetEnd { worker: worker_id, end });
+        for id in leaving {
+            let worker = self.workers.get_mut(&id).expect("it was just there");
+            worker.retiring = true;
+            let end = worker.at + bytes_in(Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
+            if end < worker.end {
+                self.set_end(id, end);
             }
         }
     }

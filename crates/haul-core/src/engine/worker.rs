@@ -54,6 +54,8 @@ pub(super) struct Worker {
     pub(super) wished_end: Option<u64>,
     /// Another worker fetches the same bytes: whoever gets there first wins.
     pub(super) rival: Option<WorkerId>,
+    /// It is not worth its connection: it goes on to its end, and no further.
+    pub(super) retiring: bool,
     pub(super) stopping: Option<StopReason>,
 }
 
@@ -82,6 +84,7 @@ impl Worker {
             throttled_at: None,
             wished_end: None,
             rival: None,
+            retiring: false,
             stopping: None,
         }
     }
