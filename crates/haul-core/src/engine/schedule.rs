@@ -122,7 +122,11 @@ impl Engine {
 
     /// A running job is asked again whether it has a use for another connection.
     pub(super) fn ask_again(&mut self, id: JobId) {
-        for mirror in &self.jobs[&id].mirrors {
+        let job = &self.jobs[&id];
+        if job.connections() >= job.connections_max(&self.policy) {
+            return;
+        }
+        for mirror in &job.mirrors {
             if mirror.standing != Standing::Dropped {
                 self.hungry.entry(mirror.host).or_default().insert(id);
             }
