@@ -96,7 +96,7 @@ impl Engine {
             return (!self.has_room_for_another()).then_some(None);
         }
         let mirror = match self.want(now, job, false)? {
-            Want::Fetch(mirror) | Want::Prove(mirror, ..) | Want::Race(_, mirror) => mirror,
+            Want::Fetch(mirror) | Want::Prove(mirror, ..) | Want::Race(_, mirror, _) => mirror,
             Want::Steal(..) => self.best_mirror(now, job, false)?,
         };
         Some(Some(job.mirror(mirror).host))
