@@ -1,7 +1,9 @@
 //! Two requests for the same bytes: of the first one that comes, the other is told.
 
+use std::time::Duration;
+
 use haul_core::messages::{End, Event, FetchKind, Outcome, StopReason};
-use haul_core::{FaultKind, Policy};
+use haul_core::{FaultKind, Policy, WorkerId};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};
@@ -16,48 +18,72 @@ fn a_small_remainder_without_an_answer_is_raced_and_the_loser_is_stopped() {
     let mut t = Script::as_it_is(racing(2)).probed(JOB, 8 * MIB);
     t.flow(3.9, |_, _| 1e6);
     let worker = t.workers()[1];
+    t.hang(move |fetch| fetch.worker.0 == worker.0 + 1);
     t.fault(worker, FaultKind::Reset);
-    t.flow(0.2, |_, _| 1e6);
-    let again = *t.workers().last().expect("what is left is asked for again");
-    t.hang(move |fetch| fetch.worker == again);
-    t.flow(1.4, |_, _| 1e6);
-    assert_eq!(t.stop_times(StopReason::Overtaken).len(), 1, "the one that hangs has lost");
+    t.flow(1.6, |_, _| 1e6);
+    assert_eq!(t.stops(StopReason::Overtaken), 1, "the one that hangs has lost");
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!((t.bytes(JOB), t.twice, t.stops(StopReason::Unanswered)), (8 * MIB, 0, 0));
-    assert!(t.seconds(JOB) < 5.5, "took {} s: a request is overdue after 1.5 s only", t.seconds(JOB));
+}
+
+#[test]
+fn without_races_it_is_waited_for_until_it_is_overdue() {
+    let mut t = Script::as_it_is(Policy { races: false, ..racing(2) }).probed(JOB, 8 * MIB);
+    t.flow(3.9, |_, _| 1e6);
+    let worker = t.workers()[1];
+    t.hang(move |fetch| fetch.worker.0 == worker.0 + 1);
+    t.fault(worker, FaultKind::Reset);
+    t.flow(1.6, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), None);
+}
+
+/// A job of three connections, of which one slows down when it has some 100 KB left; until it is raced.
+fn raced() -> (Script, impl Fn(WorkerId, u64) -> f64 + Copy) {
+    let mut t = Script::as_it_is(Policy { speed_floor: 0, ..racing(3) }).probed(JOB, 12 * MIB);
+    t.tick = Duration::from_millis(20);
+    let slow = t.workers()[0];
+    let rate = move |worker: WorkerId, at: u64| if worker == slow && at > 3_600_000 { 1e3 } else { 1e6 };
+    while t.racing().is_none() {
+        t.flow(0.02, rate);
+        assert!(t.clock() < 10.0, "nobody races the slow one");
+    }
+    (t, rate)
 }
 
 #[test]
 fn while_two_race_the_row_counts_the_further() {
-    let mut t = Script::as_it_is(Policy { speed_floor: 0, ..racing(3) }).probed(JOB, 12 * MIB);
-    t.tick = std::time::Duration::from_millis(20);
-    let slow = t.workers()[0];
-    let rate = move |worker: haul_core::WorkerId, at: u64| if worker == slow && at > 3_600_000 { 1e3 } else { 1e6 };
-    let mut race = None;
-    while race.is_none() {
-        t.flow(0.02, rate);
-        race = t.fetches(JOB).find(|fetch| fetch.from > 3_600_000 && fetch.from < 3_700_000).cloned();
-        assert!(t.clock() < 10.0, "nobody races the slow one: {:?}", t.view(JOB));
-    }
-    let rival = race.expect("it was just there");
-    t.flow(0.08, rate);
-    let rows: u64 = t.engine.chunks(t.now, JOB).iter().map(|(row, _)| row.done).sum();
-    assert!(t.twice > 0, "both have written");
-    assert_eq!(rows, t.view(JOB).done_bytes);
-    let row = t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(rival.from)).expect("a row").0;
-    assert!(row.position() > rival.from + 20_000, "the rival's bytes count: {row:?}");
+    let (mut t, rate) = raced();
+    let (first, rival) = t.racing().expect("there are two");
+    assert_eq!((t.fetch(rival).kind, t.fetch(rival).from), (FetchKind::Range, t.at(first)));
+    t.flow(0.08, |worker, _| if worker == rival { 100e3 } else { 1e3 });
+    assert!(t.at(rival) > t.at(first), "the rival is faster");
+    let row = t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(t.at(first))).expect("a row").0;
+    assert_eq!(row.position(), t.at(rival));
     t.flow(10.0, rate);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
-    assert!(t.stops(StopReason::Overtaken) >= 1);
+    assert_eq!((t.stops(StopReason::Overtaken), t.rows_done(JOB)), (1, 12 * MIB));
+}
+
+#[test]
+fn whoever_is_left_of_two_that_race_goes_on_alone() {
+    for loses in [0, 1] {
+        let (mut t, rate) = raced();
+        let pair = t.racing().expect("there are two");
+        t.flow(0.04, rate);
+        t.fault([pair.0, pair.1][loses], FaultKind::Reset);
+        t.flow(20.0, |_, _| 1e6);
+        assert_eq!(t.outcome(JOB), Some(&Outcome::Completed), "without the {loses}");
+        assert_eq!(t.rows_done(JOB), 12 * MIB);
+    }
 }
 
 #[test]
 fn races_fetch_one_percent_twice_at_most() {
     let policy = Policy { steals: false, speed_floor: 0, blind_bytes: 64 << 10, ..racing(16) };
     let mut t = Script::as_it_is(policy).probed(JOB, 32 * MIB);
-    t.tick = std::time::Duration::from_millis(20);
-    // Every third one slows down in the end, but not so much that it would bring nothing meanwhile.
-    t.flow(300.0, |worker, _| if worker.0 % 3 == 0 { 150e3 } else { 600e3 });
+    t.tick = Duration::from_millis(20);
+    // Every fourth one is slow, but not so slow that it would bring nothing while it is raced.
+    t.flow(300.0, |worker, _| if worker.0 % 4 == 0 { 60e3 } else { 600e3 });
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert!(t.stops(StopReason::Overtaken) >= 1, "some are raced");
     assert!(t.twice <= 32 * MIB / 100 + 32_000, "{} bytes twice", t.twice);

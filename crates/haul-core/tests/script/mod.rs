@@ -7,7 +7,7 @@ use haul_core::messages::{
     Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
     Source, StopReason, Tuning, Why,
 };
-use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, MirrorIndex, Policy, Time, WorkerId};
+use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const HOST: &str = "http://host";
@@ -48,6 +48,8 @@ pub(crate) struct Script {
     seen: Vec<Effect>,
     rows: BTreeMap<JobId, BTreeMap<u64, Chunk>>,
     written: BTreeMap<JobId, BTreeSet<(u64, u64)>>,
+    /// What was announced of the jobs' states.
+    states: Vec<(JobId, JobState)>,
     ended: BTreeMap<JobId, (Outcome, Time)>,
     totals: BTreeMap<JobId, u64>,
     serve: Box<Serve>,
@@ -93,6 +95,7 @@ impl Script {
             seen: Vec::new(),
             rows: BTreeMap::new(),
             written: BTreeMap::new(),
+            states: Vec::new(),
             ended: BTreeMap::new(),
             totals: BTreeMap::new(),
             serve: Box::new(|_| None),
@@ -368,7 +371,10 @@ impl Script {
                     self.store(id);
                     self.ended.insert(id, (outcome, self.now));
                 }
-                Effect::Changed(id) => self.store(id),
+                Effect::Changed(id) => {
+                    self.states.extend(self.engine.job(self.now, id).map(|view| (id, view.state)));
+                    self.store(id);
+                }
                 Effect::Rewrite(id) => {
                     self.rewrites += 1;
                     let rows: BTreeMap<u64, Chunk> =
@@ -452,6 +458,11 @@ impl Script {
         self.seen.iter().filter(|effect| matches!(effect, Effect::Stop { reason, .. } if *reason == why)).count()
     }
 
+    /// The states of a job, as they were announced.
+    pub(crate) fn states(&self, id: JobId) -> Vec<JobState> {
+        self.states.iter().filter(|(job, _)| *job == id).map(|(_, state)| *state).collect()
+    }
+
     /// Everything that was noted, in order.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
         self.seen.iter().filter_map(|effect| if let Effect::Note(_, note) = effect { Some(note) } else { None })
@@ -486,14 +497,30 @@ impl Script {
         self.asked_at[&worker].since_origin().as_secs_f64()
     }
 
-    /// When workers were stopped for this reason, in seconds, and after how many seconds each.
-    pub(crate) fn stop_times(&self, why: StopReason) -> Vec<(f64, f64)> {
+    /// When workers were stopped for this reason, in seconds.
+    pub(crate) fn stop_times(&self, why: StopReason) -> Vec<f64> {
         let stops = self.seen.iter().filter_map(|effect| match effect {
-            Effect::Stop { worker, reason } if *reason == why => Some(*worker),
+            Effect::Stop { worker, reason } if *reason == why => Some(self.stopped_at[worker]),
             _ => None,
         });
-        let times = stops.map(|worker| (self.stopped_at[&worker], self.asked_at[&worker]));
-        times.map(|(at, asked)| (at.since_origin().as_secs_f64(), at.since(asked).as_secs_f64())).collect()
+        stops.map(|at| at.since_origin().as_secs_f64()).collect()
+    }
+
+    /// After how many seconds a worker was stopped, to a tenth; `None` where it was not.
+    pub(crate) fn patience(&self, worker: WorkerId) -> Option<f64> {
+        let stopped = self.stopped_at.get(&worker)?;
+        Some((stopped.since(self.asked_at[&worker]).as_secs_f64() * 10.0).round() / 10.0)
+    }
+
+    /// Two workers that fetch up to the same end.
+    pub(crate) fn racing(&self) -> Option<(WorkerId, WorkerId)> {
+        let mut ends: BTreeMap<u64, WorkerId> = BTreeMap::new();
+        self.running.iter().find_map(|(id, running)| ends.insert(running.mark, *id).map(|other| (other, *id)))
+    }
+
+    /// Where a running worker's next byte goes.
+    pub(crate) fn at(&self, worker: WorkerId) -> u64 {
+        self.running[&worker].at
     }
 
     /// Seconds since the story began.
