@@ -438,6 +438,11 @@ impl Script {
         self.rows[&id].values().map(|row| row.done).sum()
     }
 
+    /// The rows that the store has.
+    pub(crate) fn rows(&self, id: JobId) -> Vec<Chunk> {
+        self.rows.get(&id).into_iter().flat_map(BTreeMap::values).copied().collect()
+    }
+
     pub(crate) fn row_count(&self, id: JobId) -> usize {
         self.rows[&id].len()
     }
