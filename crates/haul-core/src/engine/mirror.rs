@@ -208,12 +208,16 @@ impl Engine {
         if may_define && self.can_ask(now, job, job.main, false) {
             return;
         }
-        let usable = |(index, mirror): &(MirrorIndex, &Mirror)| {
-            mirror.standing != Standing::Dropped && self.can_ask(now, job, *index, true)
+        let usable = |room| {
+            let mut others = job.mirrors().filter(|(_, mirror)| mirror.standing != Standing::Dropped);
+            others.find(|(index, _)| self.can_ask(now, job, *index, room)).map(|(index, _)| index)
         };
-        let next = job.mirrors().find(usable).map(|(index, _)| index);
-        if let Some(index) = next.or_else(|| (!may_define).then_some(job.main)) {
+        let next = usable(true).or_else(|| usable(false)).or_else(|| (!may_define).then_some(job.main));
+        if let Some(index) = next {
             self.make_main(now, id, index);
+            if self.running.contains(&id) {
+                self.ask_again(id);
+            }
         }
     }
 

@@ -146,7 +146,7 @@ impl Engine {
     /// Lets a worker whose request reaches further go on over chunks that nobody works on: that costs no round trip.
     fn lengthen(&mut self, now: Time, id: WorkerId) {
         let worker = &self.workers[&id];
-        if worker.request_end <= worker.end || !worker.is_steady() || worker.rival.is_some() {
+        if worker.request_end <= worker.end || !worker.is_steady() || worker.rival.is_some() || worker.retiring {
             return;
         }
         let runway = worker.meter.bytes_per_second(now) * RUNWAY_SECS;

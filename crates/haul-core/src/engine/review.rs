@@ -102,6 +102,7 @@ impl Engine {
         self.reviews = self.reviews.wrapping_add(1);
         if self.reviews.is_multiple_of(SELDOM) {
             self.rebalance(now);
+            self.make_way_for_proofs(now);
         }
         // Speeds have changed, so that a lease may be worth cutting now that was not before.
         for id in self.running.clone() {
@@ -121,6 +122,26 @@ impl Engine {
                 host.note_late();
             }
         }
+    }
+
+    /// A job that uses all connections that it may gives one up for a mirror that could be better than those it has.
+    fn make_way_for_proofs(&mut self, now: Time) {
+        let giving: Vec<WorkerId> = self.running.iter().filter_map(|id| self.gives_way(now, &self.jobs[id])).collect();
+        for worker in giving {
+            self.stop_worker(worker, StopReason::Yield);
+        }
+    }
+
+    fn gives_way(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let workers = || job.workers.iter().map(|id| (*id, &self.workers[id]));
+        let is_full = job.connections() >= job.connections_max(&self.policy) && job.connections() > 1;
+        if job.mirrors.len() == 1 || !is_full || job.is_single() || self.next_proof(now, job, true).is_none() {
+            return None;
+        }
+        if workers().any(|(_, worker)| worker.stopping.is_some() || worker.is_throttled(now)) {
+            return None;
+        }
+        workers().filter(|(_, worker)| worker.contributes()).max_by_key(|(_, worker)| worker.remaining()).map(|(id, _)| id)
     }
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.

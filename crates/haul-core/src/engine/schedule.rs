@@ -31,8 +31,8 @@ pub(super) enum Want {
     Prove(MirrorIndex, u64, u64),
     /// Take the tail of this worker's lease, from this offset.
     Steal(WorkerId, u64),
-    /// Fetch what this worker has left once more, from this mirror.
-    Race(WorkerId, MirrorIndex),
+    /// Fetch what this worker has left once more, from this mirror; so many bytes will probably come twice.
+    Race(WorkerId, MirrorIndex, u64),
 }
 
 impl Engine {
@@ -49,7 +49,7 @@ impl Engine {
                         self.charge_cut(now, victim);
                         self.set_end(victim, at);
                     }
-                    Want::Race(owner, mirror) => self.race(now, id, owner, mirror),
+                    Want::Race(owner, mirror, twice) => self.race(now, id, owner, mirror, twice),
                 }
             }
             if !self.rest_idle_jobs(now) {
@@ -163,7 +163,7 @@ impl Engine {
         if job.has_to_steal() {
             return self.help(now, job, mirror).map(|help| match help {
                 Help::Steal(victim, at) => Want::Steal(victim, at),
-                Help::Race(owner) => Want::Race(owner, mirror),
+                Help::Race(owner, twice) => Want::Race(owner, mirror, twice),
             });
         }
         Some(Want::Fetch(mirror))
@@ -254,7 +254,7 @@ impl Engine {
         self.send(now, job_id, id, mirror, FetchKind::Compare, from, Some(end));
     }
 
-    fn race(&mut self, now: Time, job_id: JobId, owner: WorkerId, mirror: MirrorIndex) {
+    fn race(&mut self, now: Time, job_id: JobId, owner: WorkerId, mirror: MirrorIndex, twice: u64) {
         let id = self.new_worker_id();
         let (at, end, first) = {
             let worker = &self.workers[&owner];
@@ -266,7 +266,7 @@ impl Engine {
             ledger.attribute(at, end, if mirror == job.main { first } else { mirror });
         }
         self.send(now, job_id, id, mirror, FetchKind::Range, at, Some(end));
-        self.begin_race(owner, id);
+        self.begin_race(owner, id, twice);
     }
 
     fn new_worker_id(&mut self) -> WorkerId {

@@ -1,5 +1,7 @@
 //! How jobs share slots and connections: who has to rest, and who gives a connection up for whom.
 
+use std::time::Duration;
+
 use crate::messages::StopReason;
 use crate::{Class, JobId, Ledger, Time, WaitingFor, WorkerId};
 
@@ -8,13 +10,21 @@ use super::host::HostId;
 use super::job::{Ending, Job};
 use super::schedule::Want;
 
+/// Who pauses for less keeps its slot. A guess: several times what new connections cost.
+const REST_MIN: Duration = Duration::from_secs(2);
+
 impl Engine {
     /// Takes the slot of jobs that can do nothing before some time. Tells whether somebody waits for one.
+    ///
+    /// A job keeps its slot over a short pause: who got it meanwhile would have to start all its connections, and would be
+    /// thrown out again, if the job comes first.
     pub(super) fn rest_idle_jobs(&mut self, now: Time) -> bool {
+        let short = |until: Time| until.since(now) < REST_MIN && !self.queue.is_empty();
         let resting: Vec<(JobId, Time, WaitingFor)> = self
             .idle
             .iter()
             .filter_map(|id| self.earliest(now, &self.jobs[id]).map(|(until, what)| (*id, until, what)))
+            .filter(|(_, until, _)| !short(*until))
             .collect();
         let any = !resting.is_empty();
         for (id, until, waiting_for) in resting {
@@ -86,7 +96,7 @@ impl Engine {
             return (!self.has_room_for_another()).then_some(None);
         }
         let mirror = match self.want(now, job, false)? {
-            Want::Fetch(mirror) | Want::Prove(mirror, ..) | Want::Race(_, mirror) => mirror,
+            Want::Fetch(mirror) | Want::Prove(mirror, ..) | Want::Race(_, mirror, _) => mirror,
             Want::Steal(..) => self.best_mirror(now, job, false)?,
         };
         Some(Some(job.mirror(mirror).host))

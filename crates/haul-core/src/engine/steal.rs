@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Effect, StopReason};
+use crate::messages::StopReason;
 use crate::{JobId, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
@@ -36,8 +36,8 @@ const SMALL_FLOOR_SECS: f64 = 2.0;
 pub(super) enum Help {
     /// Take its tail back, from this offset.
     Steal(WorkerId, u64),
-    /// Fetch what is left of it once more.
-    Race(WorkerId),
+    /// Fetch what is left of it once more, of which so many bytes will probably come twice.
+    Race(WorkerId, u64),
 }
 
 /// What a connection can be expected to do.
@@ -106,7 +106,7 @@ impl Engine {
         let twice = worker.remaining().min(bytes_in(pace, again));
         let affordable = twice <= budget;
         let worth_it = seconds > 2.0 * again + floor_secs;
-        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id))
+        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id, twice))
     }
 
     /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
@@ -165,8 +165,12 @@ impl Engine {
         }
     }
 
-    /// Notes that two workers fetch the same bytes.
-    pub(super) fn begin_race(&mut self, owner: WorkerId, rival: WorkerId) {
+    /// Notes that two workers fetch the same bytes. What will probably come twice is charged at once, so that all races
+    /// together keep within the budget.
+    pub(super) fn begin_race(&mut self, owner: WorkerId, rival: WorkerId, twice: u64) {
+        let worker = self.workers.get_mut(&rival).expect("it has just begun");
+        worker.stake = twice;
+        self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").wasted_bytes += twice;
         for (worker, other) in [(owner, rival), (rival, owner)] {
             self.workers.get_mut(&worker).expect("both run").rival = Some(other);
         }
@@ -182,7 +186,7 @@ impl Engine {
         other.rival = None;
         let begun = gone.from.max(other.from);
         let both = gone.at.min(other.at).saturating_sub(begun);
-        job.wasted_bytes += both;
+        job.wasted_bytes = (job.wasted_bytes + both).saturating_sub(gone.stake + std::mem::take(&mut other.stake));
         if let Some(ledger) = &mut job.ledger {
             ledger.hand_over(gone.at.min(other.at), other.end, rival);
         }
@@ -201,13 +205,12 @@ impl Engine {
             worker.is_steady() && worker.contributes() && worker.rival.is_none()
         });
         let leaving: Vec<WorkerId> = steady.take(surplus).collect();
-        for worker in leaving {
-            let running = &self.workers[&worker];
-            let end = running.at + bytes_in(Pace { speed: running.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
-            if end < running.end {
-                let worker_id = worker;
-                self.workers.get_mut(&worker).expect("it was just there").wished_end = Some(end);
-                self.effects.push_back(Effect::SetEnd { worker: worker_id, end });
+        for id in leaving {
+            let worker = self.workers.get_mut(&id).expect("it was just there");
+            worker.retiring = true;
+            let end = worker.at + bytes_in(Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
+            if end < worker.end {
+                self.set_end(id, end);
             }
         }
     }

@@ -54,6 +54,10 @@ pub(super) struct Worker {
     pub(super) wished_end: Option<u64>,
     /// Another worker fetches the same bytes: whoever gets there first wins.
     pub(super) rival: Option<WorkerId>,
+    /// Bytes that its job was charged for its race when that began.
+    pub(super) stake: u64,
+    /// It is not worth its connection: it goes on to its end, and no further.
+    pub(super) retiring: bool,
     pub(super) stopping: Option<StopReason>,
 }
 
@@ -82,6 +86,8 @@ impl Worker {
             throttled_at: None,
             wished_end: None,
             rival: None,
+            stake: 0,
+            retiring: false,
             stopping: None,
         }
     }

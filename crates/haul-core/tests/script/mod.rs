@@ -7,7 +7,7 @@ use haul_core::messages::{
     Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
     Source, StopReason, Tuning, Why,
 };
-use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, MirrorIndex, Policy, Time, WorkerId};
+use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const HOST: &str = "http://host";
@@ -37,13 +37,19 @@ pub(crate) struct Script {
     pub(crate) tick: Duration,
     /// How long answers take, beyond the next tick.
     pub(crate) answer_after: Duration,
+    /// Workers do not end when they are told to, before [`Script::end`] lets them.
+    pub(crate) hold_stops: bool,
     /// Workers do not report what they have written.
     pub(crate) hold_reports: bool,
     running: BTreeMap<WorkerId, Running>,
     fetches: BTreeMap<WorkerId, Fetch>,
+    asked_at: BTreeMap<WorkerId, Time>,
+    stopped_at: BTreeMap<WorkerId, Time>,
     seen: Vec<Effect>,
     rows: BTreeMap<JobId, BTreeMap<u64, Chunk>>,
     written: BTreeMap<JobId, BTreeSet<(u64, u64)>>,
+    /// What was announced of the jobs' states.
+    states: Vec<(JobId, JobState)>,
     ended: BTreeMap<JobId, (Outcome, Time)>,
     totals: BTreeMap<JobId, u64>,
     serve: Box<Serve>,
@@ -80,12 +86,16 @@ impl Script {
             set_ends: 0,
             seal_faults: Vec::new(),
             throttled: false,
+            hold_stops: false,
             hold_reports: false,
             running: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
+            stopped_at: BTreeMap::new(),
             seen: Vec::new(),
             rows: BTreeMap::new(),
             written: BTreeMap::new(),
+            states: Vec::new(),
             ended: BTreeMap::new(),
             totals: BTreeMap::new(),
             serve: Box::new(|_| None),
@@ -198,6 +208,12 @@ impl Script {
         while let Some((worker, _)) = self.running.iter().find(|(_, running)| !running.opened) {
             self.open(*worker, total);
         }
+    }
+
+    /// The story itself has told the engine that this worker is gone.
+    pub(crate) fn gone(&mut self, worker: WorkerId) {
+        self.running.remove(&worker).expect("a running worker");
+        self.carry_out();
     }
 
     pub(crate) fn fault(&mut self, worker: WorkerId, kind: FaultKind) {
@@ -314,6 +330,7 @@ impl Script {
                     let mark = fetch.end.unwrap_or(u64::MAX);
                     let running = Running { job: fetch.job, started: self.now, at: fetch.from, mark, opened: false };
                     self.running.insert(fetch.worker, running);
+                    self.asked_at.insert(fetch.worker, self.now);
                     self.fetches.insert(fetch.worker, fetch);
                 }
                 Effect::SetEnd { worker, end } => {
@@ -325,6 +342,10 @@ impl Script {
                     }
                 }
                 Effect::Stop { worker, .. } => {
+                    self.stopped_at.insert(worker, self.now);
+                    if self.hold_stops {
+                        continue;
+                    }
                     if let Some(running) = self.running.remove(&worker) {
                         let event = Event::WorkerEnded { worker, at: running.at, end: End::Stopped };
                         self.engine.event(self.now, event);
@@ -350,7 +371,10 @@ impl Script {
                     self.store(id);
                     self.ended.insert(id, (outcome, self.now));
                 }
-                Effect::Changed(id) => self.store(id),
+                Effect::Changed(id) => {
+                    self.states.extend(self.engine.job(self.now, id).map(|view| (id, view.state)));
+                    self.store(id);
+                }
                 Effect::Rewrite(id) => {
                     self.rewrites += 1;
                     let rows: BTreeMap<u64, Chunk> =
@@ -414,6 +438,11 @@ impl Script {
         self.rows[&id].values().map(|row| row.done).sum()
     }
 
+    /// The rows that the store has.
+    pub(crate) fn rows(&self, id: JobId) -> Vec<Chunk> {
+        self.rows.get(&id).into_iter().flat_map(BTreeMap::values).copied().collect()
+    }
+
     pub(crate) fn row_count(&self, id: JobId) -> usize {
         self.rows[&id].len()
     }
@@ -432,6 +461,11 @@ impl Script {
     /// Workers that were stopped for this reason.
     pub(crate) fn stops(&self, why: StopReason) -> usize {
         self.seen.iter().filter(|effect| matches!(effect, Effect::Stop { reason, .. } if *reason == why)).count()
+    }
+
+    /// The states of a job, as they were announced.
+    pub(crate) fn states(&self, id: JobId) -> Vec<JobState> {
+        self.states.iter().filter(|(job, _)| *job == id).map(|(_, state)| *state).collect()
     }
 
     /// Everything that was noted, in order.
@@ -461,6 +495,37 @@ impl Script {
 
     pub(crate) fn why(&self, id: JobId) -> Vec<Why> {
         self.engine.why(self.now, id)
+    }
+
+    /// When a worker was started, in seconds.
+    pub(crate) fn asked(&self, worker: WorkerId) -> f64 {
+        self.asked_at[&worker].since_origin().as_secs_f64()
+    }
+
+    /// When workers were stopped for this reason, in seconds.
+    pub(crate) fn stop_times(&self, why: StopReason) -> Vec<f64> {
+        let stops = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Stop { worker, reason } if *reason == why => Some(self.stopped_at[worker]),
+            _ => None,
+        });
+        stops.map(|at| at.since_origin().as_secs_f64()).collect()
+    }
+
+    /// After how many seconds a worker was stopped, to a tenth; `None` where it was not.
+    pub(crate) fn patience(&self, worker: WorkerId) -> Option<f64> {
+        let stopped = self.stopped_at.get(&worker)?;
+        Some((stopped.since(self.asked_at[&worker]).as_secs_f64() * 10.0).round() / 10.0)
+    }
+
+    /// Two workers that fetch up to the same end.
+    pub(crate) fn racing(&self) -> Option<(WorkerId, WorkerId)> {
+        let mut ends: BTreeMap<u64, WorkerId> = BTreeMap::new();
+        self.running.iter().find_map(|(id, running)| ends.insert(running.mark, *id).map(|other| (other, *id)))
+    }
+
+    /// Where a running worker's next byte goes.
+    pub(crate) fn at(&self, worker: WorkerId) -> u64 {
+        self.running[&worker].at
     }
 
     /// Seconds since the story began.

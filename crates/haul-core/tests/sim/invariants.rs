@@ -35,7 +35,7 @@ impl World {
 
     fn waits_for_a_link(&self, id: JobId) -> bool {
         self.engine.job(self.now, id).is_some_and(|view| view.state == JobState::Waiting(WaitingFor::Link))
-            && self.jobs[&id].sites.iter().any(|site| site.file.links_left == 0)
+            && self.jobs[&id].sites.iter().any(|site| site.file.links_left == 0 || site.file.status.is_some())
     }
 
     /// After each input and its effects.

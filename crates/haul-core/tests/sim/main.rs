@@ -111,6 +111,11 @@ fn worlds_that_once_failed() {
         23, 1_000_788, 2_001_517, 2_004_314, 2_007_988,
         // A dropped mirror's first request was still on its way when the next one's was made.
         2_000_501, 2_004_547,
+        // Passed on to another mirror while all connections were in use, and not asked again; or not passed on, because
+        // the other one's host was full.
+        3_007_070, 3_014_082, 3_012_050, 3_015_519,
+        // A job of high priority paused for some 200 ms again and again, and each time another one had its slot meanwhile.
+        3_015_235,
     ] {
         run(seed);
     }
