@@ -141,7 +141,10 @@ impl Engine {
         if workers().any(|(_, worker)| worker.stopping.is_some() || worker.is_throttled(now)) {
             return None;
         }
-        workers().filter(|(_, worker)| worker.contributes()).max_by_key(|(_, worker)| worker.remaining()).map(|(id, _)| id)
+        workers()
+            .filter(|(_, worker)| worker.contributes())
+            .max_by_key(|(_, worker)| worker.remaining())
+            .map(|(id, _)| id)
     }
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.

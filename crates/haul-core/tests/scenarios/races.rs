@@ -57,7 +57,8 @@ fn while_two_race_the_row_counts_the_further() {
     assert_eq!((t.fetch(rival).kind, t.fetch(rival).from), (FetchKind::Range, t.at(first)));
     t.flow(0.08, |worker, _| if worker == rival { 100e3 } else { 1e3 });
     assert!(t.at(rival) > t.at(first), "the rival is faster");
-    let row = t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(t.at(first))).expect("a row").0;
+    let row =
+        t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(t.at(first))).expect("a row").0;
     assert_eq!(row.position(), t.at(rival));
     t.flow(10.0, rate);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
