@@ -155,7 +155,8 @@ impl Engine {
 
     fn speed_now(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect())
+        // Where nothing comes, nothing is known.
+        median(speeds.collect()).filter(|speed| *speed > 0.0)
     }
 
     /// Keeps a job's usual speed for when none of its workers runs.
