@@ -72,6 +72,7 @@ impl Engine {
     fn finished(&mut self, now: Time, worker: &Worker) {
         if let Some(opened_at) = worker.opened_at
             && now.since(opened_at) >= TYPICAL_AFTER
+            && worker.at - worker.from >= self.policy.split_floor_bytes
         {
             let speed = (worker.at - worker.from) as f64 / now.since(opened_at).as_secs_f64();
             self.hosts.get_mut(worker.host).note_speed(speed);

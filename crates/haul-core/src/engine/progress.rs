@@ -32,6 +32,7 @@ impl Engine {
         worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
+        let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
         let took = now.since(worker.started);
         let was_late = std::mem::take(&mut worker.late);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
@@ -50,6 +51,9 @@ impl Engine {
             if kind == FetchKind::Probe && self.workers[&other].kind == FetchKind::Probe {
                 self.stop_worker(other, StopReason::Overtaken);
             }
+        }
+        if let Some(rival) = beaten {
+            self.stop_worker(rival, StopReason::Overtaken);
         }
         self.touched.insert(job_id);
         if self.hosts.get_mut(host).answered(now, took, was_late) {

@@ -5,7 +5,8 @@
 //!
 //! - **Steal**: take the tail back, from the point on at which both would end together.
 //! - **Race**: where too little is left to share, fetch the same bytes once more, possibly from another mirror. The
-//!   first one wins and the other is stopped. At most two, and only within a budget of bytes that are fetched twice.
+//!   first one wins and the other is stopped: where no answer had begun, already the first to be answered. At most two,
+//!   and only within a budget of bytes that are fetched twice.
 
 use std::time::Duration;
 
@@ -99,7 +100,10 @@ impl Engine {
         let taken = takeable.saturating_sub(keep);
         let budget = (job.total.unwrap_or(0) / WASTE_SHARE).saturating_sub(job.wasted_bytes);
         let care = if self.cut_waste(worker, pace) <= budget { 1.0 } else { CARE };
-        if self.policy.steals && gain > care * floor_secs.max(thief.wait) && taken >= floor {
+        // Who has no answer yet and would be left with nothing is raced instead. Taken over again and again, the same bytes
+        // might never be answered.
+        let would_be_robbed = worker.opened_at.is_none() && keep == 0;
+        if self.policy.steals && !would_be_robbed && gain > care * floor_secs.max(thief.wait) && taken >= floor {
             return Some(Help::Steal(id, worker.end - taken));
         }
         let again = thief.seconds_for(worker.remaining());
@@ -126,7 +130,7 @@ impl Engine {
     fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
         let usual = usual.unwrap_or(1.0);
         match worker.opened_at {
-            Some(at) if now.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
+            Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
             Some(_) => Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 },
             None => {
                 let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
@@ -155,7 +159,8 @@ impl Engine {
 
     fn speed_now(&self, now: Time, job: &Job) -> Option<f64> {
         let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect())
+        // Where nothing comes, nothing is known.
+        median(speeds.collect()).filter(|speed| *speed > 0.0)
     }
 
     /// Keeps a job's usual speed for when none of its workers runs.
@@ -171,8 +176,11 @@ impl Engine {
         let worker = self.workers.get_mut(&rival).expect("it has just begun");
         worker.stake = twice;
         self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").wasted_bytes += twice;
+        let for_an_answer = self.workers[&owner].opened_at.is_none();
         for (worker, other) in [(owner, rival), (rival, owner)] {
-            self.workers.get_mut(&worker).expect("both run").rival = Some(other);
+            let worker = self.workers.get_mut(&worker).expect("both run");
+            worker.rival = Some(other);
+            worker.races_for_an_answer = for_an_answer;
         }
     }
 

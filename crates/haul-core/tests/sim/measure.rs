@@ -108,8 +108,9 @@ fn a_hundred_jobs_on_four_thousand_connections() {
     let took = seconds(&mut world);
     tell("100 jobs of 400 MB, 4000 x 1 MB/s", took, 10.0, &world);
     world.say(|| format!("{} events", world.stats.events));
-    assert!(took < 11.0, "took {took} s, the ideal is 10");
-    assert_eq!(world.stats.bytes, 100 * 400 * MB);
+    // The way up to 40 connections takes four reports, and here these come every 250 ms only.
+    assert!(took < 11.5, "took {took} s, the ideal is 10");
+    assert_eq!(world.stats.bytes - world.stats.twice, 100 * 400 * MB);
 }
 
 #[test]
