@@ -132,11 +132,14 @@ impl Worker {
     /// How much time it has lost at its start, once it has run for long enough: what it would have needed for its bytes at
     /// its speed of late, against what it took.
     pub(super) fn lag(&self, now: Time) -> Option<Duration> {
+        let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
+        if self.lag_noted || !old_enough {
+            return None;
+        }
         let speed = self.recent_speed(now, LAG_WINDOW);
         let took = self.reported_at.since(self.started).as_secs_f64();
-        let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
         let lost = took - (self.at - self.from) as f64 / speed.max(1.0);
-        (old_enough && !self.lag_noted && speed > 0.0).then(|| Duration::from_secs_f64(lost.max(0.0)))
+        (speed > 0.0).then(|| Duration::from_secs_f64(lost.max(0.0)))
     }
 
     /// It brings bytes that are missing.

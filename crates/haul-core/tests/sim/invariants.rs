@@ -92,17 +92,17 @@ impl World {
                 self.fail(format!("the engine does not know the state {:?}", view.state))
             }
         };
-        let main = view.mirrors.iter().position(|mirror| mirror.state == MirrorState::Main).unwrap_or(0);
-        let host = job.sites[main].host;
         let now = self.now;
-        let there = |other: JobId, w: &Worker| w.job == other && self.host_of(other, w.fetch.mirror) == host;
-        let rich = self
-            .jobs
-            .keys()
-            .any(|other| *other != id && self.workers.values().filter(|w| there(*other, w)).count() >= 2);
+        let usable = view.mirrors.iter().zip(&job.sites).filter(|(mirror, _)| mirror.state != MirrorState::Dropped);
+        let hosts: Vec<usize> = usable.map(|(_, site)| site.host).collect();
+        let there = |other: JobId, host: usize| {
+            self.workers.values().filter(|w| w.job == other && self.host_of(other, w.fetch.mirror) == host).count()
+        };
+        let shares = |host: &usize| self.jobs.keys().any(|other| *other != id && there(*other, *host) >= 2);
+        let rich = idle && hosts.iter().all(shares);
         let job = self.job(id);
         job.best_done = done;
-        job.starving_since = if idle && rich { job.starving_since.or(Some(now)) } else { None };
+        job.starving_since = if rich { job.starving_since.or(Some(now)) } else { None };
         let starving = job.starving_since.is_some_and(|since| now.since(since) > FAIRNESS);
         self.check(!starving, || format!("{id} starves while others have two connections"));
     }

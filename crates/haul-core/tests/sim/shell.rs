@@ -311,6 +311,7 @@ impl World {
     fn crash(&mut self) {
         self.life += 1;
         self.workers.clear();
+        self.by_job.clear();
         self.inbox.clear();
         self.flowing = 0;
         for host in &mut self.hosts {

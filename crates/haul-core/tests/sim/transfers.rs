@@ -25,14 +25,15 @@ impl World {
         let jitter = Duration::from_millis(self.rng.below(10));
         let after = host.connect + host.latency + jitter;
         let mut worker = Worker::new(self.now, fetch);
-        let writes = worker.writes();
-        let same_bytes = |w: &&mut Worker| w.job == worker.job && w.writes() && writes;
-        for rival in self.workers.values_mut().filter(same_bytes) {
-            if rival.at < worker.mark && worker.at < rival.mark {
+        let of_job = (worker.job, WorkerId(0))..=(worker.job, WorkerId(u64::MAX));
+        for (_, rival) in self.by_job.range(of_job) {
+            let rival = self.workers.get_mut(rival).expect("it runs");
+            if worker.writes() && rival.writes() && rival.at < worker.mark && worker.at < rival.mark {
                 rival.raced = true;
                 worker.raced = true;
             }
         }
+        self.by_job.insert((worker.job, id));
         self.workers.insert(id, worker);
         let plan = self.new_plan(id);
         self.plan(after, Happening::Answer(id, plan));
@@ -176,6 +177,7 @@ impl World {
 
     pub(crate) fn end_worker(&mut self, id: WorkerId, end: End) {
         let worker = self.workers.remove(&id).expect("a running worker");
+        self.by_job.remove(&(worker.job, id));
         let mirror = worker.fetch.mirror;
         if !matches!(worker.phase, Phase::Asking) {
             let host = self.jobs[&worker.job].site(mirror).host;

@@ -1,6 +1,6 @@
 //! A virtual world: an engine, its shell, the servers and the users, and the agenda of what happens to them when.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use haul_core::messages::{Caps, End, Event, StopReason};
@@ -23,6 +23,7 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) by_job: BTreeSet<(JobId, WorkerId)>,
     pub(crate) rng: Rng,
     pub(crate) tick: Duration,
     /// Our own limit over all transfers, in bytes per second.
@@ -111,6 +112,7 @@ impl World {
             hosts: Vec::new(),
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
+            by_job: BTreeSet::new(),
             rng: Rng::new(seed ^ 0x5eed),
             tick: TICK,
             limit: f64::INFINITY,
