@@ -40,6 +40,11 @@ pub struct Policy {
     /// What the median sibling must have brought within the window that is judged. Where all are slower, as on a thin
     /// line that many share, a few packets more or less would be the verdict.
     pub floor_evidence_bytes: u64,
+    /// A request is overdue after so long, and not before six times what answers take on its host.
+    pub overdue_after: Duration,
+    /// A slow worker with too few siblings for a verdict gives way to a new connection after so long, and then less and
+    /// less often.
+    pub trial_after: Duration,
     /// What is left must take longer than this for a replacement to be worth it.
     pub replacement_cost: Duration,
     /// A remainder shorter than this, in time, is not split.
@@ -88,6 +93,10 @@ impl Default for Policy {
             floor_siblings_min: 3,
             // Some 90 packets: at 31 KB/s each (32 on a 1 MB/s line) nobody is judged, at 64 KB/s one may be.
             floor_evidence_bytes: 128 << 10,
+            // A guess: a server that thinks for a second about some requests is no rarity.
+            overdue_after: Duration::from_millis(1500),
+            // A guess: longer than the grace of the floor.
+            trial_after: Duration::from_secs(4),
             replacement_cost: Duration::from_millis(1500),
             // What a new request costs on an ordinary host. Measured in the simulator, 16 connections of 2 MB/s and
             // 640 MB: 400 ms make 1.036 x the ideal and 104 requests, 150 ms make 1.017 and 110.

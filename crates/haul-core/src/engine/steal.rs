@@ -28,6 +28,9 @@ const WASTE_SHARE: u64 = 100;
 /// How many times more a cut has to gain once that share is used up.
 const CARE: f64 = 2.0;
 
+/// A cut that gains so many seconds is worth a request, however few its bytes are.
+const GAIN_WORTH_HEADERS: f64 = 1.0;
+
 /// What can be done for a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Help {
@@ -88,7 +91,11 @@ impl Engine {
         let together = (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
-        let floor = if speeds_known { self.policy.split_floor_bytes } else { self.policy.blind_bytes };
+        let floor = match speeds_known {
+            false => self.policy.blind_bytes,
+            true if gain >= GAIN_WORTH_HEADERS => 1,
+            true => self.policy.split_floor_bytes,
+        };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
         let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
         let taken = takeable.saturating_sub(keep);
