@@ -49,7 +49,7 @@ pub struct Policy {
     pub replacement_cost: Duration,
     /// A remainder shorter than this, in time, is not split.
     pub split_floor: Duration,
-    /// The least that a request is made for when speeds are known, in bytes: its headers are then a few per cent of it.
+    /// The least that a request is made for when speeds are known, in bytes: its headers are then a small part of it.
     pub split_floor_bytes: u64,
     /// The least while no speed is known, in bytes, so that small files cost one request.
     pub blind_bytes: u64,
@@ -101,7 +101,7 @@ impl Default for Policy {
             // What a new request costs on an ordinary host. Measured in the simulator, 16 connections of 2 MB/s and
             // 640 MB: 400 ms make 1.036 x the ideal and 104 requests, 150 ms make 1.017 and 110.
             split_floor: Duration::from_millis(150),
-            split_floor_bytes: 16 << 10,
+            split_floor_bytes: 4 << 10,
             blind_bytes: 1 << 20,
             restarts_max: 3,
             range_lies_max: 3,
