@@ -33,18 +33,12 @@ const CLEAR_AFTER_ANSWERS: u32 = 8;
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
 
-/// A request is overdue after so many times what answers take on its host, and not before [`OVERDUE_MIN`].
+/// A request is overdue after so many times what answers take on its host, and not before the policy's time.
 const OVERDUE_FACTOR: u32 = 6;
 
 /// An answer is late after so many times what answers take on its host, and not before [`LATE_MIN`]. Guesses.
 const LATE_FACTOR: u32 = 3;
 const LATE_MIN: Duration = Duration::from_millis(200);
-
-/// A guess: a server that thinks for a second about some requests is no rarity.
-const OVERDUE_MIN: Duration = Duration::from_millis(1500);
-
-/// A worker with too few siblings for a verdict gets a trial after this time, and then less and less often.
-const TRIAL_AFTER: Duration = Duration::from_secs(4);
 
 /// How much longer the pause before the next trial of a job is each time.
 const TRIAL_FACTOR: u32 = 3;
@@ -172,7 +166,7 @@ impl Engine {
             // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
             // of a race is there to try whether a new request fares better.
             let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
-            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << doublings);
+            let patience = (typical * OVERDUE_FACTOR).max(self.policy.overdue_after).saturating_mul(1 << doublings);
             worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
@@ -181,7 +175,7 @@ impl Engine {
     /// A slow worker that has too few siblings to be compared with: now and then a new connection is tried in its place. What
     /// holds one connection back, a route or a bad node, may not hold the next one.
     fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
-        let pause = TRIAL_AFTER.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
+        let pause = self.policy.trial_after.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
         if now.since(job.tried_at) < pause || job.is_single() || self.policy.speed_floor == 0 {
             return None;
         }
@@ -194,7 +188,7 @@ impl Engine {
             let worker = &self.workers[id];
             let speed = worker.recent_speed(now, WINDOW);
             let left = worker.remaining() as f64 / speed.max(1.0);
-            worker.opened_at.is_some_and(|at| now.since(at) >= TRIAL_AFTER)
+            worker.opened_at.is_some_and(|at| now.since(at) >= self.policy.trial_after)
                 && worker.is_steady()
                 && worker.contributes()
                 && speed < self.policy.speed_floor as f64

@@ -32,6 +32,9 @@ const CARE: f64 = 2.0;
 /// A small file stays on one request, unless the end of it is this far away, in seconds: then something is wrong.
 const SMALL_FLOOR_SECS: f64 = 2.0;
 
+/// A cut that gains so many seconds is worth a request, however few its bytes are.
+const GAIN_WORTH_HEADERS: f64 = 1.0;
+
 /// What can be done for a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Help {
@@ -94,7 +97,11 @@ impl Engine {
             (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
-        let floor = if speeds_known { self.policy.split_floor_bytes } else { self.policy.blind_bytes };
+        let floor = match speeds_known {
+            false => self.policy.blind_bytes,
+            true if gain >= GAIN_WORTH_HEADERS => 1,
+            true => self.policy.split_floor_bytes,
+        };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
         let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
         let taken = takeable.saturating_sub(keep);

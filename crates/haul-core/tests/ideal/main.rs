@@ -104,14 +104,16 @@ fn print_tables(engine: &[Row]) {
     println!("  {:.1} million events", engine.iter().map(|row| row.events as f64).sum::<f64>() / 1e6);
     table::print_worst(engine);
     if number("HAUL_IDEAL_ROWS").is_some() {
-        println!("\nseed class connections rate round_trip_ms bytes ideal ratio twice requests over_cap");
+        println!(
+            "\nseed class connections rate round_trip_ms bytes ideal ratio twice requests connections refused over_cap"
+        );
         for row in engine {
             let nature = Nature::random(row.seed);
             let round_trip = nature::seconds(nature.connect) * 1e3;
             print!("{} {:?} {} {:.0} ", row.seed, row.class, nature.connections, nature.rate);
             print!("{round_trip:.1} {} {:.3} ", nature.bytes, nature.ideal());
             let over = nature.cap.map(|(_, over)| over);
-            println!("{:.4} {:.5} {:.2} {over:?}", row.ratio, row.twice, row.requests);
+            println!("{:.4} {:.5} {} {} {} {over:?}", row.ratio, row.twice, row.requests, row.connections, row.refused);
         }
     }
     let mut others = if number("HAUL_IDEAL_ONLY").is_some() { Vec::new() } else { contest::naives() };

@@ -62,6 +62,8 @@ pub(crate) struct Tally {
     pub(crate) received: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
+    /// Requests that the host refused or let hang because it served as many as it wants.
+    pub(crate) refused: u64,
     pub(crate) kills: u64,
     pub(crate) events: u64,
 }
@@ -308,6 +310,7 @@ impl<'a, B: Brain> World<'a, B> {
         if let Some((cap, over)) = nature.cap
             && self.serving >= cap
         {
+            self.tally.refused += 1;
             match over {
                 OverCap::Unavailable => self.fail(index, FaultKind::Status(503)),
                 OverCap::Reset => self.fail(index, FaultKind::Reset),
