@@ -160,11 +160,13 @@ impl Engine {
 
     /// Does what was to be done by `now`.
     pub fn handle_timeout(&mut self, now: Time) {
+        let mut only_looked = true;
         while let Some(&(at, alarm)) = self.alarms.first() {
             if at > now {
                 break;
             }
             self.alarms.pop_first();
+            only_looked &= matches!(alarm, Alarm::Ramp(_));
             match alarm {
                 Alarm::Review => self.review(now),
                 Alarm::Job(id) => self.wake_job(now, id),
@@ -172,6 +174,10 @@ impl Engine {
                 Alarm::Connections => self.ease_squeeze(now),
                 Alarm::Ramp(id) => self.judge_step(now, id),
             }
+        }
+        if only_looked && self.touched.is_empty() {
+            // A step without a verdict yet makes neither room nor work for another connection.
+            return;
         }
         self.settle(now);
     }

@@ -1,5 +1,6 @@
 //! How jobs share slots and connections: who has to rest, and who gives a connection up for whom.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::messages::StopReason;
@@ -49,18 +50,25 @@ impl Engine {
         for id in self.idle.clone() {
             self.pass_main_on(now, id);
         }
+        if self.workers.len() <= self.running.len() - self.idle.len() {
+            // Nobody has two.
+            return;
+        }
         let starving: Vec<JobId> = self
             .idle
             .iter()
             .filter(|id| !self.is_promised(&self.jobs[id]) && self.want(now, &self.jobs[id], false).is_some())
             .copied()
             .collect();
+        let mut barren: BTreeSet<Option<HostId>> = BTreeSet::new();
         for id in starving {
-            let Some(host) = self.bottleneck(now, &self.jobs[&id]) else {
+            let Some(host) = self.bottleneck(now, &self.jobs[&id]).filter(|host| !barren.contains(host)) else {
                 continue;
             };
             if let Some(worker) = self.dispensable(host) {
                 self.promise(id, worker);
+            } else {
+                barren.insert(host);
             }
         }
     }
