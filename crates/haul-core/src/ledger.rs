@@ -75,6 +75,10 @@ impl Chunk {
     }
 }
 
+/// A lease may differ from what was wanted by one part in so many, so that it ends with a chunk. What it differs by is
+/// what somebody waits for in the end, or what costs another request.
+const SLACK: u64 = 16;
+
 /// All chunks of one job.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -203,8 +207,8 @@ impl Ledger {
         }
     }
 
-    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: some `want` of them, in whole chunks
-    /// where these are not larger by far.
+    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: `want` of them, or some more or less
+    /// where that saves a cut within a chunk.
     ///
     /// A chunk with a history of trouble is leased alone, so that nothing waits behind it. What another mirror has
     /// begun becomes a row of its own, so that each row has one origin.
@@ -218,7 +222,7 @@ impl Ledger {
             self.changed.insert(start);
         }
         let mut end = first.range.end;
-        if end - start >= want.saturating_mul(2) {
+        if end - start > want.saturating_add(want / SLACK) {
             end = start + want.max(1);
             self.take_back(end, first.range.end);
         } else if !first.is_trouble() {
@@ -227,19 +231,22 @@ impl Ledger {
         Some(ByteRange::new(start, end))
     }
 
-    /// Adds some `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, to the nearest whole chunk,
-    /// and returns its new end.
+    /// Adds `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, or some more or less where that
+    /// saves a cut within a chunk, and returns its new end.
     pub fn extend(&mut self, worker: WorkerId, mirror: MirrorIndex, mut end: u64, want: u64) -> u64 {
-        let until = end.saturating_add(want);
-        while let Some(next) = self.chunks.get(&end) {
-            let fits = next.range.end <= until.saturating_add(next.range.len() / 2);
-            if !fits || next.state != ChunkState::Ready || next.done > 0 || next.is_trouble() {
+        let (until, slack) = (end.saturating_add(want), want / SLACK);
+        while let Some(next) = self.chunks.get(&end).filter(|_| until.saturating_sub(end) > slack) {
+            if next.state != ChunkState::Ready || next.done > 0 || next.is_trouble() {
                 break;
             }
             let start = end;
             end = next.range.end;
             self.chunks.get_mut(&start).expect("it was just there").mirror = mirror;
             self.set_state(start, ChunkState::Active(worker));
+            if end > until.saturating_add(slack) {
+                self.take_back(until, end);
+                end = until;
+            }
         }
         end
     }
@@ -468,7 +475,7 @@ mod tests {
     fn a_lease_covers_whole_adjoining_chunks() {
         let mut ledger = Ledger::planned(10 * MIB);
         assert_eq!(ledger.lease(W1, M0, 3 * MIB), Some(ByteRange::new(0, 3 * MIB)));
-        assert_eq!(ledger.lease(W2, M0, MIB + 1), Some(ByteRange::new(3 * MIB, 4 * MIB)), "to the nearest one");
+        assert_eq!(ledger.lease(W2, M0, MIB), Some(ByteRange::new(3 * MIB, 4 * MIB)));
     }
 
     #[test]

@@ -40,11 +40,16 @@ pub struct Policy {
     /// What the median sibling must have brought within the window that is judged. Where all are slower, as on a thin
     /// line that many share, a few packets more or less would be the verdict.
     pub floor_evidence_bytes: u64,
+    /// A request is overdue after so long, and not before six times what answers take on its host.
+    pub overdue_after: Duration,
+    /// A slow worker with too few siblings for a verdict gives way to a new connection after so long, and then less and
+    /// less often.
+    pub trial_after: Duration,
     /// What is left must take longer than this for a replacement to be worth it.
     pub replacement_cost: Duration,
     /// A remainder shorter than this, in time, is not split.
     pub split_floor: Duration,
-    /// The least that a request is made for when speeds are known, in bytes: its headers are then a few per cent of it.
+    /// The least that a request is made for when speeds are known, in bytes: its headers are then a small part of it.
     pub split_floor_bytes: u64,
     /// The least while no speed is known, in bytes, so that small files cost one request.
     pub blind_bytes: u64,
@@ -88,11 +93,15 @@ impl Default for Policy {
             floor_siblings_min: 3,
             // Some 90 packets: at 31 KB/s each (32 on a 1 MB/s line) nobody is judged, at 64 KB/s one may be.
             floor_evidence_bytes: 128 << 10,
+            // A guess: a server that thinks for a second about some requests is no rarity.
+            overdue_after: Duration::from_millis(1500),
+            // A guess: longer than the grace of the floor.
+            trial_after: Duration::from_secs(4),
             replacement_cost: Duration::from_millis(1500),
             // What a new request costs on an ordinary host. Measured in the simulator, 16 connections of 2 MB/s and
             // 640 MB: 400 ms make 1.036 x the ideal and 104 requests, 150 ms make 1.017 and 110.
             split_floor: Duration::from_millis(150),
-            split_floor_bytes: 16 << 10,
+            split_floor_bytes: 4 << 10,
             blind_bytes: 1 << 20,
             restarts_max: 3,
             range_lies_max: 3,

@@ -134,6 +134,12 @@ impl Host {
         middle(&self.answers)
     }
 
+    /// How long a round trip takes, at most: the quickest answer took a connect, unless the connection was there, and the
+    /// request's own way.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.answers.iter().min().map(|quickest| *quickest / 2)
+    }
+
     /// What a new request costs: the time until its answer, and what it loses until it is up to speed.
     pub(super) fn start_cost(&self) -> Option<Duration> {
         self.answer_time().max(middle(&self.lags))

@@ -32,6 +32,7 @@ impl Engine {
         worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
+        let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
         let took = now.since(worker.started);
         let was_late = std::mem::take(&mut worker.late);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
@@ -50,6 +51,9 @@ impl Engine {
             if kind == FetchKind::Probe && self.workers[&other].kind == FetchKind::Probe {
                 self.stop_worker(other, StopReason::Overtaken);
             }
+        }
+        if let Some(rival) = beaten {
+            self.stop_worker(rival, StopReason::Overtaken);
         }
         self.touched.insert(job_id);
         if self.hosts.get_mut(host).answered(now, took, was_late) {
@@ -75,7 +79,7 @@ impl Engine {
         job.ledger = Some(ledger);
         // The first request covers the whole file; what others can do is taken from its end.
         let job = worker.job;
-        let share = self.lease_bytes(now, job, total).min(total);
+        let share = self.lease_bytes(now, job, total, Some(id)).min(total);
         if share < total {
             self.set_end(id, share);
         }
@@ -155,7 +159,7 @@ impl Engine {
         }
         let job_id = worker.job;
         let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let want = self.lease_bytes(now, job_id, ready).min(worker.request_end - worker.end);
+        let want = self.lease_bytes(now, job_id, ready, Some(id)).min(worker.request_end - worker.end);
         let worker = self.workers.get_mut(&id).expect("the worker was just there");
         let Some(ledger) = self.jobs.get_mut(&job_id).and_then(|job| job.ledger.as_mut()) else {
             return;

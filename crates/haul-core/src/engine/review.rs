@@ -33,18 +33,12 @@ const CLEAR_AFTER_ANSWERS: u32 = 8;
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
 
-/// A request is overdue after so many times what answers take on its host, and not before [`OVERDUE_MIN`].
+/// A request is overdue after so many times what answers take on its host, and not before the policy's time.
 const OVERDUE_FACTOR: u32 = 6;
 
 /// An answer is late after so many times what answers take on its host, and not before [`LATE_MIN`]. Guesses.
 const LATE_FACTOR: u32 = 3;
 const LATE_MIN: Duration = Duration::from_millis(200);
-
-/// A guess: a server that thinks for a second about some requests is no rarity.
-const OVERDUE_MIN: Duration = Duration::from_millis(1500);
-
-/// A worker with too few siblings for a verdict gets a trial after this time, and then less and less often.
-const TRIAL_AFTER: Duration = Duration::from_secs(4);
 
 /// How much longer the pause before the next trial of a job is each time.
 const TRIAL_FACTOR: u32 = 3;
@@ -53,11 +47,12 @@ const TRIAL_FACTOR: u32 = 3;
 const MOVE_FACTOR: f64 = 2.0;
 
 /// What a verdict of the speed floor rests on.
+#[derive(Clone, Copy)]
 struct Measure {
     /// How long a worker must have run.
     after: Duration,
-    /// The stretch that is looked at.
-    window: Duration,
+    /// The stretch that is looked at; `None` for the whole time since the answer began.
+    window: Option<Duration>,
     /// The share of its siblings' median that it must bring.
     share: f64,
     /// Siblings that it takes.
@@ -171,7 +166,7 @@ impl Engine {
             // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
             // of a race is there to try whether a new request fares better.
             let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
-            let patience = (typical * OVERDUE_FACTOR).max(OVERDUE_MIN) * (1 << doublings);
+            let patience = (typical * OVERDUE_FACTOR).max(self.policy.overdue_after).saturating_mul(1 << doublings);
             worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
@@ -180,7 +175,7 @@ impl Engine {
     /// A slow worker that has too few siblings to be compared with: now and then a new connection is tried in its place. What
     /// holds one connection back, a route or a bad node, may not hold the next one.
     fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
-        let pause = TRIAL_AFTER.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
+        let pause = self.policy.trial_after.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
         if now.since(job.tried_at) < pause || job.is_single() || self.policy.speed_floor == 0 {
             return None;
         }
@@ -193,7 +188,7 @@ impl Engine {
             let worker = &self.workers[id];
             let speed = worker.recent_speed(now, WINDOW);
             let left = worker.remaining() as f64 / speed.max(1.0);
-            worker.opened_at.is_some_and(|at| now.since(at) >= TRIAL_AFTER)
+            worker.opened_at.is_some_and(|at| now.since(at) >= self.policy.trial_after)
                 && worker.is_steady()
                 && worker.contributes()
                 && speed < self.policy.speed_floor as f64
@@ -212,16 +207,21 @@ impl Engine {
     /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can
     /// take the change into account.
     fn slowest_below_floor(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
+        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
+        let clear = Measure { after: soon, window: Some(soon), share: CLEARLY_SLOW, siblings_min: 1 };
         let standard = Measure {
             after: self.policy.floor_grace,
-            window: WINDOW,
+            window: Some(WINDOW),
             share: self.policy.floor_share,
             siblings_min: self.policy.floor_siblings_min,
         };
-        let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
-        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
-        let clear = Measure { after: soon, window: soon, share: CLEARLY_SLOW, siblings_min: 1 };
-        [clear, standard].iter().find_map(|measure| self.slowest(now, job, measure))
+        // Where all are so slow that a window shows nothing, the whole life of a worker does in the end. On a thin line it
+        // would show how unfairly that is shared, so there it does not count.
+        let is_thin = job.ramp.has_gone_back();
+        let of_life = |measure| Measure { window: None, ..measure };
+        let over_life = [of_life(clear), of_life(standard)].into_iter().filter(|_| !is_thin);
+        [clear, standard].into_iter().chain(over_life).find_map(|measure| self.slowest(now, job, &measure))
     }
 
     /// The slowest worker of a job that falls below this measure.
@@ -231,9 +231,11 @@ impl Engine {
             .iter()
             .filter_map(|id| {
                 let worker = &self.workers[id];
-                let old_enough =
-                    worker.opened_at.is_some_and(|at| now.since(at) >= measure.after) && worker.contributes();
-                old_enough.then(|| (*id, worker.recent_speed(now, measure.window)))
+                let old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
+                old_enough.then(|| {
+                    let window = measure.window.map(|window| worker.recent_speed(now, window));
+                    (*id, window.unwrap_or_else(|| worker.life_speed(now)))
+                })
             })
             .collect();
         speeds
@@ -262,7 +264,8 @@ impl Engine {
             return false;
         }
         let usual = median(siblings).expect("there are siblings");
-        if usual * measure.window.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+        let seen_for = measure.window.or_else(|| worker.age(now)).unwrap_or_default();
+        if usual * seen_for.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
             return false;
         }
         let left = worker.remaining() as f64;

@@ -20,7 +20,7 @@ const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// How much of its even share a lease covers: what is left over is for those that are done first, which costs them a
 /// request and nobody a connection.
-const FIRST_SHARE: f64 = 0.9;
+const FIRST_SHARE: f64 = 1.0;
 
 /// What a job could do with one more connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -181,25 +181,29 @@ impl Engine {
     ///
     /// As many as would keep its worker busy until the others end, so that requests are few and all end together. While
     /// no speed is known, an even share for each connection that may still come.
-    pub(super) fn lease_bytes(&self, now: Time, id: JobId, ready: u64) -> u64 {
+    ///
+    /// `taker` is a worker that is there already and gets them, if it is one.
+    pub(super) fn lease_bytes(&self, now: Time, id: JobId, ready: u64, taker: Option<WorkerId>) -> u64 {
         let job = &self.jobs[&id];
         let host = self.hosts.get(job.host());
         let cap = job.connections_max(&self.policy).min(host.cap(&self.policy)).max(1);
         if cap == 1 || job.is_single() {
             return u64::MAX;
         }
-        let others = u32::try_from(job.workers.iter().filter(|w| self.workers[w].contributes()).count()).unwrap_or(cap);
-        let idle = cap.saturating_sub(others).max(1);
+        // The lease of a first request that is not answered yet has no end that could be counted.
+        let known = |w: &&Worker| w.contributes() && w.end < u64::MAX;
+        let others = || job.workers.iter().filter(|w| Some(**w) != taker).map(|w| &self.workers[w]).filter(known);
+        let idle = cap.saturating_sub(u32::try_from(others().count()).unwrap_or(cap)).max(1);
         let share = match self.usual_speed(now, job) {
             None => ready / u64::from(idle),
             Some(usual) => {
-                let known = |w: &&Worker| w.contributes() && w.end < u64::MAX;
-                let workers = || job.workers.iter().map(|w| &self.workers[w]).filter(known);
-                let left: u64 = ready + workers().map(Worker::remaining).sum::<u64>();
-                let running: f64 = workers().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
-                let all = running + usual * f64::from(idle);
+                let left: u64 = ready + others().map(Worker::remaining).sum::<u64>();
+                let running: f64 = others().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
+                let newcomers = usual * f64::from(idle);
+                let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
+                let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-                let share = (left as f64 * FIRST_SHARE * usual / all.max(1.0)) as u64;
+                let share = (FIRST_SHARE * usual * (all_end_in - wait).max(0.0)) as u64;
                 share
             }
         };
@@ -221,7 +225,7 @@ impl Engine {
     fn fetch(&mut self, now: Time, job_id: JobId, mirror: MirrorIndex) {
         let id = self.new_worker_id();
         let ready = self.jobs[&job_id].ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let want = self.lease_bytes(now, job_id, ready);
+        let want = self.lease_bytes(now, job_id, ready, None);
         let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         let single = job.is_single();
         let (kind, from, end) = match &mut job.ledger {

@@ -5,7 +5,8 @@
 //!
 //! - **Steal**: take the tail back, from the point on at which both would end together.
 //! - **Race**: where too little is left to share, fetch the same bytes once more, possibly from another mirror. The
-//!   first one wins and the other is stopped. At most two, and only within a budget of bytes that are fetched twice.
+//!   first one wins and the other is stopped: where no answer had begun, already the first to be answered. At most two,
+//!   and only within a budget of bytes that are fetched twice.
 
 use std::time::Duration;
 
@@ -26,10 +27,13 @@ pub(super) const SPEED_KNOWN: Duration = Duration::from_millis(100);
 const WASTE_SHARE: u64 = 100;
 
 /// How many times more a cut has to gain once that share is used up.
-const CARE: f64 = 4.0;
+const CARE: f64 = 2.0;
 
 /// A small file stays on one request, unless the end of it is this far away, in seconds: then something is wrong.
 const SMALL_FLOOR_SECS: f64 = 2.0;
+
+/// A cut that gains so many seconds is worth a request, however few its bytes are.
+const GAIN_WORTH_HEADERS: f64 = 1.0;
 
 /// What can be done for a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,13 +97,20 @@ impl Engine {
             (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
-        let floor = if speeds_known { self.policy.split_floor_bytes } else { self.policy.blind_bytes };
+        let floor = match speeds_known {
+            false => self.policy.blind_bytes,
+            true if gain >= GAIN_WORTH_HEADERS => 1,
+            true => self.policy.split_floor_bytes,
+        };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
         let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
         let taken = takeable.saturating_sub(keep);
         let budget = (job.total.unwrap_or(0) / WASTE_SHARE).saturating_sub(job.wasted_bytes);
         let care = if self.cut_waste(worker, pace) <= budget { 1.0 } else { CARE };
-        if self.policy.steals && gain > care * floor_secs.max(thief.wait) && taken >= floor {
+        // Who has no answer yet and would be left with nothing is raced instead. Taken over again and again, the same bytes
+        // might never be answered.
+        let would_be_robbed = worker.opened_at.is_none() && keep == 0;
+        if self.policy.steals && !would_be_robbed && gain > care * floor_secs.max(thief.wait) && taken >= floor {
             return Some(Help::Steal(id, worker.end - taken));
         }
         let again = thief.seconds_for(worker.remaining());
@@ -111,8 +122,8 @@ impl Engine {
 
     /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
     fn cut_waste(&self, worker: &Worker, pace: Pace) -> u64 {
-        let answer = self.hosts.get(worker.host).answer_time().unwrap_or_default();
-        bytes_in(pace, answer.as_secs_f64())
+        let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+        bytes_in(pace, round_trip.as_secs_f64())
     }
 
     /// Charges a job for a cut that has been decided on.
@@ -126,7 +137,7 @@ impl Engine {
     fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
         let usual = usual.unwrap_or(1.0);
         match worker.opened_at {
-            Some(at) if now.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
+            Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
             Some(_) => Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 },
             None => {
                 let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
@@ -172,8 +183,11 @@ impl Engine {
         let worker = self.workers.get_mut(&rival).expect("it has just begun");
         worker.stake = twice;
         self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").wasted_bytes += twice;
+        let for_an_answer = self.workers[&owner].opened_at.is_none();
         for (worker, other) in [(owner, rival), (rival, owner)] {
-            self.workers.get_mut(&worker).expect("both run").rival = Some(other);
+            let worker = self.workers.get_mut(&worker).expect("both run");
+            worker.rival = Some(other);
+            worker.races_for_an_answer = for_an_answer;
         }
     }
 

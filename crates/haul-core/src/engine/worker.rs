@@ -54,6 +54,8 @@ pub(super) struct Worker {
     pub(super) wished_end: Option<u64>,
     /// Another worker fetches the same bytes: whoever gets there first wins.
     pub(super) rival: Option<WorkerId>,
+    /// The race began because no answer did: the first to be answered wins.
+    pub(super) races_for_an_answer: bool,
     /// Bytes that its job was charged for its race when that began.
     pub(super) stake: u64,
     /// It is not worth its connection: it goes on to its end, and no further.
@@ -86,6 +88,7 @@ impl Worker {
             throttled_at: None,
             wished_end: None,
             rival: None,
+            races_for_an_answer: false,
             stake: 0,
             retiring: false,
             stopping: None,
@@ -149,10 +152,22 @@ impl Worker {
         self.meter.bytes_per_second_over(now, window)
     }
 
-    /// Its speed, once it has run long enough for one to be seen.
+    /// How long ago its answer began.
+    pub(super) fn age(&self, now: Time) -> Option<Duration> {
+        self.opened_at.map(|at| now.since(at))
+    }
+
+    /// Its speed since its answer began.
+    pub(super) fn life_speed(&self, now: Time) -> f64 {
+        let seconds = self.age(now).unwrap_or_default().as_secs_f64();
+        if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
+    }
+
+    /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
+    /// even that nothing came.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
         let opened = self.opened_at?;
-        (now.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+        (self.reported_at.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
     }
 
     /// Tells whether our own limit held it up within the last window.

@@ -54,9 +54,20 @@ pub(crate) fn naives() -> Vec<(&'static str, Contestant)> {
 
 /// The engine, with one rule turned off in each.
 pub(crate) fn ablations() -> Vec<(&'static str, Contestant)> {
-    let never = Duration::from_secs(1 << 30);
+    let without = |change: fn(&mut Policy)| {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        Contestant::Engine(Box::new(policy))
+    };
     vec![
-        ("engine without floor", Contestant::Engine(Box::new(Policy { speed_floor: 0, ..Policy::default() }))),
-        ("engine without stealing", Contestant::Engine(Box::new(Policy { split_floor: never, ..Policy::default() }))),
+        ("without stealing", without(|policy| policy.steals = false)),
+        ("without racing", without(|policy| policy.races = false)),
+        ("without the speed floor", without(|policy| policy.speed_floor = 0)),
+        ("with a floor for all speeds", without(|policy| policy.speed_floor = u64::MAX)),
+        ("without trials", without(|policy| policy.trial_after = NEVER)),
+        ("without overdue requests", without(|policy| policy.overdue_after = NEVER)),
+        ("without the ramp", without(|policy| policy.adaptive = false)),
     ]
 }
+
+const NEVER: Duration = Duration::MAX;

@@ -37,6 +37,13 @@ const WEIGHTS: [(Class, u64); 10] = [
     (Class::Mixture, 8),
 ];
 
+/// The share of the worlds in which connections start slowly. In the others they are known to each other already, or the
+/// round trip does not matter.
+const SLOW_STARTS: f64 = 0.5;
+
+/// Smaller files are left on few requests on purpose.
+const BYTES_MIN: u64 = 8 << 20;
+
 /// The kinds that can be mixed. A host's cap is a world of its own: what else happens there could not be told apart.
 const MIXING: [Class; 7] =
     [Class::Link, Class::Lame, Class::Uneven, Class::Region, Class::Stalls, Class::Resets, Class::Unanswered];
@@ -57,6 +64,7 @@ impl Nature {
             answer: nanos(round_trip * (1.0 + rng.unit())),
             rate: spread(rng, 10e3, 100e6),
             link: f64::INFINITY,
+            slow_start: false,
             cap: None,
             lame: 0.0,
             uneven: 0.0,
@@ -76,10 +84,11 @@ impl Nature {
             nature.add(rng, *kind);
         }
         let total = (f64::from(nature.usable()) * nature.rate).min(nature.link);
-        nature.bytes = whole(total * lasts).max(4 << 20);
+        nature.bytes = whole(total * lasts).max(BYTES_MIN);
         if chosen.contains(&Class::Region) {
             nature.add(rng, Class::Region);
         }
+        nature.slow_start = rng.unit() < SLOW_STARTS;
         nature
     }
 
@@ -92,12 +101,15 @@ impl Nature {
                 let cap = u32::try_from(whole(spread(rng, 1.0, f64::from(self.connections)))).expect("a small number");
                 self.cap = Some((cap, pick(rng, &[OverCap::Unavailable, OverCap::Reset, OverCap::NoAnswer])));
             }
-            Class::Lame => self.lame = pick(rng, &[0.02, 0.05, 0.1, 0.2]),
+            Class::Lame => {
+                self.connections = self.connections.max(2);
+                self.lame = pick(rng, &[0.02, 0.05, 0.1, 0.2]);
+            }
             Class::Uneven => self.uneven = 0.2 + 0.8 * rng.unit(),
             Class::Region => {
-                let length = whole(self.bytes as f64 * spread(rng, 0.0005, 0.05)).max(1);
+                let length = whole(self.bytes as f64 * spread(rng, 0.0005, 0.02)).max(1);
                 let start = rng.below(self.bytes - length + 1);
-                let rate = (self.rate / spread(rng, 5.0, 80.0)).max(TRICKLE);
+                let rate = (self.rate / spread(rng, 5.0, 50.0)).max(TRICKLE);
                 self.slow = Some((ByteRange::new(start, start + length), rate));
             }
             Class::Stalls => self.stalls = pick(rng, &[0.02, 0.05, 0.1]),

@@ -9,8 +9,8 @@
 //! [`NOTICE`], the time after which a second request is worth it, or the whole patience for an answer where only one
 //! connection is allowed.
 //!
-//! **Link.** From its first byte on, the job gets no more than the link, and no more than the first connection's rate
-//! until the others begin.
+//! **Link.** From its first byte on, the job gets no more than the link, and no more than the connections together that
+//! have begun. Where connections start slowly, so do those of the ideal, but it never has to start one twice.
 //!
 //! **Connections.** A connection that begins at `s` has `T - s` seconds until the end at `T`. In these it must carry
 //! its part of the ordinary bytes at its rate, and its part of the slow region at the region's rate. The bytes are
@@ -25,10 +25,13 @@
 
 use haul_core::Policy;
 
-use crate::nature::{Break, Nanos, Nature, seconds};
+use crate::nature::{Break, Nanos, Nature, nanos, seconds};
 
 /// After how many seconds a first request without an answer is worth a second one (DESIGN.md, ruling 4).
 const NOTICE: f64 = 2.0;
+
+/// Less than any time that matters, in seconds: at the border between two stretches the later one counts.
+const ROUNDING: f64 = 1e-9;
 
 impl Nature {
     /// The ideal time, in seconds.
@@ -51,15 +54,54 @@ impl Nature {
     }
 
     fn bound_by_link(&self) -> f64 {
-        let bytes = self.bytes as f64;
-        let alone = (self.rate * self.place(0)).min(self.link);
-        let others = seconds(self.approach());
         let first = self.first_byte();
-        if bytes <= alone * others {
-            first + bytes / alone
-        } else {
-            first + others + (bytes - alone * others) / self.link
+        let others = seconds(self.approach());
+        let rates: Vec<f64> = (0..self.usable()).map(|place| self.rate * self.place(place as usize)).collect();
+        let mut left = self.bytes as f64;
+        let mut since = 0.0;
+        for until in self.changes() {
+            let flows = rates.iter().enumerate().map(|(place, rate)| {
+                let age = if place == 0 { since } else { since - others };
+                if age < -ROUNDING { 0.0 } else { rate.min(self.window(nanos(age.max(0.0) + ROUNDING))) }
+            });
+            let total = flows.sum::<f64>().min(self.link);
+            if left <= total * (until - since) {
+                return first + since + left / total;
+            }
+            left -= total * (until - since);
+            since = until;
         }
+        unreachable!("the last stretch has no end")
+    }
+
+    /// When the connections' rates change, in seconds from the first byte on: the others begin, or one has become older.
+    fn changes(&self) -> Vec<f64> {
+        let others = seconds(self.approach());
+        let mut changes = vec![others, f64::INFINITY];
+        if self.slow_start {
+            let grown = (0..40).map(|round| f64::from(round + 1) * seconds(self.connect));
+            changes.extend(grown.flat_map(|age| [age, others + age]));
+        }
+        changes.sort_by(f64::total_cmp);
+        changes
+    }
+
+    /// What a connection of this rate has brought at this age, in seconds.
+    fn carried(&self, rate: f64, age: f64) -> f64 {
+        if !self.slow_start {
+            return rate * age;
+        }
+        let round_trip = seconds(self.connect);
+        let mut bytes = 0.0;
+        for round in 0.. {
+            let begun = f64::from(round) * round_trip;
+            let window = self.window(nanos(begun + ROUNDING));
+            if window >= rate {
+                return bytes + rate * (age - begun).max(0.0);
+            }
+            bytes += window * (age - begun).clamp(0.0, round_trip);
+        }
+        unreachable!("a window grows beyond every rate")
     }
 
     fn bound_by_connections(&self) -> f64 {
@@ -78,10 +120,16 @@ impl Nature {
         let bytes = self.bytes as f64;
         let slowest = flows.iter().map(|flow| flow.rate).fold(f64::INFINITY, f64::min);
         let lost = self.replacements(flows.len()) * seconds(self.approach()) * slowest;
-        let (mut low, mut high) = (first, first + bytes / flows[0].rate.min(flows[0].slow) + others + lost);
+        let slow_starts = if self.slow_start { 40.0 * seconds(self.connect) } else { 0.0 };
+        let most = bytes / flows[0].rate.min(flows[0].slow);
+        let (mut low, mut high) = (first, first + most + others + lost + slow_starts);
         while high - low > 1e-9 * high {
             let middle = f64::midpoint(low, high);
-            if carries(&flows, middle, slow_bytes, bytes - slow_bytes + lost) { high = middle } else { low = middle }
+            if self.carries(&flows, middle, slow_bytes, bytes - slow_bytes + lost) {
+                high = middle
+            } else {
+                low = middle
+            }
         }
         low
     }
@@ -103,6 +151,18 @@ impl Nature {
         f64::from(u32::saturating_sub(used, u32::try_from(flows).expect("a few")))
     }
 
+    /// Tells whether the flows, the best for the region first, can carry so many bytes until `until`.
+    fn carries(&self, flows: &[Flow], until: f64, mut slow_bytes: f64, mut bytes: f64) -> bool {
+        for flow in flows {
+            let time = (until - flow.from).max(0.0);
+            let in_region = (slow_bytes / flow.slow).min(time);
+            slow_bytes -= in_region * flow.slow;
+            // A slow start costs least in the region.
+            bytes -= self.carried(flow.rate, time) - self.carried(flow.rate, in_region);
+        }
+        slow_bytes <= 0.5 && bytes <= 0.5
+    }
+
     fn one_after_the_other(&self) -> f64 {
         let policy = Policy::default();
         let rate = (self.rate * self.place(0)).min(self.link);
@@ -113,10 +173,14 @@ impl Nature {
         for ordinal in 0.. {
             let like = self.connection(ordinal);
             time += seconds(self.approach());
+            // What a slow start costs, at most until the connection's end.
+            let carries = like.life.min(left) as f64;
+            let start = slow_rate * self.time_for(slow_rate, carries) - carries;
             if !like.answers {
                 // The patience counts from the request.
                 time += policy.response_timeout.as_secs_f64() - seconds(self.answer);
             } else if like.factor == 1.0 {
+                time += start / slow_rate;
                 if like.life >= left {
                     break;
                 }
@@ -127,9 +191,19 @@ impl Nature {
         time
     }
 
+    /// How long a connection of this rate takes for so many bytes.
+    fn time_for(&self, rate: f64, bytes: f64) -> f64 {
+        let mut time = bytes / rate;
+        // What it has not brought by then comes at the full rate, or later.
+        for _ in 0..64 {
+            time += (bytes - self.carried(rate, time)).max(0.0) / rate;
+        }
+        time
+    }
+
     /// When a scheduler that is not done is called stuck.
     pub(crate) fn cut_off(&self, times: f64) -> Nanos {
-        crate::nature::nanos(self.ideal() * times)
+        nanos(self.ideal() * times)
     }
 }
 
@@ -139,15 +213,4 @@ struct Flow {
     rate: f64,
     /// Its rate in the slow region.
     slow: f64,
-}
-
-/// Tells whether the flows, the best for the region first, can carry so many bytes until `until`.
-fn carries(flows: &[Flow], until: f64, mut slow_bytes: f64, mut bytes: f64) -> bool {
-    for flow in flows {
-        let time = (until - flow.from).max(0.0);
-        let in_region = (slow_bytes / flow.slow).min(time);
-        slow_bytes -= in_region * flow.slow;
-        bytes -= (time - in_region) * flow.rate;
-    }
-    slow_bytes <= 0.5 && bytes <= 0.5
 }

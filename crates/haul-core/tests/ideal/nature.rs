@@ -13,6 +13,12 @@ pub(crate) const SECOND: Nanos = 1_000_000_000;
 /// Nothing is slower, in bytes per second: a packet every 1.5 s. What is has the silences of a stall.
 pub(crate) const TRICKLE: f64 = 1e3;
 
+/// A lame connection is below the speed floor: what is faster is left alone on purpose (DESIGN.md section 4).
+pub(crate) const LAME_MAX: f64 = 290e3;
+
+/// What a connection brings in its first round trip (RFC 6928).
+const FIRST_PACKETS: f64 = 10.0 * 1460.0;
+
 /// The kinds of worlds. A world of a kind has exactly what its name says, a mixture has two of the kinds that mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
@@ -22,7 +28,7 @@ pub(crate) enum Class {
     Link,
     /// A host that serves fewer connections than the job may use.
     Capped,
-    /// Some connections are 10 to 50 times slower than the others, for as long as they live.
+    /// Some connections are at least 10 times slower than the others, for as long as they live.
     Lame,
     /// The host's places have different rates; a new connection takes a free place.
     Uneven,
@@ -66,6 +72,8 @@ pub(crate) struct Nature {
     pub(crate) rate: f64,
     /// Bytes per second of all connections together.
     pub(crate) link: f64,
+    /// New connections start slowly, as TCP does.
+    pub(crate) slow_start: bool,
     /// Requests that the host serves at a time, and what the others get.
     pub(crate) cap: Option<(u32, OverCap)>,
     /// The share of the connections that are lame.
@@ -111,7 +119,7 @@ impl Nature {
     /// The connection that is accepted as the `ordinal`th, counted from 0.
     pub(crate) fn connection(&self, ordinal: u32) -> Connection {
         let mut rng = Rng::new(self.seed ^ (u64::from(ordinal) + 1).wrapping_mul(0xa076_1d64_78bd_642f));
-        let lame = (1.0 / spread(&mut rng, 10.0, 50.0)).max(TRICKLE / self.rate);
+        let lame = (self.rate / spread(&mut rng, 10.0, 50.0)).clamp(TRICKLE, LAME_MAX) / self.rate;
         let factor = if rng.unit() < self.lame { lame } else { 1.0 };
         let answers = rng.unit() >= self.unanswered;
         let (stalls, breaks) = (rng.unit() < self.stalls, rng.unit() < self.resets);
@@ -134,6 +142,16 @@ impl Nature {
     /// Connections that can be served at a time.
     pub(crate) fn usable(&self) -> u32 {
         self.cap.map_or(self.connections, |(cap, _)| cap.min(self.connections))
+    }
+
+    /// The most that a connection brings whose first byte came `age` ago, in bytes per second: ten packets in the first
+    /// round trip, and twice as many in each that follows.
+    pub(crate) fn window(&self, age: Nanos) -> f64 {
+        if !self.slow_start {
+            return f64::INFINITY;
+        }
+        let doublings = u32::try_from((age / self.connect).min(60)).expect("a small number");
+        FIRST_PACKETS * f64::from(doublings).exp2() / seconds(self.connect)
     }
 
     /// From the decision to make a request on a new connection to its first byte.

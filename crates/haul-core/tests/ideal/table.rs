@@ -14,7 +14,11 @@ pub(crate) struct Row {
     pub(crate) ratio: f64,
     /// Bytes that came twice, in relation to the file's.
     pub(crate) twice: f64,
-    pub(crate) requests: f64,
+    pub(crate) requests: u64,
+    /// Connections that were opened.
+    pub(crate) connections: u64,
+    /// Requests that the host refused, or let hang, because it serves no more.
+    pub(crate) refused: u64,
     pub(crate) events: u64,
 }
 
@@ -26,7 +30,9 @@ impl Row {
             class: nature.class,
             ratio: tally.took.map_or(f64::INFINITY, |took| took / ideal),
             twice: if tally.took.is_some() { (tally.received as f64 - bytes) / bytes } else { 0.0 },
-            requests: tally.requests as f64 / f64::from(nature.connections),
+            requests: tally.requests,
+            connections: tally.connections,
+            refused: tally.refused,
             events: tally.events,
         }
     }
@@ -42,8 +48,11 @@ pub(crate) struct Figures {
     pub(crate) max: f64,
     pub(crate) stuck: usize,
     pub(crate) twice_p99: f64,
-    /// Requests for each connection that the job may use, in the median.
+    /// Requests for a file, and connections for it, in the median.
     pub(crate) requests: f64,
+    pub(crate) connections: f64,
+    /// Requests that were refused for a file, in the mean.
+    pub(crate) refused: f64,
 }
 
 impl Figures {
@@ -57,7 +66,9 @@ impl Figures {
             max: percentile(&ratios, 100),
             stuck: ratios.iter().filter(|ratio| ratio.is_infinite()).count(),
             twice_p99: percentile(&sorted(rows.iter().map(|row| row.twice)), 99),
-            requests: percentile(&sorted(rows.iter().map(|row| row.requests)), 50),
+            requests: percentile(&sorted(rows.iter().map(|row| row.requests as f64)), 50),
+            connections: percentile(&sorted(rows.iter().map(|row| row.connections as f64)), 50),
+            refused: rows.iter().map(|row| row.refused as f64).sum::<f64>() / rows.len() as f64,
         }
     }
 }
@@ -65,11 +76,12 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>6} {:>8.3} {:>8.3} {:>8.3}", self.worlds, self.median, self.p90, self.p99)?;
-        write!(f, " {:>8.3} {:>6} {:>8.2}% {:>8.1}", self.max, self.stuck, self.twice_p99 * 100.0, self.requests)
+        write!(f, " {:>8.3} {:>6} {:>8.2}% {:>8}", self.max, self.stuck, self.twice_p99 * 100.0, self.requests)?;
+        write!(f, " {:>11} {:>7.1}", self.connections, self.refused)
     }
 }
 
-const HEAD: &str = "worlds   median      p90      p99      max  stuck twice p99 requests";
+const HEAD: &str = "worlds   median      p90      p99      max  stuck twice p99 requests connections refused";
 
 fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.collect();

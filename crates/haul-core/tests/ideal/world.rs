@@ -58,10 +58,12 @@ pub(crate) struct World<'a, B> {
 pub(crate) struct Tally {
     /// Seconds until all bytes were there; `None` when that took too long.
     pub(crate) took: Option<f64>,
-    /// Bytes that came, those that came twice included.
+    /// Bytes that came, those that came twice included, and those that nobody read.
     pub(crate) received: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
+    /// Requests that the host refused or let hang because it served as many as it wants.
+    pub(crate) refused: u64,
     pub(crate) kills: u64,
     pub(crate) events: u64,
 }
@@ -74,6 +76,8 @@ struct Wire {
     ordinal: u32,
     /// Bytes that earlier requests have carried.
     carried: u64,
+    /// When its first byte came.
+    born: Nanos,
 }
 
 #[derive(Debug)]
@@ -95,6 +99,7 @@ struct Worker {
     /// What comes next for it, and when.
     limit: u64,
     due: Nanos,
+    grows_at: Nanos,
     stop_at: Nanos,
 }
 
@@ -125,10 +130,11 @@ impl Worker {
             self.base = if now >= self.due { self.limit as f64 } else { to.min(self.limit as f64) };
         }
         self.since = now;
+        self.grows_at = Nanos::MAX;
     }
 
     fn next(&self) -> Nanos {
-        self.due.min(self.stop_at)
+        self.due.min(self.stop_at).min(self.grows_at)
     }
 
     /// Where its connection's life ends, if that lies within this request.
@@ -139,7 +145,8 @@ impl Worker {
     /// What it could take if the link were endless.
     fn wants(&self, nature: &Nature) -> f64 {
         let wire = self.wire.expect("a flow has a connection");
-        let rate = nature.rate * wire.like.factor * nature.place(wire.place);
+        let rate =
+            (nature.rate * wire.like.factor * nature.place(wire.place)).min(nature.window(self.since - wire.born));
         match nature.slow {
             Some((region, slow)) if region.contains(whole(self.base)) => rate.min(slow),
             Some(_) | None => rate,
@@ -161,6 +168,15 @@ impl Worker {
         }
         let left = (self.limit as f64 - self.base).max(0.0);
         self.due = self.since + nanos(left / self.rate);
+        self.grows_at = self.next_growth(nature);
+    }
+
+    /// When it could become faster, for being older.
+    fn next_growth(&self, nature: &Nature) -> Nanos {
+        let wire = self.wire.expect("a flow has a connection");
+        let age = self.since - wire.born;
+        let full = nature.rate * wire.like.factor * nature.place(wire.place);
+        if nature.window(age) >= full { Nanos::MAX } else { wire.born + (age / nature.connect + 1) * nature.connect }
     }
 }
 
@@ -294,6 +310,7 @@ impl<'a, B: Brain> World<'a, B> {
         if let Some((cap, over)) = nature.cap
             && self.serving >= cap
         {
+            self.tally.refused += 1;
             match over {
                 OverCap::Unavailable => self.fail(index, FaultKind::Status(503)),
                 OverCap::Reset => self.fail(index, FaultKind::Reset),
@@ -330,7 +347,7 @@ impl<'a, B: Brain> World<'a, B> {
         });
         self.places[place] = true;
         let like = self.nature.connection(self.accepted);
-        self.workers[index].wire = Some(Wire { like, place, ordinal: self.accepted, carried: 0 });
+        self.workers[index].wire = Some(Wire { like, place, ordinal: self.accepted, carried: 0, born: self.now });
         self.accepted += 1;
     }
 
@@ -349,6 +366,7 @@ impl<'a, B: Brain> World<'a, B> {
                 self.idle.push(Wire { carried: wire.carried + at - worker.from, ..wire });
             } else {
                 self.places[wire.place] = false;
+                self.tally.received += if matches!(end, End::Fault(_)) { 0 } else { self.in_vain(&worker, at) };
             }
         }
         self.serving -= u32::from(was_flowing || worker.phase == Phase::Silent);
@@ -357,6 +375,12 @@ impl<'a, B: Brain> World<'a, B> {
             self.reshare();
         }
         self.feed(Event::WorkerEnded { worker: worker.id, at, end });
+    }
+
+    /// The bytes that are on their way when a connection is closed: what it carries in a round trip, if so much was asked
+    /// for.
+    fn in_vain(&self, worker: &Worker, at: u64) -> u64 {
+        whole(worker.rate * seconds(self.nature.connect)).min(worker.request_end - at)
     }
 
     fn feed(&mut self, event: Event) {
@@ -420,6 +444,7 @@ impl<'a, B: Brain> World<'a, B> {
             rate: 0.0,
             limit: fetch.from,
             due: self.now + takes,
+            grows_at: Nanos::MAX,
             stop_at: Nanos::MAX,
         });
     }
@@ -444,7 +469,7 @@ impl<'a, B: Brain> World<'a, B> {
         for worker in &self.workers {
             let at = worker.at(self.now);
             self.written.add(worker.from, at);
-            self.tally.received += at - worker.from;
+            self.tally.received += at - worker.from + self.in_vain(worker, at);
         }
         assert!(self.written.are_all_of(self.nature.bytes), "sealed with {:?}", self.written);
         self.sealed_at = Some(self.now);

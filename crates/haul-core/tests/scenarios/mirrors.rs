@@ -31,7 +31,15 @@ fn given(t: &Script, mirror: u32) -> u64 {
 fn dropped(t: &Script) -> Vec<(u32, FaultKind)> {
     let notes = t.notes().filter_map(|note| match note {
         Note::MirrorDropped { mirror, fault } => Some((mirror.0, fault.kind)),
-        _ => None,
+        Note::ChunkReturned { .. }
+        | Note::Strike { .. }
+        | Note::HostCap { .. }
+        | Note::HostWaits { .. }
+        | Note::SingleConnection
+        | Note::Restart { .. }
+        | Note::LinkTriedAgain
+        | Note::MirrorProven(_)
+        | Note::Healing { .. } => None,
     });
     notes.collect()
 }

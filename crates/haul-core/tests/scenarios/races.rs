@@ -39,7 +39,7 @@ fn without_races_it_is_waited_for_until_it_is_overdue() {
 
 /// A job of three connections, of which one slows down when it has some 100 KB left; until it is raced.
 fn raced() -> (Script, impl Fn(WorkerId, u64) -> f64 + Copy) {
-    let mut t = Script::as_it_is(Policy { speed_floor: 0, ..racing(3) }).probed(JOB, 12 * MIB);
+    let mut t = Script::as_it_is(Policy { speed_floor: 0, steals: false, ..racing(3) }).probed(JOB, 12 * MIB);
     t.tick = Duration::from_millis(20);
     let slow = t.workers()[0];
     let rate = move |worker: WorkerId, at: u64| if worker == slow && at > 3_600_000 { 1e3 } else { 1e6 };
@@ -57,7 +57,8 @@ fn while_two_race_the_row_counts_the_further() {
     assert_eq!((t.fetch(rival).kind, t.fetch(rival).from), (FetchKind::Range, t.at(first)));
     t.flow(0.08, |worker, _| if worker == rival { 100e3 } else { 1e3 });
     assert!(t.at(rival) > t.at(first), "the rival is faster");
-    let row = t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(t.at(first))).expect("a row").0;
+    let row =
+        t.engine.chunks(t.now, JOB).into_iter().find(|(row, _)| row.range.contains(t.at(first))).expect("a row").0;
     assert_eq!(row.position(), t.at(rival));
     t.flow(10.0, rate);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));

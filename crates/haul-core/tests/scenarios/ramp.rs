@@ -96,4 +96,3 @@ fn a_job_never_goes_beyond_its_cap() {
     assert_eq!(steps.last(), Some(&6), "{steps:?}");
     assert!(t.why(JOB).contains(&Why::JobCap { max: 6 }));
 }
-

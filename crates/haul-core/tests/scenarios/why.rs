@@ -87,7 +87,10 @@ fn it_uses_all_connections_that_it_may() {
     let mut t = Script::with(connections(4)).probed(JOB, 60 * MIB);
     t.flow(3.0, |_, _| 500e3);
     assert_eq!(reasons(&t), [Why::JobCap { max: 4 }]);
-    assert!(matches!(t.why(JOB).last(), Some(Why::PerConnection { bytes_per_second: 490_000..510_000, connections: 4 })));
+    assert!(matches!(
+        t.why(JOB).last(),
+        Some(Why::PerConnection { bytes_per_second: 490_000..510_000, connections: 4 })
+    ));
 }
 
 #[test]
@@ -129,9 +132,7 @@ fn a_chunk_is_exempt_from_the_speed_floor() {
         t.flow(0.5, |_, at| if slow(at) { 50e3 } else { 400e3 });
     }
     t.flow(3.0, |_, at| if slow(at) { 50e3 } else { 400e3 });
-    let exempt = |why: &Why| {
-        matches!(why, Why::ExemptChunk { chunk, strikes: 3, bytes_per_second: 45_000..55_000 } if slow(*chunk))
-    };
+    let exempt = |why: &Why| matches!(why, Why::ExemptChunk { chunk, strikes: 3, bytes_per_second: 45_000..55_000 } if slow(*chunk));
     assert!(reasons(&t).iter().any(exempt), "{:?}", t.why(JOB));
 }
 
@@ -162,9 +163,7 @@ fn a_mirror_is_not_used_any_more() {
     t.start_at(&[HOST, "http://other"], JOB, 60 * MIB);
     t.serve(|fetch| (fetch.mirror == MirrorIndex(1)).then_some(FaultKind::BytesDiffer));
     t.flow(2.0, |_, _| 300e3);
-    let dropped = |why: &Why| {
-        matches!(why, Why::MirrorDropped { mirror: MirrorIndex(1), fault } if fault.kind == FaultKind::BytesDiffer)
-    };
+    let dropped = |why: &Why| matches!(why, Why::MirrorDropped { mirror: MirrorIndex(1), fault } if fault.kind == FaultKind::BytesDiffer);
     assert!(reasons(&t).iter().any(dropped), "{:?}", t.why(JOB));
 }
 

@@ -506,7 +506,17 @@ impl Script {
     pub(crate) fn stop_times(&self, why: StopReason) -> Vec<f64> {
         let stops = self.seen.iter().filter_map(|effect| match effect {
             Effect::Stop { worker, reason } if *reason == why => Some(self.stopped_at[worker]),
-            _ => None,
+            Effect::Fetch(_)
+            | Effect::SetEnd { .. }
+            | Effect::Stop { .. }
+            | Effect::Reset(_)
+            | Effect::Rewrite(_)
+            | Effect::Seal(_)
+            | Effect::Changed(_)
+            | Effect::HostChanged(_)
+            | Effect::Released(_)
+            | Effect::Ended(..)
+            | Effect::Note(..) => None,
         });
         stops.map(|at| at.since_origin().as_secs_f64()).collect()
     }

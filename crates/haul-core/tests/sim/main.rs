@@ -104,7 +104,7 @@ fn worlds_that_once_failed() {
         37, 34, // An heir was trusted after a restart, although it had not been compared.
         477, 227, // An heir with too few bytes to be compared with: nothing happened any more.
         163, // A job with mirrors on two hosts was not asked again when the full one had room.
-        129, 128, 62, // Rows of a source that was forgotten stayed in the store.
+        129, 128, 62,  // Rows of a source that was forgotten stayed in the store.
         244, // The sum of what is left counted a second first request, which has no end yet.
         586,
         // Starved with a mirror that could not prove itself, that shared a full host, or that was not main.
