@@ -132,7 +132,8 @@ fn caps_that_change_all_the_time_lose_nothing() {
 
 /// Jobs at ten hosts, of which so many may run; the others stand in the queue.
 fn crowd(jobs: u64, running: usize) -> World {
-    let policy = Policy { active_jobs_max: running, connections_per_job: 8, connections_total: 100_000, ..Policy::default() };
+    let policy =
+        Policy { active_jobs_max: running, connections_per_job: 8, connections_total: 100_000, ..Policy::default() };
     let policy = Policy { connections_per_host: 10_000, ..policy };
     let mut world = World::new(1, policy);
     world.checks = false;
