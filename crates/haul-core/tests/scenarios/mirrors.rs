@@ -1,6 +1,6 @@
 //! The same file at several hosts: who may contribute, how much, and what happens when one is lost.
 
-use haul_core::messages::{FetchKind, MirrorState, Note, Outcome, Tuning};
+use haul_core::messages::{Fetch, FetchKind, MirrorState, Note, Outcome, StopReason, Tuning};
 use haul_core::{Fault, FaultKind, MirrorIndex, Policy};
 
 use crate::script::{MIB, Script};
@@ -357,4 +357,35 @@ fn a_jobs_cap_counts_all_mirrors_together() {
         assert!(t.view(JOB).connections <= 3);
     }
     assert!(t.view(JOB).mirrors.iter().filter(|mirror| mirror.connections > 0).count() >= 2);
+}
+
+/// The sample of the second mirror comes so slowly that it is compared all the time.
+fn slow_sample(fetch: &Fetch, _: u64) -> f64 {
+    if fetch.kind == FetchKind::Compare { 1e3 } else { 200e3 }
+}
+
+#[test]
+fn a_sample_that_is_compared_is_no_sibling_of_the_only_one_that_brings_something() {
+    let mut t = with(connections(3), &[A, B]);
+    t.hang(|fetch| fetch.kind == FetchKind::Range);
+    t.flow_for(20.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    assert_eq!(t.stops(StopReason::Trial), 0);
+    assert!(t.view(JOB).done_bytes > 3_500_000, "nobody else stops it either");
+}
+
+#[test]
+fn a_failing_mirror_is_asked_less_and_less_while_another_is_compared() {
+    let mut t = at(&[A, B]);
+    t.flow_for(3.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    t.serve(|fetch| (fetch.mirror == MirrorIndex(0)).then_some(FaultKind::Status(500)));
+    for worker in t.workers().into_iter().filter(|worker| t.fetch(*worker).mirror.0 == 0).collect::<Vec<_>>() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let before = t.requests(JOB, 0, FetchKind::Range);
+    t.flow_for(30.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    let requests = t.requests(JOB, 0, FetchKind::Range) - before;
+    assert!((3..15).contains(&requests), "{requests} requests in 30 s");
 }
