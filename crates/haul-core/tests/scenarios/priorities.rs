@@ -71,10 +71,10 @@ fn turns(t: &Script, id: JobId) -> usize {
 fn a_job_that_breaks_all_the_time_keeps_its_slot_over_its_short_pauses() {
     let mut t = Script::with(Policy { active_jobs_max: 1, ..connections(1) });
     t.start_with(OTHER, at(1));
-    t.open_all(60 * MIB);
+    t.open_all(MIB);
     t.start_on("http://elsewhere", JOB);
     for _ in 0..10 {
-        t.flow(0.5, |_, _| 1e6);
+        t.flow(0.5, |_, _| 100e3);
         let worker = t.only_worker();
         t.fault(worker, FaultKind::Reset);
     }
