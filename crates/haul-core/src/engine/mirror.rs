@@ -265,10 +265,10 @@ impl Engine {
 
     /// In how long a mirror that can be asked later can be asked, at the earliest.
     pub(super) fn next_mirror_at(&self, now: Time, job: &Job) -> Option<(Time, HostId)> {
-        let can_prove_itself = job.done_bytes() == 0 || sample(job).is_some();
+        let can_prove_itself = || job.done_bytes() == 0 || sample(job).is_some();
         let useful = job.mirrors().filter(|(_, mirror)| match mirror.standing {
             Standing::Proven => true,
-            Standing::Unproven => can_prove_itself,
+            Standing::Unproven => can_prove_itself(),
             Standing::Proving | Standing::Dropped => false,
         });
         let waits = useful.map(|(_, mirror)| {

@@ -286,7 +286,7 @@ impl Engine {
         let progressed = worker.at > worker.from && (!job.is_single() || job.attempts == 0);
         let wait = if progressed && fault.kind != FaultKind::Internal {
             WAIT_AFTER_PROGRESS
-        } else if self.has_opened_worker(worker.job) {
+        } else if self.is_served(worker.job, worker.mirror) {
             let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
             backoff(&self.policy, chunk.map_or(0, |chunk| chunk.failures))
         } else {
@@ -331,7 +331,7 @@ impl Engine {
     /// A chunk held back alone would only send the next chunk into the same fault.
     fn hold(&mut self, now: Time, worker: &Worker, wait: Duration) {
         let until = now + wait;
-        let others_run = self.has_opened_worker(worker.job);
+        let others_run = self.is_served(worker.job, worker.mirror);
         let progressed = worker.at > worker.from;
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         match &mut job.ledger {
@@ -351,7 +351,8 @@ impl Engine {
         self.set_alarm(until, Alarm::Job(id));
     }
 
-    fn has_opened_worker(&self, id: JobId) -> bool {
-        self.workers_of(id).any(|(_, worker)| worker.opened_at.is_some())
+    /// A mirror serves others of the job.
+    fn is_served(&self, id: JobId, index: MirrorIndex) -> bool {
+        self.workers_of(id).any(|(_, worker)| worker.mirror == index && worker.opened_at.is_some())
     }
 }

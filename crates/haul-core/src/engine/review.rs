@@ -139,7 +139,9 @@ impl Engine {
             return None;
         }
         if used >= job.connections_max(&self.policy) && self.next_proof(now, job, true).is_some() {
-            let fetching = workers().filter(|(_, worker)| worker.contributes());
+            let runs = |worker: &Worker| worker.opened_at.is_some();
+            let alone = workers().filter(|(_, worker)| worker.contributes() && runs(worker)).count() == 1;
+            let fetching = workers().filter(|(_, worker)| worker.contributes() && !(alone && runs(worker)));
             return fetching.max_by_key(|(_, worker)| worker.remaining()).map(|(id, _)| id);
         }
         let better = self.best_mirror(now, job, true)?;
@@ -179,7 +181,8 @@ impl Engine {
         if now.since(job.tried_at) < pause || job.is_single() || self.policy.speed_floor == 0 {
             return None;
         }
-        let running = job.workers.iter().filter(|id| self.workers[id].opened_at.is_some()).count();
+        let runs = |worker: &Worker| worker.opened_at.is_some() && worker.contributes();
+        let running = job.workers.iter().filter(|id| runs(&self.workers[id])).count();
         // Never below one live worker; and whoever has enough siblings is judged by them.
         if !(2..=self.policy.floor_siblings_min).contains(&running) {
             return None;

@@ -1,6 +1,6 @@
 //! The same file at several hosts: who may contribute, how much, and what happens when one is lost.
 
-use haul_core::messages::{FetchKind, MirrorState, Note, Outcome, Tuning};
+use haul_core::messages::{Fetch, FetchKind, HostMemory, MirrorState, Note, Outcome, StopReason, Tuning};
 use haul_core::{Fault, FaultKind, MirrorIndex, Policy};
 
 use crate::script::{MIB, Script};
@@ -304,6 +304,7 @@ fn a_checksum_that_does_not_match_heals_once() {
     t.seal_faults = vec![FaultKind::ChecksumMismatch];
     while t.rewrites == 0 {
         t.flow(0.1, |_, _| 1e6);
+        assert!(t.clock() < 120.0, "{:?}", t.view(JOB));
     }
     let healing = t.notes().find_map(|note| if let Note::Healing { bytes } = note { Some(*bytes) } else { None });
     assert_eq!(healing, Some(TOTAL - t.view(JOB).done_bytes), "what the second one gave is gone");
@@ -334,18 +335,30 @@ fn where_one_mirror_gave_everything_there_is_nothing_to_heal() {
 
 #[test]
 fn what_two_mirrors_raced_for_is_suspect_too() {
-    let mut t = Script::as_it_is(Policy { adaptive: false, split_floor_bytes: MIB, speed_floor: 0, ..connections(3) });
+    let mut t = Script::as_it_is(Policy { adaptive: false, split_floor_bytes: MIB, speed_floor: 0, ..connections(4) });
     t.tick = std::time::Duration::from_millis(20);
-    t.start_at(&[A, B], JOB, 12 * MIB);
+    t.know_host(HostMemory { name: A.to_owned(), connections_max: Some(1), ..HostMemory::default() });
+    t.start_at(&[A, B], JOB, 16 * MIB);
     t.seal_faults = vec![FaultKind::ChecksumMismatch];
     // The main mirror trickles at the end of its first lease.
-    while t.rewrites == 0 {
-        t.flow_for(0.02, |fetch, at| if fetch.kind == FetchKind::Probe && at > 3_500_000 { 1e3 } else { 1e6 });
-        assert!(t.clock() < 300.0);
+    let rate = |fetch: &Fetch, at: u64| match fetch.kind {
+        FetchKind::Probe if at > 3_500_000 => 1e3,
+        _ => 1e6,
+    };
+    let between_mirrors =
+        |t: &Script| t.racing().filter(|(a, b)| t.fetch(*a).mirror.0 == 0 && t.fetch(*b).mirror.0 == 1).map(|(_, b)| b);
+    while between_mirrors(&t).is_none() {
+        t.flow_for(0.02, rate);
+        assert!(t.clock() < 60.0 && t.rewrites == 0, "{:?}", t.fetches(JOB).collect::<Vec<_>>());
     }
-    let raced = t.fetches(JOB).any(|fetch| fetch.mirror.0 == 1 && fetch.from >= 3_500_000 && fetch.from < 4_200_000);
-    let row = t.engine.chunks(t.now, JOB).into_iter().map(|(row, _)| row).find(|row| row.range.contains(3_600_000));
-    assert!(raced && row.is_some_and(|row| row.position() < 3_600_000), "{row:?}");
+    let raced = t.fetch(between_mirrors(&t).expect("it was just there")).clone();
+    while t.rewrites == 0 {
+        t.flow_for(0.02, rate);
+        assert!(t.clock() < 120.0, "{:?}", t.view(JOB));
+    }
+    let rows = t.engine.chunks(t.now, JOB).into_iter().map(|(row, _)| row);
+    let done: u64 = rows.filter(|row| row.range.contains(raced.from)).map(|row| row.done).sum();
+    assert!(done <= 20_000, "what may have come from either is gone, but for what a tick has brought since: {done}");
 }
 
 #[test]
@@ -357,4 +370,35 @@ fn a_jobs_cap_counts_all_mirrors_together() {
         assert!(t.view(JOB).connections <= 3);
     }
     assert!(t.view(JOB).mirrors.iter().filter(|mirror| mirror.connections > 0).count() >= 2);
+}
+
+/// The sample of the second mirror comes so slowly that it is compared all the time.
+fn slow_sample(fetch: &Fetch, _: u64) -> f64 {
+    if fetch.kind == FetchKind::Compare { 1e3 } else { 200e3 }
+}
+
+#[test]
+fn a_sample_that_is_compared_is_no_sibling_of_the_only_one_that_brings_something() {
+    let mut t = with(connections(3), &[A, B]);
+    t.hang(|fetch| fetch.kind == FetchKind::Range);
+    t.flow_for(20.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    assert_eq!(t.stops(StopReason::Trial), 0);
+    assert!(t.view(JOB).done_bytes > 3_500_000, "nobody else stops it either");
+}
+
+#[test]
+fn a_failing_mirror_is_asked_less_and_less_while_another_is_compared() {
+    let mut t = at(&[A, B]);
+    t.flow_for(3.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    t.serve(|fetch| (fetch.mirror == MirrorIndex(0)).then_some(FaultKind::Status(500)));
+    for worker in t.workers().into_iter().filter(|worker| t.fetch(*worker).mirror.0 == 0).collect::<Vec<_>>() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let before = t.requests(JOB, 0, FetchKind::Range);
+    t.flow_for(30.0, slow_sample);
+    assert_eq!(t.mirror(JOB, 1), MirrorState::Proving);
+    let requests = t.requests(JOB, 0, FetchKind::Range) - before;
+    assert!((3..15).contains(&requests), "{requests} requests in 30 s");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haul_core::messages::{End, Event, FetchKind, Outcome, StopReason};
-use haul_core::{FaultKind, Policy, WorkerId};
+use haul_core::{ChunkState, FaultKind, Policy, WorkerId};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};
@@ -72,6 +72,11 @@ fn whoever_is_left_of_two_that_race_goes_on_alone() {
         let pair = t.racing().expect("there are two");
         t.flow(0.04, rate);
         t.fault([pair.0, pair.1][loses], FaultKind::Reset);
+        let owners = t.engine.chunks(t.now, JOB).into_iter().filter_map(|(row, _)| match row.state {
+            ChunkState::Active(worker) => Some(worker),
+            ChunkState::Ready | ChunkState::Backoff(_) | ChunkState::Done => None,
+        });
+        assert!(owners.into_iter().all(|worker| t.workers().contains(&worker)), "its bytes are the other's");
         t.flow(20.0, |_, _| 1e6);
         assert_eq!(t.outcome(JOB), Some(&Outcome::Completed), "without the {loses}");
         assert_eq!(t.rows_done(JOB), 12 * MIB);

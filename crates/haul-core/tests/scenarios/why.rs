@@ -130,6 +130,7 @@ fn a_chunk_is_exempt_from_the_speed_floor() {
     let slow = |at| (20 * MIB..21 * MIB).contains(&at);
     while t.strikes().len() < 3 {
         t.flow(0.5, |_, at| if slow(at) { 50e3 } else { 400e3 });
+        assert!(t.clock() < 60.0, "{:?}", t.strikes());
     }
     t.flow(3.0, |_, at| if slow(at) { 50e3 } else { 400e3 });
     let exempt = |why: &Why| matches!(why, Why::ExemptChunk { chunk, strikes: 3, bytes_per_second: 45_000..55_000 } if slow(*chunk));

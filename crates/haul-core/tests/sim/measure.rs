@@ -129,3 +129,62 @@ fn caps_that_change_all_the_time_lose_nothing() {
     seconds(&mut world);
     assert_eq!(world.stats.bytes, 100 * MB);
 }
+
+/// Jobs at ten hosts, of which so many may run; the others stand in the queue.
+fn crowd(jobs: u64, running: usize) -> World {
+    let policy =
+        Policy { active_jobs_max: running, connections_per_job: 8, connections_total: 100_000, ..Policy::default() };
+    let policy = Policy { connections_per_host: 10_000, ..policy };
+    let mut world = World::new(1, policy);
+    world.checks = false;
+    for index in 0..10 {
+        world.hosts.push(Host { per_connection: 1e6, ..Host::named(&format!("http://host{index}")) });
+    }
+    for id in 1..=jobs {
+        world.add_job(JobId(id), usize::try_from(id % 10).expect("small"), File::plain(300 * MB));
+        world.add_act(Time::ZERO, Act::Submit(JobId(id)));
+    }
+    world
+}
+
+/// What an input costs on the average, from when all jobs are there until the first ones are complete.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a measurement of what the core costs")]
+fn cost_per_input(mut world: World) -> Duration {
+    world.without_checkpoints();
+    while world.step(Time::from_millis(10_000)) {}
+    let before = world.stats.events;
+    let start = std::time::Instant::now();
+    while world.step(Time::from_millis(45_000)) && world.stats.events < before + 100_000 {}
+    start.elapsed() / u32::try_from(world.stats.events - before).expect("not that many")
+}
+
+/// Ten times, although it is one to four: the machine does other things meanwhile, and what a thousand jobs with eight
+/// thousand connections know does not fit into its cache. A search through all jobs at each input would cost hundreds of
+/// times as much.
+fn assert_costs_alike(few: impl Fn() -> World, many: impl Fn() -> World) {
+    let best = |world: &dyn Fn() -> World| (0..3).map(|_| cost_per_input(world())).min().expect("three runs");
+    let (few, many) = (best(&few), best(&many));
+    crowd(1, 1).say(|| format!("an input costs {few:?} among few jobs and {many:?} among many"));
+    assert!(many < 10 * few, "{few:?} among few jobs, {many:?} among many");
+}
+
+#[test]
+fn an_input_costs_the_same_with_a_thousand_jobs_in_the_queue() {
+    assert_costs_alike(|| crowd(10, 10), || crowd(1_010, 10));
+}
+
+#[test]
+fn an_input_costs_the_same_with_a_thousand_jobs_that_run() {
+    assert_costs_alike(|| crowd(10, 10), || crowd(1_000, 1_000));
+}
+
+#[test]
+fn an_input_costs_the_same_with_a_thousand_jobs_that_run_without_a_connection() {
+    let starving = || {
+        let mut world = crowd(1_010, 1_010);
+        let caps = Caps { active_jobs: 1_010, connections_per_job: 8, connections_per_host: 8, connections_total: 80 };
+        world.add_act(Time::ZERO, Act::SetCaps(caps));
+        world
+    };
+    assert_costs_alike(|| crowd(10, 10), starving);
+}
