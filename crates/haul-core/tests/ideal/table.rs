@@ -2,14 +2,21 @@
 
 use std::fmt;
 
-use crate::nature::{CLASSES, Class, Nature};
+use crate::nature::{CLASSES, Class, Nature, seconds};
 use crate::world::Tally;
+
+/// Connections that are plenty.
+const MANY: u32 = 16;
 
 /// One run of one scheduler in one world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) seed: u64,
     pub(crate) class: Class,
+    /// The ideal time, in round trips.
+    pub(crate) round_trips: f64,
+    /// A link is the bottleneck by far, and connections are plenty.
+    pub(crate) thin: bool,
     /// Its time in relation to the ideal; infinite when it was stuck.
     pub(crate) ratio: f64,
     /// Bytes that came twice, in relation to the file's.
@@ -28,6 +35,8 @@ impl Row {
         Self {
             seed: nature.seed,
             class: nature.class,
+            round_trips: ideal / seconds(nature.connect),
+            thin: nature.link < nature.rate * f64::from(nature.connections) / 2.0 && nature.connections >= MANY,
             ratio: tally.took.map_or(f64::INFINITY, |took| took / ideal),
             twice: if tally.took.is_some() { (tally.received as f64 - bytes) / bytes } else { 0.0 },
             requests: tally.requests,
@@ -98,12 +107,21 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 #[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
 pub(crate) fn print(name: &str, rows: &[Row]) {
     println!("\n{name:<30} {HEAD}");
-    println!("{:<30} {}", "  all", Figures::of(rows));
+    print_some("all", rows, |_| true);
     for class in CLASSES {
-        let of_class: Vec<Row> = rows.iter().filter(|row| row.class == class).copied().collect();
-        if !of_class.is_empty() {
-            println!("  {:<28} {}", format!("{class:?}").to_lowercase(), Figures::of(&of_class));
-        }
+        print_some(&format!("{class:?}").to_lowercase(), rows, |row| row.class == class);
+    }
+    print_some("thin link, 16 or more", rows, |row| row.thin);
+    for (name, least, most) in [("below 60 round trips", 0.0, 60.0), ("60 to 300", 60.0, 300.0), ("300 or more", 300.0, f64::MAX)] {
+        print_some(name, rows, |row| row.round_trips >= least && row.round_trips < most);
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
+fn print_some(name: &str, rows: &[Row], which: impl Fn(&Row) -> bool) {
+    let some: Vec<Row> = rows.iter().filter(|row| which(row)).copied().collect();
+    if !some.is_empty() {
+        println!("  {name:<28} {}", Figures::of(&some));
     }
 }
 
