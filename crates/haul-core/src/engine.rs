@@ -130,7 +130,7 @@ impl Engine {
             Command::SetCaps(caps) => self.set_caps(now, caps),
             Command::AddMirrors(id, hosts) => {
                 self.known(id)?;
-                self.add_mirrors(id, &hosts);
+                self.add_mirrors(now, id, &hosts);
             }
             Command::KnowHost(memory) => self.know_host(now, &memory),
             Command::ForgetHost(name) => self.forget_host(now, &name),

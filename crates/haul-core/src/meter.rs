@@ -58,13 +58,8 @@ impl Meter {
 
     /// The sample to look back to: the youngest that is at least a window old, else the oldest.
     fn start(&self, now: Time, window: Duration) -> (Time, u64) {
-        self.samples
-            .iter()
-            .rev()
-            .find(|(at, _)| now.since(*at) >= window)
-            .or(self.samples.front())
-            .copied()
-            .expect("a meter keeps at least one sample")
+        let after = self.samples.partition_point(|(at, _)| now.since(*at) >= window);
+        self.samples[after.saturating_sub(1)]
     }
 }
 

@@ -199,11 +199,6 @@ impl Host {
         if now.since(at) <= soon { most.max(self.opened) } else { self.opened }
     }
 
-    /// What a connection typically gives, in bytes per second.
-    pub(super) fn typical(&self) -> Option<f64> {
-        self.typical
-    }
-
     /// A request was read to its end at this speed.
     pub(super) fn keep_connection(&mut self, now: Time, bytes_per_second: f64) {
         self.kept = Some((bytes_per_second, now));

@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) attempts: u32,
     /// When the last of these attempts failed.
     pub(super) failed_at: Option<Time>,
+    /// The median speed of its workers, when that was last known, in bytes per second.
+    pub(super) usual_speed: Option<f64>,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
     /// Trials of another connection in the place of a slow one, and when the last one was.
@@ -120,6 +122,7 @@ impl Job {
             furthest: done,
             attempts: 0,
             failed_at: None,
+            usual_speed: None,
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,
@@ -161,6 +164,11 @@ impl Job {
 
     pub(super) fn mirrors(&self) -> impl Iterator<Item = (MirrorIndex, &Mirror)> {
         (0..).map(MirrorIndex).zip(&self.mirrors)
+    }
+
+    /// There is a mirror that may contribute, now or later.
+    pub(super) fn has_proven_mirror(&self) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.standing == Standing::Proven)
     }
 
     /// The host of the mirror that defines the file.
@@ -229,11 +237,12 @@ impl Job {
         self.restart_meter(now);
     }
 
-    /// Forgets what a mirror said of the file of which nothing is there yet.
+    /// Forgets what a mirror said of the file of which nothing is there yet, but for the rows that were made of it.
     pub(super) fn forget_source(&mut self) {
-        self.ledger = None;
-        self.total = None;
         self.accepts_ranges = None;
+        if self.ledger.is_none() {
+            self.total = None;
+        }
     }
 
     /// Measures from the bytes that are there now, which may be fewer than before.

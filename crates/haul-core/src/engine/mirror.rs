@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use crate::messages::{Effect, MirrorState, MirrorView, Note};
-use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WorkerId};
+use crate::messages::{Effect, MirrorState, MirrorView, Note, StopReason};
+use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
-use super::job::Job;
+use super::job::{Ending, Job, Stage};
+use super::worker::Worker;
 
 /// The most that a mirror has to prove. A mirror that lies once in a million bytes is caught.
 const PROOF_BYTES_MAX: u64 = 1 << 20;
@@ -71,13 +72,21 @@ impl Mirror {
 }
 
 impl Engine {
-    pub(super) fn add_mirrors(&mut self, id: JobId, names: &[String]) {
+    pub(super) fn add_mirrors(&mut self, now: Time, id: JobId, names: &[String]) {
         for name in names {
             let host = self.hosts.enter(name);
             let job = self.jobs.get_mut(&id).expect("the caller checked");
             job.mirrors.push(Mirror::new(host, Standing::Unproven));
         }
         self.touched.insert(id);
+        let waiting_for = match self.jobs[&id].stage {
+            Stage::Waiting { waiting_for, .. } => Some(waiting_for),
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+        };
+        // Who waits for a server need not wait for all of them.
+        if matches!(waiting_for, Some(WaitingFor::Host | WaitingFor::Retry | WaitingFor::Link)) {
+            self.begin(now, id);
+        }
     }
 
     /// The mirror that the next request of a job should go to, of those that contribute and can be asked now; with
@@ -119,16 +128,9 @@ impl Engine {
         if job.mirrors.len() == 1 || job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
             return None;
         }
-        let ledger = job.ledger.as_ref()?;
         let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
         let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
-        let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
-        // Where the sample lies must not be foreseen by a mirror that lies elsewhere: any done stretch will do.
-        let sample = ledger.find_done(job.sample_from % ledger.total().max(1), want).map(|from| (from, from + want));
-        // Where nobody may contribute, waiting for a longer stretch would be waiting for ever.
-        let stuck = || !job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proven);
-        let there = || ledger.chunks().find(|chunk| chunk.done > 0).map(|chunk| (chunk.range.start, chunk.position()));
-        let (from, end) = sample.or_else(|| stuck().then(there).flatten())?;
+        let (from, end) = sample(job)?;
         Some((index, from, end))
     }
 
@@ -146,7 +148,7 @@ impl Engine {
     }
 
     /// Drops a mirror because of `fault`, if the job has another one. Tells whether it was dropped.
-    pub(super) fn drop_mirror(&mut self, id: JobId, index: MirrorIndex, fault: &Fault) -> bool {
+    pub(super) fn drop_mirror(&mut self, now: Time, id: JobId, index: MirrorIndex, fault: &Fault) -> bool {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         let Some(heir) = job.heir(index) else {
             return false;
@@ -157,40 +159,65 @@ impl Engine {
             mirror.fault = Some(fault.clone());
             self.effects.push_back(Effect::Note(id, Note::MirrorDropped { mirror: index, fault: fault.clone() }));
         }
-        if job.main == index {
-            self.make_main(id, heir);
+        let is_main = job.main == index;
+        // Two of different mirrors must never define the file at the same time.
+        let unanswered = |worker: &Worker| worker.mirror == index && worker.opened_at.is_none();
+        let pointless: Vec<WorkerId> = self.workers_of(id).filter(|(_, w)| unanswered(w)).map(|(id, _)| id).collect();
+        for worker in pointless {
+            self.stop_worker(worker, StopReason::JobStops);
+        }
+        if is_main {
+            self.make_main(now, id, heir);
         }
         self.touched.insert(id);
         true
     }
 
-    /// From now on this mirror defines the file. Where nothing is there yet it needs no proof.
-    pub(super) fn make_main(&mut self, id: JobId, index: MirrorIndex) {
+    /// From now on this mirror defines the file. Where nothing is there yet, nor on its way, it needs no proof.
+    pub(super) fn make_main(&mut self, now: Time, id: JobId, index: MirrorIndex) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        job.main = index;
-        if job.done_bytes() == 0 {
+        let before = std::mem::replace(&mut job.main, index);
+        if job.done_bytes() == 0 && job.workers.is_empty() {
+            // What the one before said of the file is as good as unsaid.
+            if job.mirror(before).standing != Standing::Dropped {
+                job.mirror_mut(before).standing = Standing::Unproven;
+            }
             job.mirror_mut(index).standing = Standing::Proven;
-            if job.workers.is_empty() {
-                job.forget_source();
+            job.forget_source();
+            if job.ledger.is_some() {
+                // The store knows rows of it.
+                self.end_job(now, id, Ending::Reset);
             }
         }
     }
 
-    /// A job without a byte whose main mirror cannot be asked now goes to the next one that can.
+    /// A job without a byte whose main mirror cannot be asked now goes to the next one that can. One with bytes that nobody
+    /// is left to go on from, and too few to compare others with, starts over.
     pub(super) fn pass_main_on(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        if job.mirrors.len() == 1 || job.done_bytes() > 0 || !job.workers.is_empty() {
+        if job.mirrors.len() == 1 || !job.workers.is_empty() {
             return;
         }
-        if self.can_ask(now, job, job.main, false) {
+        if job.done_bytes() > 0 {
+            if !job.has_proven_mirror() && sample(job).is_none() {
+                self.end_job(now, id, Ending::Reset);
+            }
             return;
         }
-        let usable = |(index, mirror): &(MirrorIndex, &Mirror)| {
-            mirror.standing != Standing::Dropped && self.can_ask(now, job, *index, true)
+        let may_define = job.mirror(job.main).standing == Standing::Proven;
+        if may_define && self.can_ask(now, job, job.main, false) {
+            return;
+        }
+        let usable = |room| {
+            let mut others = job.mirrors().filter(|(_, mirror)| mirror.standing != Standing::Dropped);
+            others.find(|(index, _)| self.can_ask(now, job, *index, room)).map(|(index, _)| index)
         };
-        let next = job.mirrors().find(usable).map(|(index, _)| index);
+        let next = usable(true).or_else(|| usable(false)).or_else(|| (!may_define).then_some(job.main));
         if let Some(index) = next {
-            self.make_main(id, index);
+            self.make_main(now, id, index);
+            if self.running.contains(&id) {
+                self.ask_again(id);
+            }
         }
     }
 
@@ -208,7 +235,7 @@ impl Engine {
         self.effects.push_back(Effect::Note(id, Note::Healing { bytes }));
         let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();
         for index in suspects.into_iter().filter(|index| *index != main) {
-            self.drop_mirror(id, index, fault);
+            self.drop_mirror(now, id, index, fault);
         }
         true
     }
@@ -222,7 +249,7 @@ impl Engine {
                 MirrorView {
                     state: match mirror.standing {
                         Standing::Dropped => MirrorState::Dropped,
-                        _ if index == job.main => MirrorState::Main,
+                        Standing::Proven if index == job.main => MirrorState::Main,
                         Standing::Unproven => MirrorState::Unproven,
                         Standing::Proving => MirrorState::Proving,
                         Standing::Proven => MirrorState::Proven,
@@ -238,11 +265,31 @@ impl Engine {
 
     /// In how long a mirror that can be asked later can be asked, at the earliest.
     pub(super) fn next_mirror_at(&self, now: Time, job: &Job) -> Option<(Time, HostId)> {
-        let waits = job.mirrors().filter(|(_, mirror)| mirror.standing != Standing::Dropped).map(|(_, mirror)| {
+        let can_prove_itself = job.done_bytes() == 0 || sample(job).is_some();
+        let useful = job.mirrors().filter(|(_, mirror)| match mirror.standing {
+            Standing::Proven => true,
+            Standing::Unproven => can_prove_itself,
+            Standing::Proving | Standing::Dropped => false,
+        });
+        let waits = useful.map(|(_, mirror)| {
             let held = mirror.hold_until.filter(|until| *until > now);
             let until = held.max(self.hosts.get(mirror.host).blocked_until(now));
             (until.unwrap_or(now), mirror.host)
         });
         waits.min().filter(|(until, _)| until.since(now) > Duration::ZERO)
     }
+}
+
+/// Bytes that are there and that another mirror's can be compared with.
+///
+/// Where they lie must not be foreseen by a mirror that lies elsewhere: any done stretch will do. A shorter one will do
+/// where nobody is left who could bring more.
+fn sample(job: &Job) -> Option<(u64, u64)> {
+    let ledger = job.ledger.as_ref()?;
+    let want = (ledger.total() / PROOF_SHARE).clamp(PROOF_BYTES_MIN, PROOF_BYTES_MAX).min(ledger.total());
+    if let Some(from) = ledger.find_done(job.sample_from % ledger.total().max(1), want) {
+        return Some((from, from + want));
+    }
+    let longest = ledger.longest_done().filter(|_| !job.has_proven_mirror());
+    longest.filter(|(from, end)| end - from >= PROOF_BYTES_MIN)
 }

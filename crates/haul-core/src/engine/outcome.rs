@@ -34,6 +34,7 @@ impl Engine {
             return;
         }
         self.advance(now, id, at, false);
+        self.note_usual_speed(now, self.workers[&id].job);
         let worker = self.workers.remove(&id).expect("it was just there");
         if self.cut_for_another == Some(id) {
             self.cut_for_another = None;
@@ -72,6 +73,7 @@ impl Engine {
     fn finished(&mut self, now: Time, worker: &Worker) {
         if let Some(opened_at) = worker.opened_at
             && now.since(opened_at) >= TYPICAL_AFTER
+            && worker.at - worker.from >= self.policy.split_floor_bytes
         {
             self.hosts.get_mut(worker.host).note_speed(worker.life_speed(now));
         }
@@ -141,7 +143,7 @@ impl Engine {
         }
         job.fault = Some(fault.clone());
         job.mirror_mut(worker.mirror).fault = Some(fault.clone());
-        if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(worker.job, worker.mirror, &fault) {
+        if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(now, worker.job, worker.mirror, &fault) {
             return;
         }
         match class {
@@ -202,7 +204,7 @@ impl Engine {
             self.end_job(now, worker.job, Ending::Fail(fault));
         } else if worker.resolve {
             // The submitted URL itself was asked and refused: only another mirror or a person can help.
-            if !self.drop_mirror(worker.job, worker.mirror, &fault) {
+            if !self.drop_mirror(now, worker.job, worker.mirror, &fault) {
                 self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });
             }
         } else if !job.mirror(worker.mirror).resolve {
@@ -266,7 +268,7 @@ impl Engine {
         mirror.range_lies += 1;
         if mirror.range_lies <= self.policy.range_lies_max * factor {
             self.return_chunk(now, worker, fault);
-        } else if self.drop_mirror(worker.job, worker.mirror, &fault) {
+        } else if self.drop_mirror(now, worker.job, worker.mirror, &fault) {
             // The others go on.
         } else if self.jobs[&worker.job].accepts_ranges == Some(false) {
             self.end_job(now, worker.job, Ending::Fail(fault));

@@ -32,6 +32,7 @@ impl Engine {
         worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
+        let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
         let took = now.since(worker.started);
         let was_late = std::mem::take(&mut worker.late);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
@@ -50,6 +51,9 @@ impl Engine {
             if kind == FetchKind::Probe && self.workers[&other].kind == FetchKind::Probe {
                 self.stop_worker(other, StopReason::Overtaken);
             }
+        }
+        if let Some(rival) = beaten {
+            self.stop_worker(rival, StopReason::Overtaken);
         }
         self.touched.insert(job_id);
         if self.hosts.get_mut(host).answered(now, took, was_late) {
@@ -102,6 +106,10 @@ impl Engine {
     pub(super) fn advance(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
         let worker = self.workers.get_mut(&id).expect("the caller holds the worker");
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        if worker.opened_at.is_none() {
+            // Another one was answered first: what this one brings is not wanted.
+            return;
+        }
         let at = at.min(worker.end);
         worker.reported_at = now;
         if throttled {
@@ -142,7 +150,7 @@ impl Engine {
     /// Lets a worker whose request reaches further go on over chunks that nobody works on: that costs no round trip.
     fn lengthen(&mut self, now: Time, id: WorkerId) {
         let worker = &self.workers[&id];
-        if worker.request_end <= worker.end || !worker.is_steady() || worker.rival.is_some() {
+        if worker.request_end <= worker.end || !worker.is_steady() || worker.rival.is_some() || worker.retiring {
             return;
         }
         let runway = worker.meter.bytes_per_second(now) * RUNWAY_SECS;

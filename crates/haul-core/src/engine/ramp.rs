@@ -275,6 +275,8 @@ impl Engine {
         ramp.hold = (hold * 2).min(HOLD_MAX);
         self.hosts.get_mut(host).useful = Some(connections);
         self.step_to(now, id, connections);
+        // By then they will have settled: what the next try brings is judged by them.
+        self.jobs.get_mut(&id).expect("it was just there").ramp.settled = true;
         self.retire(now, id);
         self.arm_ramp(now, id, hold);
     }

@@ -16,7 +16,7 @@ use crate::{Time, WorkerId};
 use super::Engine;
 use super::job::Job;
 use super::steal::median;
-use super::worker::WINDOW;
+use super::worker::{WINDOW, Worker};
 
 /// How often. Each review visits every worker.
 const EVERY: Duration = Duration::from_millis(100);
@@ -42,6 +42,9 @@ const LATE_MIN: Duration = Duration::from_millis(200);
 
 /// How much longer the pause before the next trial of a job is each time.
 const TRIAL_FACTOR: u32 = 3;
+
+/// A connection is moved to another mirror where it can be expected to be so many times faster.
+const MOVE_FACTOR: f64 = 2.0;
 
 /// What a verdict of the speed floor rests on.
 #[derive(Clone, Copy)]
@@ -96,6 +99,7 @@ impl Engine {
         self.reviews = self.reviews.wrapping_add(1);
         if self.reviews.is_multiple_of(SELDOM) {
             self.rebalance(now);
+            self.move_to_mirrors(now);
         }
         // Speeds have changed, so that a lease may be worth cutting now that was not before.
         for id in self.running.clone() {
@@ -115,6 +119,42 @@ impl Engine {
                 host.note_late();
             }
         }
+    }
+
+    /// Moves a connection of each job that uses all that it may to a mirror that has to prove itself, or that is better.
+    fn move_to_mirrors(&mut self, now: Time) {
+        let giving: Vec<WorkerId> = self.running.iter().filter_map(|id| self.gives_way(now, &self.jobs[id])).collect();
+        for worker in giving {
+            self.stop_worker(worker, StopReason::Yield);
+        }
+    }
+
+    fn gives_way(&self, now: Time, job: &Job) -> Option<WorkerId> {
+        let workers = || job.workers.iter().map(|id| (*id, &self.workers[id]));
+        let used = job.connections();
+        if job.mirrors.len() == 1 || job.is_single() || used < job.connections_wanted(&self.policy).max(2) {
+            return None;
+        }
+        if workers().any(|(_, worker)| worker.stopping.is_some() || worker.is_throttled(now)) {
+            return None;
+        }
+        if used >= job.connections_max(&self.policy) && self.next_proof(now, job, true).is_some() {
+            let fetching = workers().filter(|(_, worker)| worker.contributes());
+            return fetching.max_by_key(|(_, worker)| worker.remaining()).map(|(id, _)| id);
+        }
+        let better = self.best_mirror(now, job, true)?;
+        let there: Vec<f64> =
+            workers().filter(|(_, w)| w.mirror == better).filter_map(|(_, w)| w.speed(now, CLEAR_AFTER)).collect();
+        let promise = there.iter().sum::<f64>() / (there.len() + 1) as f64;
+        let speed = |worker: &Worker| worker.recent_speed(now, WINDOW);
+        let settled = workers().filter(|(_, worker)| {
+            let is_old = worker.opened_at.is_some_and(|at| now.since(at) >= WINDOW);
+            let left = worker.remaining() as f64 / speed(worker).max(1.0);
+            let worth_it = left > MOVE_FACTOR * self.policy.replacement_cost.as_secs_f64();
+            worker.mirror != better && is_old && worth_it && worker.is_steady() && worker.contributes()
+        });
+        let slowest = settled.min_by(|(_, a), (_, b)| speed(a).total_cmp(&speed(b)))?;
+        (promise > MOVE_FACTOR * speed(slowest.1)).then_some(slowest.0)
     }
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.

@@ -18,10 +18,6 @@ use super::worker::Worker;
 /// An idle connection races the first request of a job after this time (DESIGN.md ruling 4).
 const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// How much of its even share a lease covers: what is left over is for those that are done first, which costs them a
-/// request and nobody a connection.
-const FIRST_SHARE: f64 = 1.0;
-
 /// What a job could do with one more connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Want {
@@ -31,8 +27,8 @@ pub(super) enum Want {
     Prove(MirrorIndex, u64, u64),
     /// Take the tail of this worker's lease, from this offset.
     Steal(WorkerId, u64),
-    /// Fetch what this worker has left once more, from this mirror.
-    Race(WorkerId, MirrorIndex),
+    /// Fetch what this worker has left once more, from this mirror; so many bytes will probably come twice.
+    Race(WorkerId, MirrorIndex, u64),
 }
 
 impl Engine {
@@ -49,7 +45,7 @@ impl Engine {
                         self.charge_cut(now, victim);
                         self.set_end(victim, at);
                     }
-                    Want::Race(owner, mirror) => self.race(now, id, owner, mirror),
+                    Want::Race(owner, mirror, twice) => self.race(now, id, owner, mirror, twice),
                 }
             }
             if !self.rest_idle_jobs(now) {
@@ -93,17 +89,24 @@ impl Engine {
             })?;
             let id = job.id;
             self.pass_main_on(now, id);
+            if !self.running.contains(&id) {
+                continue;
+            }
             match self.want(now, &self.jobs[&id], true) {
                 Some(want) => return Some((id, want)),
-                None => self.sate(id),
+                None => self.sate(id, Some(now)),
             }
         }
         None
     }
 
-    /// A job has no use for another connection until something about it changes.
-    pub(super) fn sate(&mut self, id: JobId) {
+    /// A job has no use for another connection until something about it changes: `now` to none of the hosts that have
+    /// room, else to none at all.
+    pub(super) fn sate(&mut self, id: JobId, now: Option<Time>) {
         for mirror in &self.jobs[&id].mirrors {
+            if now.is_some_and(|now| !self.hosts.get(mirror.host).has_room(now, &self.policy)) {
+                continue;
+            }
             if let Some(hungry) = self.hungry.get_mut(&mirror.host) {
                 hungry.remove(&id);
                 if hungry.is_empty() {
@@ -115,7 +118,11 @@ impl Engine {
 
     /// A running job is asked again whether it has a use for another connection.
     pub(super) fn ask_again(&mut self, id: JobId) {
-        for mirror in &self.jobs[&id].mirrors {
+        let job = &self.jobs[&id];
+        if job.connections() >= job.connections_max(&self.policy) {
+            return;
+        }
+        for mirror in &job.mirrors {
             if mirror.standing != Standing::Dropped {
                 self.hungry.entry(mirror.host).or_default().insert(id);
             }
@@ -136,7 +143,8 @@ impl Engine {
             return None;
         }
         if job.is_single() {
-            let can = (job.workers.is_empty() || self.must_probe_again(now, job)) && self.can_ask(now, job, job.main, room);
+            let can =
+                (job.workers.is_empty() || self.must_probe_again(now, job)) && self.can_ask(now, job, job.main, room);
             return can.then_some(Want::Fetch(job.main));
         }
         if let Some((mirror, from, end)) = self.next_proof(now, job, room) {
@@ -144,13 +152,14 @@ impl Engine {
         }
         let mirror = self.best_mirror(now, job, room)?;
         // What a mirror gives has to be seen, however many connections the others are worth.
-        if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror) {
+        if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror)
+        {
             return None;
         }
         if job.has_to_steal() {
             return self.help(now, job, mirror).map(|help| match help {
                 Help::Steal(victim, at) => Want::Steal(victim, at),
-                Help::Race(owner) => Want::Race(owner, mirror),
+                Help::Race(owner, twice) => Want::Race(owner, mirror, twice),
             });
         }
         Some(Want::Fetch(mirror))
@@ -160,7 +169,8 @@ impl Engine {
     fn must_probe_again(&self, now: Time, job: &Job) -> bool {
         let mut workers = job.workers.iter().map(|id| &self.workers[id]);
         let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
-        probe.kind == FetchKind::Probe && probe.opened_at.is_none() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+        let is_waited_for = probe.kind == FetchKind::Probe && probe.opened_at.is_none() && probe.stopping.is_none();
+        is_waited_for && now.since(probe.started) >= PROBE_AGAIN_AFTER
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.
@@ -176,7 +186,9 @@ impl Engine {
         if cap == 1 || job.is_single() {
             return u64::MAX;
         }
-        let others = || job.workers.iter().filter(|w| Some(**w) != taker).map(|w| &self.workers[w]).filter(|w| w.contributes());
+        // The lease of a first request that is not answered yet has no end that could be counted.
+        let known = |w: &&Worker| w.contributes() && w.end < u64::MAX;
+        let others = || job.workers.iter().filter(|w| Some(**w) != taker).map(|w| &self.workers[w]).filter(known);
         let idle = cap.saturating_sub(u32::try_from(others().count()).unwrap_or(cap)).max(1);
         let share = match self.usual_speed(now, job) {
             None => ready / u64::from(idle),
@@ -188,7 +200,7 @@ impl Engine {
                 let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-                let share = (FIRST_SHARE * own * (all_end_in - wait).max(0.0)) as u64;
+                let share = (own * (all_end_in - wait).max(0.0)) as u64;
                 share
             }
         };
@@ -197,7 +209,8 @@ impl Engine {
 
     /// The least that is worth a request, in bytes: what a connection fetches while a few of them would be answered.
     pub(super) fn least_lease(&self, now: Time, job: &Job) -> u64 {
-        let Some(usual) = self.usual_speed(now, job) else {
+        let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
+        let Some(usual) = self.usual_speed(now, job).filter(|_| !is_small) else {
             return self.policy.blind_bytes;
         };
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
@@ -238,7 +251,7 @@ impl Engine {
         self.send(now, job_id, id, mirror, FetchKind::Compare, from, Some(end));
     }
 
-    fn race(&mut self, now: Time, job_id: JobId, owner: WorkerId, mirror: MirrorIndex) {
+    fn race(&mut self, now: Time, job_id: JobId, owner: WorkerId, mirror: MirrorIndex, twice: u64) {
         let id = self.new_worker_id();
         let (at, end, first) = {
             let worker = &self.workers[&owner];
@@ -250,7 +263,7 @@ impl Engine {
             ledger.attribute(at, end, if mirror == job.main { first } else { mirror });
         }
         self.send(now, job_id, id, mirror, FetchKind::Range, at, Some(end));
-        self.begin_race(owner, id);
+        self.begin_race(owner, id, twice);
     }
 
     fn new_worker_id(&mut self) -> WorkerId {
@@ -275,7 +288,8 @@ impl Engine {
         job.promise = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
-        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
+        let fetch =
+            Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
         self.hosts.get_mut(host).take_kept();
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));

@@ -1,19 +1,30 @@
 //! How jobs share slots and connections: who has to rest, and who gives a connection up for whom.
 
+use std::time::Duration;
+
 use crate::messages::StopReason;
 use crate::{Class, JobId, Ledger, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
 use super::job::{Ending, Job};
+use super::schedule::Want;
+
+/// Who pauses for less keeps its slot. A guess: several times what new connections cost.
+const REST_MIN: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Takes the slot of jobs that can do nothing before some time. Tells whether somebody waits for one.
+    ///
+    /// A job keeps its slot over a short pause: who got it meanwhile would have to start all its connections, and would be
+    /// thrown out again, if the job comes first.
     pub(super) fn rest_idle_jobs(&mut self, now: Time) -> bool {
+        let short = |until: Time| until.since(now) < REST_MIN && !self.queue.is_empty();
         let resting: Vec<(JobId, Time, WaitingFor)> = self
             .idle
             .iter()
             .filter_map(|id| self.earliest(now, &self.jobs[id]).map(|(until, what)| (*id, until, what)))
+            .filter(|(_, until, _)| !short(*until))
             .collect();
         let any = !resting.is_empty();
         for (id, until, waiting_for) in resting {
@@ -35,6 +46,9 @@ impl Engine {
 
     /// Has a connection given up for each job that holds a slot but has none, by the job that has most.
     pub(super) fn make_room(&mut self, now: Time) {
+        for id in self.idle.clone() {
+            self.pass_main_on(now, id);
+        }
         let starving: Vec<JobId> = self
             .idle
             .iter()
@@ -78,19 +92,14 @@ impl Engine {
 
     /// What a job lacks room in, if somebody else could make it: its host, or (`None`) connections in all.
     fn bottleneck(&self, now: Time, job: &Job) -> Option<Option<HostId>> {
-        if self.best_mirror(now, job, true).is_some() {
+        if self.want(now, job, true).is_some() {
             return (!self.has_room_for_another()).then_some(None);
         }
-        let host = self.hosts.get(job.host());
-        if host.blocked_until(now).is_some() {
-            None
-        } else if !host.has_room(now, &self.policy) {
-            Some(Some(job.host()))
-        } else if !self.has_room_for_another() {
-            Some(None)
-        } else {
-            None
-        }
+        let mirror = match self.want(now, job, false)? {
+            Want::Fetch(mirror) | Want::Prove(mirror, ..) | Want::Race(_, mirror, _) => mirror,
+            Want::Steal(..) => self.best_mirror(now, job, false)?,
+        };
+        Some(Some(job.mirror(mirror).host))
     }
 
     fn promise(&mut self, id: JobId, worker: WorkerId) {

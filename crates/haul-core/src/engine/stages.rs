@@ -117,7 +117,7 @@ impl Engine {
         self.queue.remove(&self.jobs[&id].rank());
         self.running.remove(&id);
         self.idle.remove(&id);
-        self.sate(id);
+        self.sate(id, None);
     }
 
     /// Completes an ending whose last worker is gone.

@@ -5,11 +5,12 @@
 //!
 //! - **Steal**: take the tail back, from the point on at which both would end together.
 //! - **Race**: where too little is left to share, fetch the same bytes once more, possibly from another mirror. The
-//!   first one wins and the other is stopped. At most two, and only within a budget of bytes that are fetched twice.
+//!   first one wins and the other is stopped: where no answer had begun, already the first to be answered. At most two,
+//!   and only within a budget of bytes that are fetched twice.
 
 use std::time::Duration;
 
-use crate::messages::{Effect, StopReason};
+use crate::messages::StopReason;
 use crate::{JobId, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
@@ -28,6 +29,9 @@ const WASTE_SHARE: u64 = 100;
 /// How many times more a cut has to gain once that share is used up.
 const CARE: f64 = 2.0;
 
+/// A small file stays on one request, unless the end of it is this far away, in seconds: then something is wrong.
+const SMALL_FLOOR_SECS: f64 = 2.0;
+
 /// A cut that gains so many seconds is worth a request, however few its bytes are.
 const GAIN_WORTH_HEADERS: f64 = 1.0;
 
@@ -36,8 +40,8 @@ const GAIN_WORTH_HEADERS: f64 = 1.0;
 pub(super) enum Help {
     /// Take its tail back, from this offset.
     Steal(WorkerId, u64),
-    /// Fetch what is left of it once more.
-    Race(WorkerId),
+    /// Fetch what is left of it once more, of which so many bytes will probably come twice.
+    Race(WorkerId, u64),
 }
 
 /// What a connection can be expected to do.
@@ -86,9 +90,11 @@ impl Engine {
         speeds_known: bool,
     ) -> Option<Help> {
         let worker = &self.workers[&id];
-        let floor_secs = self.policy.split_floor.as_secs_f64();
+        let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
+        let floor_secs = if is_small { SMALL_FLOOR_SECS } else { self.policy.split_floor.as_secs_f64() };
         let takeable = worker.takeable();
-        let together = (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
+        let together =
+            (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
         let floor = match speeds_known {
@@ -101,14 +107,17 @@ impl Engine {
         let taken = takeable.saturating_sub(keep);
         let budget = (job.total.unwrap_or(0) / WASTE_SHARE).saturating_sub(job.wasted_bytes);
         let care = if self.cut_waste(worker, pace) <= budget { 1.0 } else { CARE };
-        if self.policy.steals && gain > care * floor_secs.max(thief.wait) && taken >= floor {
+        // Who has no answer yet and would be left with nothing is raced instead. Taken over again and again, the same bytes
+        // might never be answered.
+        let would_be_robbed = worker.opened_at.is_none() && keep == 0;
+        if self.policy.steals && !would_be_robbed && gain > care * floor_secs.max(thief.wait) && taken >= floor {
             return Some(Help::Steal(id, worker.end - taken));
         }
         let again = thief.seconds_for(worker.remaining());
         let twice = worker.remaining().min(bytes_in(pace, again));
         let affordable = twice <= budget;
         let worth_it = seconds > 2.0 * again + floor_secs;
-        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id))
+        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id, twice))
     }
 
     /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
@@ -128,7 +137,7 @@ impl Engine {
     fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
         let usual = usual.unwrap_or(1.0);
         match worker.opened_at {
-            Some(at) if now.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
+            Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
             Some(_) => Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 },
             None => {
                 let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
@@ -150,17 +159,36 @@ impl Engine {
         Pace { speed: host.kept(now).or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
-    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what workers
-    /// of its host were seen to do.
+    /// The median speed of a job's workers, once some have run long enough for it to mean something; else what it was
+    /// when that was last so.
     pub(super) fn usual_speed(&self, now: Time, job: &Job) -> Option<f64> {
-        let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
-        median(speeds.collect()).or_else(|| self.hosts.get(job.host()).typical())
+        self.speed_now(now, job).or(job.usual_speed)
     }
 
-    /// Notes that two workers fetch the same bytes.
-    pub(super) fn begin_race(&mut self, owner: WorkerId, rival: WorkerId) {
+    fn speed_now(&self, now: Time, job: &Job) -> Option<f64> {
+        let speeds = job.workers.iter().filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
+        // Where nothing comes, nothing is known.
+        median(speeds.collect()).filter(|speed| *speed > 0.0)
+    }
+
+    /// Keeps a job's usual speed for when none of its workers runs.
+    pub(super) fn note_usual_speed(&mut self, now: Time, id: JobId) {
+        if let Some(speed) = self.speed_now(now, &self.jobs[&id]) {
+            self.jobs.get_mut(&id).expect("the caller holds the job").usual_speed = Some(speed);
+        }
+    }
+
+    /// Notes that two workers fetch the same bytes. What will probably come twice is charged at once, so that all races
+    /// together keep within the budget.
+    pub(super) fn begin_race(&mut self, owner: WorkerId, rival: WorkerId, twice: u64) {
+        let worker = self.workers.get_mut(&rival).expect("it has just begun");
+        worker.stake = twice;
+        self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").wasted_bytes += twice;
+        let for_an_answer = self.workers[&owner].opened_at.is_none();
         for (worker, other) in [(owner, rival), (rival, owner)] {
-            self.workers.get_mut(&worker).expect("both run").rival = Some(other);
+            let worker = self.workers.get_mut(&worker).expect("both run");
+            worker.rival = Some(other);
+            worker.races_for_an_answer = for_an_answer;
         }
     }
 
@@ -174,7 +202,7 @@ impl Engine {
         other.rival = None;
         let begun = gone.from.max(other.from);
         let both = gone.at.min(other.at).saturating_sub(begun);
-        job.wasted_bytes += both;
+        job.wasted_bytes = (job.wasted_bytes + both).saturating_sub(gone.stake + std::mem::take(&mut other.stake));
         if let Some(ledger) = &mut job.ledger {
             ledger.hand_over(gone.at.min(other.at), other.end, rival);
         }
@@ -193,13 +221,12 @@ impl Engine {
             worker.is_steady() && worker.contributes() && worker.rival.is_none()
         });
         let leaving: Vec<WorkerId> = steady.take(surplus).collect();
-        for worker in leaving {
-            let running = &self.workers[&worker];
-            let end = running.at + bytes_in(Pace { speed: running.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
-            if end < running.end {
-                let worker_id = worker;
-                self.workers.get_mut(&worker).expect("it was just there").wished_end = Some(end);
-                self.effects.push_back(Effect::SetEnd { worker: worker_id, end });
+        for id in leaving {
+            let worker = self.workers.get_mut(&id).expect("it was just there");
+            worker.retiring = true;
+            let end = worker.at + bytes_in(Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 }, RUNWAY_SECS);
+            if end < worker.end {
+                self.set_end(id, end);
             }
         }
     }

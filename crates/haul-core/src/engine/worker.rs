@@ -54,6 +54,12 @@ pub(super) struct Worker {
     pub(super) wished_end: Option<u64>,
     /// Another worker fetches the same bytes: whoever gets there first wins.
     pub(super) rival: Option<WorkerId>,
+    /// The race began because no answer did: the first to be answered wins.
+    pub(super) races_for_an_answer: bool,
+    /// Bytes that its job was charged for its race when that began.
+    pub(super) stake: u64,
+    /// It is not worth its connection: it goes on to its end, and no further.
+    pub(super) retiring: bool,
     pub(super) stopping: Option<StopReason>,
 }
 
@@ -82,6 +88,9 @@ impl Worker {
             throttled_at: None,
             wished_end: None,
             rival: None,
+            races_for_an_answer: false,
+            stake: 0,
+            retiring: false,
             stopping: None,
         }
     }
@@ -123,11 +132,14 @@ impl Worker {
     /// How much time it has lost at its start, once it has run for long enough: what it would have needed for its bytes at
     /// its speed of late, against what it took.
     pub(super) fn lag(&self, now: Time) -> Option<Duration> {
+        let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
+        if self.lag_noted || !old_enough {
+            return None;
+        }
         let speed = self.recent_speed(now, LAG_WINDOW);
         let took = self.reported_at.since(self.started).as_secs_f64();
-        let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
         let lost = took - (self.at - self.from) as f64 / speed.max(1.0);
-        (old_enough && !self.lag_noted && speed > 0.0).then(|| Duration::from_secs_f64(lost.max(0.0)))
+        (speed > 0.0).then(|| Duration::from_secs_f64(lost.max(0.0)))
     }
 
     /// It brings bytes that are missing.
@@ -151,10 +163,11 @@ impl Worker {
         if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
     }
 
-    /// Its speed, once it has run long enough for one to be seen.
+    /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
+    /// even that nothing came.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
         let opened = self.opened_at?;
-        (now.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+        (self.reported_at.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
     }
 
     /// Tells whether our own limit held it up within the last window.

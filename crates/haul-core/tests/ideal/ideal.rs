@@ -125,7 +125,11 @@ impl Nature {
         let (mut low, mut high) = (first, first + most + others + lost + slow_starts);
         while high - low > 1e-9 * high {
             let middle = f64::midpoint(low, high);
-            if self.carries(&flows, middle, slow_bytes, bytes - slow_bytes + lost) { high = middle } else { low = middle }
+            if self.carries(&flows, middle, slow_bytes, bytes - slow_bytes + lost) {
+                high = middle
+            } else {
+                low = middle
+            }
         }
         low
     }

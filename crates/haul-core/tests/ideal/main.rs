@@ -25,13 +25,15 @@ use nature::Nature;
 use table::{Figures, Row};
 
 /// Worlds of an ordinary run. A guess: enough for a percentile, and over in a few seconds without optimization.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 200;
 
-/// The engine's time in relation to the ideal. Measured over 10,000 worlds: 1.022 in the median, 1.70 in nine of ten.
-const MEDIAN_MAX: f64 = 1.04;
-const P90_MAX: f64 = 2.0;
-/// Bytes that come twice.
-const TWICE_MAX: f64 = 0.01;
+/// The engine's time in relation to the ideal. Measured over 300 worlds: 1.004 in the median, 1.045 in nine of ten and
+/// 1.34 in 99 of a hundred.
+const MEDIAN_MAX: f64 = 1.01;
+const P90_MAX: f64 = 1.08;
+const P99_MAX: f64 = 1.5;
+/// Bytes that come twice, and bytes that nobody reads because a lease was cut: 1.2 % in 99 of a hundred.
+const TWICE_MAX: f64 = 0.015;
 
 /// The ideal is a bound: nobody goes below it by more than roundings.
 const ROUNDING: f64 = 1e-4;
@@ -95,7 +97,13 @@ fn the_engine_comes_near_the_ideal() {
     }
     let figures = Figures::of(&rows);
     assert_eq!(figures.stuck, 0, "jobs are stuck: {figures}");
-    assert!(figures.median <= MEDIAN_MAX && figures.p90 <= P90_MAX && figures.twice_p99 <= TWICE_MAX, "{figures}");
+    assert!(
+        figures.median <= MEDIAN_MAX
+            && figures.p90 <= P90_MAX
+            && figures.p99 <= P99_MAX
+            && figures.twice_p99 <= TWICE_MAX,
+        "{figures}"
+    );
 }
 
 #[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
@@ -104,7 +112,9 @@ fn print_tables(engine: &[Row]) {
     println!("  {:.1} million events", engine.iter().map(|row| row.events as f64).sum::<f64>() / 1e6);
     table::print_worst(engine);
     if number("HAUL_IDEAL_ROWS").is_some() {
-        println!("\nseed class connections rate round_trip_ms bytes ideal ratio twice requests connections refused over_cap");
+        println!(
+            "\nseed class connections rate round_trip_ms bytes ideal ratio twice requests connections refused over_cap"
+        );
         for row in engine {
             let nature = Nature::random(row.seed);
             let round_trip = nature::seconds(nature.connect) * 1e3;

@@ -105,7 +105,16 @@ impl Naive {
             stall: policy.stall_timeout,
         };
         let (from, end) = (piece.at, piece.end);
-        self.effects.push_back(Effect::Fetch(Fetch { worker, job: JOB, mirror: MirrorIndex(0), kind, from, end, resolve: false, timeouts }));
+        self.effects.push_back(Effect::Fetch(Fetch {
+            worker,
+            job: JOB,
+            mirror: MirrorIndex(0),
+            kind,
+            from,
+            end,
+            resolve: false,
+            timeouts,
+        }));
     }
 
     fn opened(&mut self, id: WorkerId, total: u64) {

@@ -145,7 +145,8 @@ impl Worker {
     /// What it could take if the link were endless.
     fn wants(&self, nature: &Nature) -> f64 {
         let wire = self.wire.expect("a flow has a connection");
-        let rate = (nature.rate * wire.like.factor * nature.place(wire.place)).min(nature.window(self.since - wire.born));
+        let rate =
+            (nature.rate * wire.like.factor * nature.place(wire.place)).min(nature.window(self.since - wire.born));
         match nature.slow {
             Some((region, slow)) if region.contains(whole(self.base)) => rate.min(slow),
             Some(_) | None => rate,

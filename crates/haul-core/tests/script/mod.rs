@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use haul_core::messages::{
-    Caps, Command, Effect, End, Event, Fetch, FetchKind, JobSpec, JobView, Note, Outcome, Source, StopReason, Tuning,
+    Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
+    Source, StopReason, Tuning, Why,
 };
-use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, Policy, Time, WorkerId};
+use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
 
 pub(crate) const MIB: u64 = 1 << 20;
-const HOST: &str = "http://host";
-/// How often workers report.
+pub(crate) const HOST: &str = "http://host";
+/// How often workers report, unless the story says otherwise.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What a request gets instead of an answer.
 type Serve = dyn Fn(&Fetch) -> Option<FaultKind>;
+
+/// Which requests get no answer at all.
+type Hang = dyn Fn(&Fetch) -> bool;
 
 pub(crate) struct Script {
     pub(crate) engine: Engine,
@@ -23,25 +27,38 @@ pub(crate) struct Script {
     pub(crate) twice: u64,
     pub(crate) resets: u32,
     pub(crate) seals: u32,
+    pub(crate) rewrites: u32,
     pub(crate) set_ends: u32,
     /// How the next attempts to seal end, before one succeeds.
     pub(crate) seal_faults: Vec<FaultKind>,
     /// Our own limit holds every worker up.
     pub(crate) throttled: bool,
+    /// How often workers report.
+    pub(crate) tick: Duration,
+    /// How long answers take, beyond the next tick.
+    pub(crate) answer_after: Duration,
+    /// Workers do not end when they are told to, before [`Script::end`] lets them.
+    pub(crate) hold_stops: bool,
     /// Workers do not report what they have written.
     pub(crate) hold_reports: bool,
     running: BTreeMap<WorkerId, Running>,
     fetches: BTreeMap<WorkerId, Fetch>,
+    asked_at: BTreeMap<WorkerId, Time>,
+    stopped_at: BTreeMap<WorkerId, Time>,
     seen: Vec<Effect>,
     rows: BTreeMap<JobId, BTreeMap<u64, Chunk>>,
     written: BTreeMap<JobId, BTreeSet<(u64, u64)>>,
+    /// What was announced of the jobs' states.
+    states: Vec<(JobId, JobState)>,
     ended: BTreeMap<JobId, (Outcome, Time)>,
     totals: BTreeMap<JobId, u64>,
     serve: Box<Serve>,
+    hang: Box<Hang>,
 }
 
 struct Running {
     job: JobId,
+    started: Time,
     at: u64,
     mark: u64,
     opened: bool,
@@ -65,18 +82,26 @@ impl Script {
             twice: 0,
             resets: 0,
             seals: 0,
+            rewrites: 0,
             set_ends: 0,
             seal_faults: Vec::new(),
             throttled: false,
+            hold_stops: false,
             hold_reports: false,
             running: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
+            stopped_at: BTreeMap::new(),
             seen: Vec::new(),
             rows: BTreeMap::new(),
             written: BTreeMap::new(),
+            states: Vec::new(),
             ended: BTreeMap::new(),
             totals: BTreeMap::new(),
             serve: Box::new(|_| None),
+            hang: Box::new(|_| false),
+            tick: TICK,
+            answer_after: Duration::ZERO,
         }
     }
 
@@ -95,15 +120,36 @@ impl Script {
         self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![host.to_owned()], ..JobSpec::default() })));
     }
 
+    /// A job whose file of `total` bytes is to be had at these hosts.
+    pub(crate) fn start_at(&mut self, hosts: &[&str], id: JobId, total: u64) {
+        self.totals.insert(id, total);
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self.order(Command::Start(id, Box::new(JobSpec { hosts, ..JobSpec::default() })));
+    }
+
+    pub(crate) fn add_mirrors(&mut self, id: JobId, hosts: &[&str]) {
+        self.order(Command::AddMirrors(id, hosts.iter().map(|host| (*host).to_owned()).collect()));
+    }
+
+    pub(crate) fn know_host(&mut self, memory: HostMemory) {
+        self.order(Command::KnowHost(memory));
+    }
+
     pub(crate) fn start_with(&mut self, id: JobId, tuning: Tuning) {
-        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], tuning, ..JobSpec::default() })));
+        self.order(Command::Start(
+            id,
+            Box::new(JobSpec { hosts: vec![HOST.to_owned()], tuning, ..JobSpec::default() }),
+        ));
     }
 
     pub(crate) fn start_from_rows(&mut self, id: JobId, total: u64) {
         let chunks = self.rows[&id].values().copied().collect();
         let source = Some(Source { total, accepts_ranges: true, chunks });
         self.ended.remove(&id);
-        self.order(Command::Start(id, Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() })));
+        self.order(Command::Start(
+            id,
+            Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() }),
+        ));
     }
 
     /// The process is gone, and with it whatever the store does not know.
@@ -138,6 +184,11 @@ impl Script {
         self.serve = Box::new(serve);
     }
 
+    /// Which requests get no answer from now on.
+    pub(crate) fn hang(&mut self, hang: impl Fn(&Fetch) -> bool + 'static) {
+        self.hang = Box::new(hang);
+    }
+
     pub(crate) fn opened(&mut self, worker: WorkerId, total: Option<u64>, partial: bool) {
         let running = self.running.get_mut(&worker).expect("a running worker");
         running.opened = true;
@@ -159,6 +210,12 @@ impl Script {
         }
     }
 
+    /// The story itself has told the engine that this worker is gone.
+    pub(crate) fn gone(&mut self, worker: WorkerId) {
+        self.running.remove(&worker).expect("a running worker");
+        self.carry_out();
+    }
+
     pub(crate) fn fault(&mut self, worker: WorkerId, kind: FaultKind) {
         self.end(worker, End::Fault(Fault::new(kind, "as the story has it")));
     }
@@ -170,7 +227,12 @@ impl Script {
 
     /// Lets bytes flow for some seconds: at a rate by worker and offset. Requests are answered within a tick.
     pub(crate) fn flow(&mut self, seconds: f64, mut rate: impl FnMut(WorkerId, u64) -> f64) {
-        self.flow_by(seconds, |worker, at, _| rate(worker, at));
+        self.flow_by(seconds, |fetch, at, _| rate(fetch.worker, at));
+    }
+
+    /// The same, at a rate by request and offset.
+    pub(crate) fn flow_for(&mut self, seconds: f64, mut rate: impl FnMut(&Fetch, u64) -> f64) {
+        self.flow_by(seconds, |fetch, at, _| rate(fetch, at));
     }
 
     /// The same over a line that all workers share.
@@ -178,21 +240,23 @@ impl Script {
         self.flow_by(seconds, |_, _, workers| line / f64::from(workers.max(1)));
     }
 
-    fn flow_by(&mut self, seconds: f64, mut rate: impl FnMut(WorkerId, u64, u32) -> f64) {
+    fn flow_by(&mut self, seconds: f64, mut rate: impl FnMut(&Fetch, u64, u32) -> f64) {
         let end = self.now + Duration::from_secs_f64(seconds);
         while self.now < end {
-            let next = (self.now + TICK).min(end);
+            let next = (self.now + self.tick).min(end);
             let tick = next.since(self.now).as_secs_f64();
             self.wait_until(next);
             for worker in self.workers() {
                 let Some(running) = self.running.get(&worker) else { continue };
                 let open = u32::try_from(self.running.values().filter(|r| r.opened).count()).expect("small");
                 if !running.opened {
-                    self.answer(worker);
+                    if self.now.since(running.started) >= self.answer_after {
+                        self.answer(worker);
+                    }
                     continue;
                 }
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-                let bytes = (rate(worker, running.at, open) * tick) as u64;
+                let bytes = (rate(&self.fetches[&worker], running.at, open) * tick) as u64;
                 self.write(worker, bytes);
             }
         }
@@ -214,6 +278,9 @@ impl Script {
 
     fn answer(&mut self, worker: WorkerId) {
         let fetch = self.fetches[&worker].clone();
+        if (self.hang)(&fetch) {
+            return;
+        }
         match (self.serve)(&fetch) {
             Some(kind) => self.fault(worker, kind),
             None => {
@@ -231,7 +298,8 @@ impl Script {
         let to = (from + bytes).min(limit);
         running.at = to;
         let job = running.job;
-        if to > from {
+        let writes = self.fetches[&worker].kind != FetchKind::Compare;
+        if to > from && writes {
             let stretches = self.written.entry(job).or_default();
             let overlaps = stretches.iter().any(|(start, end)| *start < to && from < *end);
             self.twice += if overlaps { to - from } else { 0 };
@@ -260,8 +328,9 @@ impl Script {
             match effect {
                 Effect::Fetch(fetch) => {
                     let mark = fetch.end.unwrap_or(u64::MAX);
-                    let running = Running { job: fetch.job, at: fetch.from, mark, opened: false };
+                    let running = Running { job: fetch.job, started: self.now, at: fetch.from, mark, opened: false };
                     self.running.insert(fetch.worker, running);
+                    self.asked_at.insert(fetch.worker, self.now);
                     self.fetches.insert(fetch.worker, fetch);
                 }
                 Effect::SetEnd { worker, end } => {
@@ -273,6 +342,10 @@ impl Script {
                     }
                 }
                 Effect::Stop { worker, .. } => {
+                    self.stopped_at.insert(worker, self.now);
+                    if self.hold_stops {
+                        continue;
+                    }
                     if let Some(running) = self.running.remove(&worker) {
                         let event = Event::WorkerEnded { worker, at: running.at, end: End::Stopped };
                         self.engine.event(self.now, event);
@@ -298,8 +371,19 @@ impl Script {
                     self.store(id);
                     self.ended.insert(id, (outcome, self.now));
                 }
-                Effect::Changed(id) => self.store(id),
-                Effect::Rewrite(id) => self.engine.event(self.now, Event::ResetDone(id)),
+                Effect::Changed(id) => {
+                    self.states.extend(self.engine.job(self.now, id).map(|view| (id, view.state)));
+                    self.store(id);
+                }
+                Effect::Rewrite(id) => {
+                    self.rewrites += 1;
+                    let rows: BTreeMap<u64, Chunk> =
+                        self.engine.chunks(self.now, id).into_iter().map(|(row, _)| (row.range.start, row)).collect();
+                    let kept = rows.values().filter(|row| row.done > 0).map(|row| (row.range.start, row.position()));
+                    self.written.insert(id, kept.collect());
+                    self.rows.insert(id, rows);
+                    self.engine.event(self.now, Event::ResetDone(id));
+                }
                 Effect::Note(..) | Effect::HostChanged(_) => {}
             }
         }
@@ -354,6 +438,11 @@ impl Script {
         self.rows[&id].values().map(|row| row.done).sum()
     }
 
+    /// The rows that the store has.
+    pub(crate) fn rows(&self, id: JobId) -> Vec<Chunk> {
+        self.rows.get(&id).into_iter().flat_map(BTreeMap::values).copied().collect()
+    }
+
     pub(crate) fn row_count(&self, id: JobId) -> usize {
         self.rows[&id].len()
     }
@@ -372,6 +461,86 @@ impl Script {
     /// Workers that were stopped for this reason.
     pub(crate) fn stops(&self, why: StopReason) -> usize {
         self.seen.iter().filter(|effect| matches!(effect, Effect::Stop { reason, .. } if *reason == why)).count()
+    }
+
+    /// The states of a job, as they were announced.
+    pub(crate) fn states(&self, id: JobId) -> Vec<JobState> {
+        self.states.iter().filter(|(job, _)| *job == id).map(|(_, state)| *state).collect()
+    }
+
+    /// Everything that was noted, in order.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.seen.iter().filter_map(|effect| if let Effect::Note(_, note) = effect { Some(note) } else { None })
+    }
+
+    /// The requests of a job, in order.
+    pub(crate) fn fetches(&self, id: JobId) -> impl Iterator<Item = &Fetch> {
+        self.fetches.values().filter(move |fetch| fetch.job == id)
+    }
+
+    /// Requests of a kind that were made to a mirror.
+    pub(crate) fn requests(&self, id: JobId, mirror: u32, kind: FetchKind) -> usize {
+        self.fetches(id).filter(|fetch| fetch.mirror == MirrorIndex(mirror) && fetch.kind == kind).count()
+    }
+
+    /// What a mirror is good for.
+    pub(crate) fn mirror(&self, id: JobId, mirror: usize) -> MirrorState {
+        self.view(id).mirrors[mirror].state
+    }
+
+    /// What is remembered of a host.
+    pub(crate) fn host(&self, name: &str) -> HostMemory {
+        self.engine.host(self.now, name).unwrap_or_default()
+    }
+
+    pub(crate) fn why(&self, id: JobId) -> Vec<Why> {
+        self.engine.why(self.now, id)
+    }
+
+    /// When a worker was started, in seconds.
+    pub(crate) fn asked(&self, worker: WorkerId) -> f64 {
+        self.asked_at[&worker].since_origin().as_secs_f64()
+    }
+
+    /// When workers were stopped for this reason, in seconds.
+    pub(crate) fn stop_times(&self, why: StopReason) -> Vec<f64> {
+        let stops = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Stop { worker, reason } if *reason == why => Some(self.stopped_at[worker]),
+            Effect::Fetch(_)
+            | Effect::SetEnd { .. }
+            | Effect::Stop { .. }
+            | Effect::Reset(_)
+            | Effect::Rewrite(_)
+            | Effect::Seal(_)
+            | Effect::Changed(_)
+            | Effect::HostChanged(_)
+            | Effect::Released(_)
+            | Effect::Ended(..)
+            | Effect::Note(..) => None,
+        });
+        stops.map(|at| at.since_origin().as_secs_f64()).collect()
+    }
+
+    /// After how many seconds a worker was stopped, to a tenth; `None` where it was not.
+    pub(crate) fn patience(&self, worker: WorkerId) -> Option<f64> {
+        let stopped = self.stopped_at.get(&worker)?;
+        Some((stopped.since(self.asked_at[&worker]).as_secs_f64() * 10.0).round() / 10.0)
+    }
+
+    /// Two workers that fetch up to the same end.
+    pub(crate) fn racing(&self) -> Option<(WorkerId, WorkerId)> {
+        let mut ends: BTreeMap<u64, WorkerId> = BTreeMap::new();
+        self.running.iter().find_map(|(id, running)| ends.insert(running.mark, *id).map(|other| (other, *id)))
+    }
+
+    /// Where a running worker's next byte goes.
+    pub(crate) fn at(&self, worker: WorkerId) -> u64 {
+        self.running[&worker].at
+    }
+
+    /// Seconds since the story began.
+    pub(crate) fn clock(&self) -> f64 {
+        self.now.since_origin().as_secs_f64()
     }
 
     /// The strikes that were given, in order.

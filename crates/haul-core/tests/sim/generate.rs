@@ -6,6 +6,7 @@ use haul_core::messages::Caps;
 use haul_core::{ByteRange, FaultKind, JobId, Policy, Rng, Time};
 
 use crate::host::{File, Host, Mishap, Outage, OverCap, Ranges, Slow};
+use crate::job::Site;
 use crate::user;
 use crate::world::World;
 
@@ -59,7 +60,7 @@ impl World {
             connections_total: policy.connections_total,
         };
         let mut world = Self::new(seed, policy);
-        for index in 0..=rng.below(2) {
+        for index in 0..=rng.below(3) {
             world.hosts.push(random_host(rng, index));
         }
         let mut ids = Vec::new();
@@ -67,6 +68,9 @@ impl World {
             let id = JobId(index);
             let host = usize::try_from(rng.below(world.hosts.len() as u64)).expect("an index");
             world.add_job(id, host, random_file(rng));
+            if one_in(rng, 2) {
+                world.add_mirrors(rng, id);
+            }
             if one_in(rng, 20) {
                 world.job(id).seal_fault = Some(FaultKind::ChecksumMismatch);
             }
@@ -86,6 +90,41 @@ impl World {
         }
         world
     }
+
+    /// One or two mirrors, of which only some are what they should be.
+    fn add_mirrors(&mut self, rng: &mut Rng, id: JobId) {
+        let hosts = self.hosts.len() as u64;
+        let job = self.job(id);
+        for index in 1..=1 + u32::try_from(rng.below(2)).expect("small") {
+            let host = usize::try_from(rng.below(hosts)).expect("an index");
+            let file = random_mirror(rng, index, &job.sites[0].file);
+            job.sites.push(Site::new(host, file));
+        }
+        job.named = if one_in(rng, 4) { 1 } else { job.sites.len() };
+        job.checksum = one_in(rng, 2);
+    }
+}
+
+fn random_mirror(rng: &mut Rng, index: u32, first: &File) -> File {
+    let good =
+        File { bytes: first.bytes, tells_length: first.tells_length, changes_at: Vec::new(), ..random_file(rng) };
+    match rng.below(10) {
+        0 => File { bytes: first.bytes + 1 + rng.below(MIB), make: index, ..good },
+        1 | 2 => File { make: index, ..good },
+        3 => File { status: Some(pick(rng, &[401, 403, 404, 410, 451])), ..good },
+        4 => File { dies: Some((Time::from_millis(rng.below(20_000)), pick(rng, &[403, 404, 410]))), ..good },
+        5 => File { wrong: random_regions(rng, first.bytes), ..good },
+        6 => File { changes_at: vec![Time::from_millis(rng.below(20_000))], ..good },
+        _ => good,
+    }
+}
+
+fn random_regions(rng: &mut Rng, bytes: u64) -> Vec<ByteRange> {
+    let region = |rng: &mut Rng| {
+        let start = rng.below(bytes.max(1));
+        ByteRange::new(start, start + 1 + rng.below(MIB))
+    };
+    (0..=rng.below(3)).map(|_| region(rng)).collect()
 }
 
 fn random_host(rng: &mut Rng, index: u64) -> Host {

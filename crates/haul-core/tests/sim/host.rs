@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use haul_core::{ByteRange, Fault, FaultKind, Rng, Time};
 
+use crate::contents::Make;
+
 /// One server.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
@@ -48,6 +50,10 @@ pub(crate) enum Outage {
 #[derive(Clone, Debug)]
 pub(crate) struct File {
     pub(crate) bytes: u64,
+    /// What its bytes look like at first.
+    pub(crate) make: Make,
+    /// Bytes that are wrong, for want of a better disk.
+    pub(crate) wrong: Vec<ByteRange>,
     /// Counts up when the source changes.
     pub(crate) version: u32,
     pub(crate) changes_at: Vec<Time>,
@@ -55,6 +61,8 @@ pub(crate) struct File {
     pub(crate) ranges: Ranges,
     /// Every answer is this status.
     pub(crate) status: Option<u16>,
+    /// From then on, every answer is this status.
+    pub(crate) dies: Option<(Time, u16)>,
     /// Each request draws one of these with this chance, as long as the budget lasts.
     pub(crate) mishaps: Vec<Mishap>,
     pub(crate) mishap_chance: f64,
@@ -124,6 +132,8 @@ pub(crate) enum Answer {
 pub(crate) struct Body {
     pub(crate) total: Option<u64>,
     pub(crate) partial: bool,
+    /// What its bytes look like, where they are not wrong.
+    pub(crate) make: Make,
     /// Where the body ends.
     pub(crate) end: u64,
     /// Where something happens to it, and what.
@@ -138,10 +148,23 @@ pub(crate) struct Request {
     pub(crate) end: Option<u64>,
     pub(crate) ranged: bool,
     pub(crate) resolve: bool,
-    /// The version that the job's bytes are of.
+    /// The version that the job's bytes from here are of.
     pub(crate) known_version: Option<u32>,
+    /// The length that the job's file has.
+    pub(crate) known_total: Option<u64>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+}
+
+/// From the make of one version to that of the next.
+const VERSIONS_APART: Make = 1_000;
+
+/// From a make to what it looks like where it is wrong.
+const WRONG: Make = 500;
+
+/// Tells whether bytes that look like this are wrong in the eyes of whoever serves them.
+pub(crate) fn is_wrong(make: Make) -> bool {
+    make % VERSIONS_APART >= WRONG
 }
 
 impl Host {
@@ -169,11 +192,14 @@ impl File {
     pub(crate) fn plain(bytes: u64) -> Self {
         Self {
             bytes,
+            make: 0,
+            wrong: Vec::new(),
             version: 0,
             changes_at: Vec::new(),
             tells_length: true,
             ranges: Ranges::Yes,
             status: None,
+            dies: None,
             mishaps: Vec::new(),
             mishap_chance: 0.0,
             mishaps_left: 0,
@@ -184,8 +210,28 @@ impl File {
         }
     }
 
-    /// Applies changes of the source that are due.
+    /// What its bytes look like now, where they are not wrong. Each version differs from every other in all bytes.
+    fn make_now(&self) -> Make {
+        self.make + self.version * VERSIONS_APART
+    }
+
+    /// What the bytes of a range of a body look like, in order.
+    pub(crate) fn pieces(&self, body: Make, range: ByteRange) -> Vec<(ByteRange, Make)> {
+        let mut edges: Vec<u64> = self.wrong.iter().flat_map(|wrong| [wrong.start, wrong.end]).collect();
+        edges.retain(|edge| range.start < *edge && *edge < range.end);
+        edges.extend([range.start, range.end]);
+        edges.sort_unstable();
+        let is_wrong = |at| self.wrong.iter().any(|wrong| wrong.contains(at));
+        let piece =
+            |pair: &[u64]| (ByteRange::new(pair[0], pair[1]), if is_wrong(pair[0]) { body + WRONG } else { body });
+        edges.windows(2).map(piece).collect()
+    }
+
+    /// Applies changes of the source that are due, its death included.
     pub(crate) fn age(&mut self, now: Time) {
+        if let Some((_, status)) = self.dies.filter(|(at, _)| *at <= now) {
+            self.status = Some(status);
+        }
         while self.changes_at.first().is_some_and(|at| *at <= now) {
             self.changes_at.remove(0);
             self.version += 1;
@@ -245,7 +291,8 @@ pub(crate) fn answer(rng: &mut Rng, now: Time, host: &Host, file: &mut File, req
         Some(Mishap::RangeMismatch) if request.ranged => return fault(Duration::ZERO, FaultKind::RangeMismatch),
         other => other,
     };
-    if request.known_version.is_some_and(|known| known != file.version) {
+    let is_another = request.known_version.is_some_and(|known| known != file.version);
+    if is_another || request.known_total.is_some_and(|total| total != file.bytes) {
         return fault(Duration::ZERO, FaultKind::SourceChanged);
     }
     let honoured = match file.ranges {
@@ -261,7 +308,8 @@ pub(crate) fn answer(rng: &mut Rng, now: Time, host: &Host, file: &mut File, req
     let partial = request.ranged && honoured;
     let asked_end = request.end.unwrap_or(file.bytes).min(file.bytes);
     let length = asked_end.saturating_sub(request.from);
-    let mut body = Body { total: file.tells_length.then_some(file.bytes), partial, end: asked_end, mishap: None };
+    let total = file.tells_length.then_some(file.bytes);
+    let mut body = Body { total, partial, make: file.make_now(), end: asked_end, mishap: None };
     if let Some(mishap) = mishap {
         let at = request.from + rng.below(length + 1);
         if mishap == Mishap::Shorter && partial && file.tells_length {

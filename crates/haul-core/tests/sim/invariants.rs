@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{Effect, Fetch, FetchKind, Note, Outcome};
-use haul_core::{ChunkState, Class, JobId, JobState, Time, WaitingFor};
+use haul_core::messages::{Effect, Fetch, FetchKind, MirrorState, Note, Outcome, StopReason};
+use haul_core::{ByteRange, ChunkState, Class, Fault, FaultKind, JobId, JobState, Policy, Time, WaitingFor};
 
+use crate::host;
+use crate::job::{Job, Site};
+use crate::link::{Phase, Worker};
 use crate::spans::Spans;
 use crate::world::World;
 
 /// A running job is served after this time at the latest, if others have connections to give away.
 const FAIRNESS: Duration = Duration::from_secs(10);
+
+/// The first request of a job is not doubled before it has been without an answer for this long.
+const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 impl World {
     pub(crate) fn host_answered(&mut self, host: usize) {
@@ -29,7 +35,7 @@ impl World {
 
     fn waits_for_a_link(&self, id: JobId) -> bool {
         self.engine.job(self.now, id).is_some_and(|view| view.state == JobState::Waiting(WaitingFor::Link))
-            && self.jobs[&id].file.links_left == 0
+            && self.jobs[&id].sites.iter().any(|site| site.file.links_left == 0 || site.file.status.is_some())
     }
 
     /// After each input and its effects.
@@ -86,14 +92,17 @@ impl World {
                 self.fail(format!("the engine does not know the state {:?}", view.state))
             }
         };
-        let host = job.host;
         let now = self.now;
-        let rich = self.jobs.iter().any(|(other, job)| {
-            *other != id && job.host == host && self.workers.values().filter(|w| w.job == *other).count() >= 2
-        });
+        let usable = view.mirrors.iter().zip(&job.sites).filter(|(mirror, _)| mirror.state != MirrorState::Dropped);
+        let hosts: Vec<usize> = usable.map(|(_, site)| site.host).collect();
+        let there = |other: JobId, host: usize| {
+            self.workers.values().filter(|w| w.job == other && self.host_of(other, w.fetch.mirror) == host).count()
+        };
+        let shares = |host: &usize| self.jobs.keys().any(|other| *other != id && there(*other, *host) >= 2);
+        let rich = idle && hosts.iter().all(shares);
         let job = self.job(id);
         job.best_done = done;
-        job.starving_since = if idle && rich { job.starving_since.or(Some(now)) } else { None };
+        job.starving_since = if rich { job.starving_since.or(Some(now)) } else { None };
         let starving = job.starving_since.is_some_and(|since| now.since(since) > FAIRNESS);
         self.check(!starving, || format!("{id} starves while others have two connections"));
     }
@@ -128,9 +137,10 @@ impl World {
 
     fn check_fetch(&self, fetch: &Fetch) {
         let job = &self.jobs[&fetch.job];
-        let host = &self.hosts[job.host];
+        let host_index = self.host_of(fetch.job, fetch.mirror);
+        let host = &self.hosts[host_index];
         let of_job = self.workers.values().filter(|w| w.job == fetch.job).count();
-        let on_host = self.workers.values().filter(|w| self.jobs[&w.job].host == job.host).count();
+        let on_host = self.workers.values().filter(|w| self.host_of(w.job, w.fetch.mirror) == host_index).count();
         let job_cap = job.tuning.connections.unwrap_or(self.caps.connections_per_job) as usize;
         self.check(of_job < job_cap, || format!("{} has {of_job} connections already", fetch.job));
         self.check(on_host < self.caps.connections_per_host as usize, || format!("{} is full", host.name));
@@ -146,12 +156,43 @@ impl World {
         self.check(u64::from(job.requests_in_vain) <= patience, || {
             format!("{} has made {} requests in vain in {seconds} s", fetch.job, job.requests_in_vain)
         });
+        self.check_range(fetch, job);
+    }
+
+    fn check_range(&self, fetch: &Fetch, job: &Job) {
         let (from, end) = (fetch.from, fetch.end.unwrap_or(u64::MAX));
-        let whole = fetch.kind != FetchKind::Range;
-        self.check(from < end && (!whole || (from == 0 && fetch.end.is_none())), || format!("an odd range: {fetch:?}"));
-        // In a race two fetch the same bytes, to the same end; nobody else shares any.
-        let shared: Vec<_> = self.workers.values().filter(|w| w.job == fetch.job && w.at < end && from < w.mark).collect();
-        let is_race = matches!(shared.as_slice(), [rival] if rival.mark.min(job.file.bytes) == end && rival.fetch.from <= from);
+        let is_sane = match fetch.kind {
+            FetchKind::Probe | FetchKind::Whole => from == 0 && fetch.end.is_none(),
+            FetchKind::Range | FetchKind::Compare => from < end && Some(end) <= job.identity.total,
+        };
+        self.check(is_sane, || format!("an odd range: {fetch:?}"));
+        let mirror = fetch.mirror.0 as usize;
+        match fetch.kind {
+            FetchKind::Compare => {
+                self.check(job.written.covers(from, end), || format!("nothing to compare with: {fetch:?}"));
+                return;
+            }
+            FetchKind::Range => self.check(job.identity.trusted.contains(&mirror), || {
+                format!("who has not proved itself must not contribute: {fetch:?}, {:?}", job.identity)
+            }),
+            FetchKind::Probe | FetchKind::Whole => {}
+        }
+        // In a race two fetch the same bytes, to the same end; nobody else shares any. Who is being stopped because it has
+        // lost one does not count.
+        let shared: Vec<&Worker> = self
+            .workers
+            .values()
+            .filter(|w| w.job == fetch.job && w.writes() && w.stopping != Some(StopReason::Overtaken))
+            .filter(|w| w.at < end && from < w.mark)
+            .collect();
+        let is_race = match shared.as_slice() {
+            [first] if fetch.kind == FetchKind::Probe => {
+                let is_late = self.now.since(first.started) >= PROBE_AGAIN_AFTER;
+                first.fetch.kind == FetchKind::Probe && matches!(first.phase, Phase::Asking) && is_late
+            }
+            [rival] => rival.mark.min(job.identity.total.unwrap_or(u64::MAX)) == end && rival.fetch.from <= from,
+            _ => false,
+        };
         self.check(is_race || shared.is_empty(), || format!("others own bytes of {fetch:?}: {shared:?}"));
         self.check(is_race || !job.written.touches(from, end), || format!("bytes of {fetch:?} are there already"));
     }
@@ -159,10 +200,32 @@ impl World {
     /// INV-1, by the world's own record.
     fn check_seal(&self, id: JobId) {
         let job = &self.jobs[&id];
-        let bytes = job.file.bytes;
+        let total = self.engine.job(self.now, id).and_then(|view| view.total);
+        let bytes = total.unwrap_or(u64::MAX);
+        let is_a_files = job.sites.iter().any(|site| site.file.bytes == bytes);
+        self.check(is_a_files, || format!("{id} is sealed with {total:?} bytes: no file is of this size"));
         let covered = job.written.bytes() == bytes && job.written.covers(0, bytes);
         self.check(covered, || format!("{id} is sealed with {} of {bytes} bytes", job.written.bytes()));
         self.check(!self.workers.values().any(|w| w.job == id), || format!("{id} is sealed with workers running"));
+    }
+
+    /// Tells whether the file is the one that its checksum is of.
+    pub(crate) fn is_as_promised(&self, id: JobId) -> bool {
+        let job = &self.jobs[&id];
+        let bytes = job.sites[0].file.bytes;
+        job.written.bytes() == bytes && job.contents.first_other(ByteRange::new(0, bytes), 0).is_none()
+    }
+
+    /// A complete file is of one make, but for what a mirror gave that lies now and then: where there is no checksum,
+    /// nobody could know.
+    fn check_contents(&self, id: JobId) {
+        let job = &self.jobs[&id];
+        let mut makes = job.contents.makes(ByteRange::new(0, job.written.bytes()));
+        makes.retain(|make| job.checksum || !host::is_wrong(*make));
+        makes.sort_unstable();
+        makes.dedup();
+        self.check(makes.len() <= 1, || format!("{id} is complete, and made of {makes:?}"));
+        self.check(!job.checksum || self.is_as_promised(id), || format!("{id} is complete, and not as promised"));
     }
 
     /// The rows tile the file and say no more than is there.
@@ -220,24 +283,36 @@ impl World {
     pub(crate) fn check_outcome(&self, id: JobId) {
         let job = &self.jobs[&id];
         let Some(Outcome::Failed(fault)) = &job.outcome else {
-            self.check(job.seal_fault.is_none() && job.file.status.is_none(), || format!("{id} cannot be complete"));
+            let possible = job.sites.iter().any(|site| site.file.status.is_none() || site.file.dies.is_some());
+            self.check(job.seal_fault.is_none() && possible, || format!("{id} cannot be complete"));
+            self.check_contents(id);
             return;
         };
-        let limited = self.policy.retry_limit > 0;
-        let legitimate = match fault.kind.class() {
-            Class::SourceChanged => job.restarts >= self.policy.restarts_max,
-            Class::Protocol | Class::RangesRefused => job.file.mishaps_left < 100,
-            Class::Link | Class::Permanent if job.file.status.is_some() => {
-                self.check(job.denials == 1 || job.ever_progressed, || {
-                    format!("{id} was denied {} times", job.denials)
-                });
-                true
-            }
-            Class::Link => job.file.links_left == 0,
-            Class::Permanent => job.seal_fault == Some(fault.kind),
-            Class::Transient | Class::Busy => limited,
-            Class::Disk | Class::Local => false,
-        };
+        let legitimate = job.sites.iter().any(|site| self.may_fail(job, site, fault));
         self.check(legitimate, || format!("{id} failed without need: {fault:?}"));
+        // Two, where the first request was so late that another one was made.
+        let denials = job.sites[0].denials;
+        let status = job.sites[0].file.status.map(FaultKind::Status);
+        let alone = job.sites.len() == 1 && status == Some(fault.kind);
+        let enough = (1..=2).contains(&denials) || job.ever_progressed || limited(&self.policy);
+        self.check(!alone || enough, || format!("{id} was denied {denials} times"));
     }
+
+    /// Tells whether a fault of this kind at this site is a reason for the job to fail.
+    fn may_fail(&self, job: &Job, site: &Site, fault: &Fault) -> bool {
+        match fault.kind.class() {
+            Class::SourceChanged => job.restarts >= self.policy.restarts_max,
+            Class::Protocol | Class::RangesRefused => site.file.mishaps_left < 100,
+            Class::Link | Class::Permanent if site.file.status.is_some() => true,
+            Class::Link => site.file.links_left == 0,
+            Class::Permanent => job.seal_fault == Some(fault.kind) || job.checksum,
+            Class::Transient | Class::Busy => limited(&self.policy),
+            Class::Disk | Class::Local => false,
+        }
+    }
+}
+
+/// A job fails after so many attempts.
+fn limited(policy: &Policy) -> bool {
+    policy.retry_limit > 0
 }

@@ -13,6 +13,7 @@ use crate::host::{Body, Host, Mishap, Slow};
 pub(crate) struct Worker {
     pub(crate) job: JobId,
     pub(crate) fetch: Fetch,
+    pub(crate) started: Time,
     pub(crate) at: u64,
     /// It never writes at or behind this.
     pub(crate) mark: u64,
@@ -23,6 +24,8 @@ pub(crate) struct Worker {
     pub(crate) throttled: bool,
     /// Another one fetches the same bytes, or has done so.
     pub(crate) raced: bool,
+    /// What it compares is other than what is there, from this byte on.
+    pub(crate) differs_at: Option<u64>,
     /// Slow regions of the file that this request has met, and whether they are slow for it.
     slow: BTreeMap<usize, bool>,
 }
@@ -51,9 +54,10 @@ pub(crate) enum Next {
 }
 
 impl Worker {
-    pub(crate) fn new(fetch: Fetch) -> Self {
+    pub(crate) fn new(now: Time, fetch: Fetch) -> Self {
         Self {
             job: fetch.job,
+            started: now,
             at: fetch.from,
             mark: fetch.end.unwrap_or(u64::MAX),
             phase: Phase::Asking,
@@ -61,9 +65,15 @@ impl Worker {
             stopping: None,
             throttled: false,
             raced: false,
+            differs_at: None,
             slow: BTreeMap::new(),
             fetch,
         }
+    }
+
+    /// It brings bytes, and does not just compare them.
+    pub(crate) fn writes(&self) -> bool {
+        self.fetch.kind != FetchKind::Compare
     }
 
     pub(crate) fn is_ranged(&self) -> bool {

@@ -3,12 +3,16 @@
 //! `HAUL_SIM_WORLDS=N` runs that many worlds, `HAUL_SIM_SEED=N` replays the one whose seed a failure printed, and
 //! `HAUL_SIM_TRACE=1` tells its story.
 
+mod contents;
 mod generate;
 mod host;
 mod invariants;
+mod job;
 mod link;
 mod measure;
+mod shell;
 mod spans;
+mod transfers;
 mod user;
 mod world;
 
@@ -95,6 +99,25 @@ fn worlds_that_once_failed() {
     for seed in [
         // Released in the moment in which a stream of unknown length ended: rows without a total were left.
         307_073, 312_788,
+        // The second of two first requests brought the whole file, and the first one was doubled while it was being stopped.
+        68, // Passed over for another mirror, trusted all the same when it was back.
+        37, 34, // An heir was trusted after a restart, although it had not been compared.
+        477, 227, // An heir with too few bytes to be compared with: nothing happened any more.
+        163, // A job with mirrors on two hosts was not asked again when the full one had room.
+        129, 128, 62,  // Rows of a source that was forgotten stayed in the store.
+        244, // The sum of what is left counted a second first request, which has no end yet.
+        586,
+        // Starved with a mirror that could not prove itself, that shared a full host, or that was not main.
+        23, 1_000_788, 2_001_517, 2_004_314, 2_007_988,
+        // A dropped mirror's first request was still on its way when the next one's was made.
+        2_000_501, 2_004_547,
+        // Passed on to another mirror while all connections were in use, and not asked again; or not passed on, because
+        // the other one's host was full.
+        3_007_070, 3_014_082, 3_012_050, 3_015_519,
+        // Nothing came, and so the leases became as small as they may be.
+        4_009_765,
+        // A job of high priority paused for some 200 ms again and again, and each time another one had its slot meanwhile.
+        3_015_235,
     ] {
         run(seed);
     }

@@ -108,7 +108,8 @@ fn a_hundred_jobs_on_four_thousand_connections() {
     let took = seconds(&mut world);
     tell("100 jobs of 400 MB, 4000 x 1 MB/s", took, 10.0, &world);
     world.say(|| format!("{} events", world.stats.events));
-    assert!(took < 11.0, "took {took} s, the ideal is 10");
+    // Workers report four times a second here, and each of the ramp's three steps waits for reports.
+    assert!(took < 11.5, "took {took} s, the ideal is 10");
     assert_eq!(world.stats.bytes, 100 * 400 * MB);
 }
 

@@ -11,6 +11,10 @@ pub(crate) enum Act {
     Nudge(JobId),
     Tune(JobId, Tuning),
     SetCaps(Caps),
+    /// The rest of a job's mirrors is found.
+    NameMirrors(JobId),
+    /// What is known of the host with this number is forgotten.
+    ForgetHost(usize),
     /// The daemon dies, and comes back with what was durable.
     Crash,
     /// A fact about a worker that is long gone.
@@ -35,6 +39,7 @@ pub(crate) fn acts(rng: &mut Rng, jobs: &[JobId], span_ms: u64, caps: Caps) -> V
         if rng.below(6) == 0 {
             acts.push((Time::from_millis(submitted + rng.below(span_ms)), Act::Nudge(*job)));
         }
+        acts.push((Time::from_millis(submitted + rng.below(span_ms)), Act::NameMirrors(*job)));
         if rng.below(4) == 0 {
             let priority = i32::try_from(rng.below(7)).expect("small") - 3;
             let connections = (rng.below(2) == 0).then(|| u32::try_from(rng.below(20)).expect("small") + 1);
@@ -56,6 +61,10 @@ pub(crate) fn acts(rng: &mut Rng, jobs: &[JobId], span_ms: u64, caps: Caps) -> V
     }
     for _ in 0..rng.below(3).saturating_sub(1) {
         acts.push((Time::from_millis(rng.below(span_ms)), Act::Crash));
+    }
+    if rng.below(6) == 0 {
+        let host = usize::try_from(rng.below(8)).expect("small");
+        acts.push((Time::from_millis(rng.below(span_ms)), Act::ForgetHost(host)));
     }
     for _ in 0..rng.below(4) {
         acts.push((Time::from_millis(rng.below(span_ms)), Act::LateFact(rng.below(60))));

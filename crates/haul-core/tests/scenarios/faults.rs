@@ -1,0 +1,162 @@
+//! What follows from faults.
+
+use std::time::Duration;
+
+use haul_core::messages::{End, FetchKind, Outcome, StopReason};
+use haul_core::{FaultKind, JobState, Policy, WaitingFor};
+
+use crate::script::{MIB, Script};
+use crate::{JOB, OTHER, busy, connections};
+
+#[test]
+fn a_404_fails_at_once_with_one_request() {
+    let mut t = Script::new();
+    t.start(JOB);
+    let probe = t.only_worker();
+    t.fault(probe, FaultKind::Status(404));
+    t.flow(100.0, |_, _| 1e6);
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::Status(404)));
+    assert_eq!(t.fetched(JOB), 1);
+}
+
+#[test]
+fn a_503_before_any_progress_waits_for_retry_after_with_the_whole_host() {
+    let mut t = Script::new();
+    t.start(JOB);
+    let probe = t.only_worker();
+    t.end(probe, End::Fault(busy(503, Some(20))));
+    t.start(OTHER);
+    for id in [JOB, OTHER] {
+        assert_eq!(t.view(id).state, JobState::Waiting(WaitingFor::Host));
+        assert_eq!(t.view(id).retry_in, Some(Duration::from_secs(20)));
+    }
+    t.wait(19.9);
+    assert_eq!((t.fetched(JOB), t.fetched(OTHER)), (1, 0));
+    t.wait(0.2);
+    assert_eq!(t.fetched(JOB) + t.fetched(OTHER), 2, "one connection finds out whether the host is back");
+    t.open_all(4 * MIB);
+    assert!(t.fetched(JOB) >= 2 && t.fetched(OTHER) >= 1, "then everybody goes on");
+    assert_eq!(t.charged(JOB), 0, "who was told to wait is not to blame");
+}
+
+#[test]
+fn a_429_on_extra_connections_lowers_the_hosts_cap_and_charges_nobody() {
+    let mut t = Script::with(connections(8));
+    t.start(JOB);
+    let probe = t.only_worker();
+    t.open(probe, 32 * MIB);
+    for (count, worker) in t.workers().into_iter().skip(1).enumerate() {
+        if count < 2 { t.open(worker, 32 * MIB) } else { t.end(worker, End::Fault(busy(429, None))) }
+    }
+    assert_eq!(t.workers().len(), 3, "as many as were served");
+    assert_eq!(t.charged(JOB), 0);
+    t.flow(9.0, |_, _| 100e3);
+    assert_eq!(t.workers().len(), 3);
+    t.flow(2.0, |_, _| 100e3);
+    assert_eq!(t.workers().len(), 4, "after a while one more is tried");
+}
+
+#[test]
+fn a_permanent_fault_stops_all_workers() {
+    let mut t = Script::with(connections(4)).probed(JOB, 32 * MIB);
+    t.flow(1.0, |_, _| 1e6);
+    let worker = t.workers()[2];
+    t.fault(worker, FaultKind::DiskIo);
+    assert_eq!(t.stops(StopReason::JobStops), 3);
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::DiskIo));
+    assert_eq!(t.rows_done(JOB), t.bytes(JOB), "the bytes are kept, and the store knows of all of them");
+}
+
+#[test]
+fn a_failing_server_is_asked_less_and_less_by_one_connection_at_a_time() {
+    let mut t = Script::new().probed(JOB, 60 * MIB);
+    t.serve(|_| Some(FaultKind::Status(500)));
+    t.flow(1.0, |_, _| 1e6);
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let before = t.fetched(JOB);
+    t.flow(120.0, |_, _| 1e6);
+    let requests = t.fetched(JOB) - before;
+    assert!((4..45).contains(&requests), "{requests} requests in two minutes");
+    t.serve(|_| None);
+    while t.view(JOB).connections < 2 {
+        t.flow(1.0, |_, _| 100e3);
+        assert!(t.now.since_origin() < Duration::from_secs(700), "the longest backoff is 450 s");
+    }
+    t.flow(1.0, |_, _| 100e3);
+    assert_eq!(t.view(JOB).connections, 32, "one answer brings all of them back");
+    t.flow(60.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn the_retry_limit_counts_attempts_and_not_workers() {
+    let mut t = Script::with(Policy { retry_limit: 3, ..connections(16) }).probed(JOB, 32 * MIB);
+    t.flow(1.0, |_, _| 1e6);
+    t.serve(|_| Some(FaultKind::Connect));
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    assert_eq!(t.outcome(JOB), None, "sixteen breaks at once are one");
+    t.flow(300.0, |_, _| 1e6);
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::Connect));
+}
+
+#[test]
+fn a_changed_source_starts_over_at_most_three_times() {
+    let mut t = Script::with(connections(2));
+    t.start(JOB);
+    for round in 0..4 {
+        assert_eq!(t.outcome(JOB), None, "in round {round}");
+        let probe = t.only_worker();
+        assert_eq!(t.fetch(probe).kind, FetchKind::Probe, "everything is forgotten");
+        t.open(probe, 8 * MIB);
+        t.flow(0.5, |_, _| 1e6);
+        let worker = *t.workers().last().expect("a second worker");
+        t.fault(worker, FaultKind::SourceChanged);
+    }
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::SourceChanged));
+    assert_eq!(t.resets, 3);
+}
+
+#[test]
+fn an_expired_link_is_asked_for_once_and_then_waits_for_a_person() {
+    let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
+    t.flow(0.5, |_, _| 1e6);
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let fresh = std::cell::Cell::new(false);
+    t.serve(move |fetch| {
+        fresh.set(fresh.get() || fetch.resolve);
+        (!fresh.get()).then_some(FaultKind::Status(403))
+    });
+    t.flow(2.0, |_, _| 1e6);
+    assert_eq!(t.view(JOB).state, JobState::Active, "the submitted URL still opens the door");
+    t.serve(|_| Some(FaultKind::Status(403)));
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    t.flow(60.0, |_, _| 1e6);
+    assert_eq!(t.view(JOB).state, JobState::Waiting(WaitingFor::Link));
+    assert!(t.engine.poll_timeout().is_none_or(|(at, _)| at > t.now));
+    t.serve(|_| None);
+    t.nudge(JOB);
+    t.flow(30.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn a_full_disk_is_waited_for_also_while_sealing() {
+    let mut t = Script::with(connections(2)).probed(JOB, 4 * MIB);
+    t.flow(0.5, |_, _| 1e6);
+    let worker = t.workers()[0];
+    t.fault(worker, FaultKind::DiskFull);
+    assert_eq!(t.view(JOB).state, JobState::Waiting(WaitingFor::Disk));
+    assert_eq!(t.charged(JOB), 0);
+    t.seal_faults = vec![FaultKind::DiskFull];
+    t.flow(20.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.seals, 2);
+}

@@ -1,0 +1,83 @@
+//! The two bugs that haul comes from, and the speed floor.
+
+use haul_core::messages::{Outcome, StopReason};
+use haul_core::{Chunk, ChunkState, FaultKind, Policy};
+
+use crate::script::{MIB, Script};
+use crate::{JOB, connections};
+
+#[test]
+fn an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
+    let mut t = Script::with(Policy { steals: false, ..connections(4) }).probed(JOB, 4 * MIB);
+    t.flow(0.9, |_, _| 1e6);
+    // Whoever takes a place that has become free meets the same.
+    while let Some(worker) = t.workers().first().copied() {
+        t.open_all(4 * MIB);
+        t.fault(worker, FaultKind::Reset);
+    }
+    let on_its_way_back = |chunk: &Chunk| matches!(chunk.state, ChunkState::Backoff(_));
+    assert!(t.engine.chunks(t.now, JOB).iter().any(|(chunk, _)| on_its_way_back(chunk)), "nobody works");
+    assert_eq!((t.outcome(JOB), t.seals), (None, 0), "an empty queue means only that nothing is waiting");
+    t.flow(8.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!((t.bytes(JOB), t.twice), (4 * MIB, 0));
+}
+
+#[test]
+fn a_chunk_that_trickles_for_three_requests_gets_its_strikes_and_completes() {
+    let mut trickles = std::collections::BTreeSet::new();
+    let mut t = Script::with(Policy { split_floor_bytes: MIB, ..connections(8) }).probed(JOB, 64 * MIB - 1);
+    t.flow(60.0, |worker, at| {
+        let is_slow = (20 * MIB..21 * MIB).contains(&at) && (trickles.len() < 3 || trickles.contains(&worker));
+        if is_slow {
+            trickles.insert(worker);
+        }
+        if is_slow { 50e3 } else { 400e3 }
+    });
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.strikes(), [1, 2, 3]);
+    assert_eq!(t.stops(StopReason::BelowFloor), 3, "each strike kept its bytes and made room for the next attempt");
+    assert_eq!(t.twice, 0);
+}
+
+/// The chunk is as slow for everybody, for ever, while the others have plenty left to do.
+fn a_region_that_always_trickles() -> Script {
+    let mut t = Script::with(Policy { split_floor_bytes: MIB, ..connections(8) }).probed(JOB, 64 * MIB - 1);
+    t.flow(400.0, |_, at| if (20 * MIB..21 * MIB).contains(&at) { 50e3 } else { 400e3 });
+    t
+}
+
+#[test]
+fn a_chunk_that_always_trickles_is_exempt_after_three_strikes_and_completes() {
+    let t = a_region_that_always_trickles();
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.stops(StopReason::BelowFloor), 3);
+    assert_eq!(t.strikes(), [1, 2, 3]);
+    // 50 KB/s for 1 MiB are 21 s, and the strikes come on top of that.
+    assert!(t.seconds(JOB) < 45.0, "took {} s", t.seconds(JOB));
+}
+
+#[test]
+fn a_lonely_slow_worker_is_left_alone() {
+    let mut t = Script::with(connections(1)).probed(JOB, 3 * MIB);
+    t.flow(100.0, |_, _| 50e3);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.stops(StopReason::BelowFloor), 0);
+    assert_eq!(t.fetched(JOB), 1);
+}
+
+#[test]
+fn thirty_two_workers_on_a_thin_line_are_all_innocent() {
+    let mut t = Script::new().probed(JOB, 64 * MIB - 1);
+    t.flow_shared(90.0, 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.stops(StopReason::BelowFloor), 0);
+}
+
+#[test]
+fn a_worker_that_our_own_limit_holds_up_is_not_slow() {
+    let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);
+    t.throttled = true;
+    t.flow(8.0, |_, at| if at < MIB { 1e3 } else { 200e3 });
+    assert_eq!(t.stops(StopReason::BelowFloor), 0);
+}
