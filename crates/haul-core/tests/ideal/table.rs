@@ -112,7 +112,9 @@ pub(crate) fn print(name: &str, rows: &[Row]) {
         print_some(&format!("{class:?}").to_lowercase(), rows, |row| row.class == class);
     }
     print_some("thin link, 16 or more", rows, |row| row.thin);
-    for (name, least, most) in [("below 60 round trips", 0.0, 60.0), ("60 to 300", 60.0, 300.0), ("300 or more", 300.0, f64::MAX)] {
+    for (name, least, most) in
+        [("below 60 round trips", 0.0, 60.0), ("60 to 300", 60.0, 300.0), ("300 or more", 300.0, f64::MAX)]
+    {
         print_some(name, rows, |row| row.round_trips >= least && row.round_trips < most);
     }
 }
