@@ -24,6 +24,8 @@ pub(crate) struct Row {
     pub(crate) requests: u64,
     /// Connections that were opened.
     pub(crate) connections: u64,
+    /// Connections that were in use at a time, in relation to those that the job may use.
+    pub(crate) in_use: f64,
     /// Requests that the host refused, or let hang, because it serves no more.
     pub(crate) refused: u64,
     pub(crate) events: u64,
@@ -41,6 +43,7 @@ impl Row {
             twice: if tally.took.is_some() { (tally.received as f64 - bytes) / bytes } else { 0.0 },
             requests: tally.requests,
             connections: tally.connections,
+            in_use: tally.took.map_or(1.0, |took| tally.worker_seconds / took / f64::from(nature.connections)),
             refused: tally.refused,
             events: tally.events,
         }
@@ -60,6 +63,8 @@ pub(crate) struct Figures {
     /// Requests for a file, and connections for it, in the median.
     pub(crate) requests: f64,
     pub(crate) connections: f64,
+    /// Connections in use at a time, in relation to those that the job may use, in the mean.
+    pub(crate) in_use: f64,
     /// Requests that were refused for a file, in the mean.
     pub(crate) refused: f64,
 }
@@ -77,7 +82,8 @@ impl Figures {
             twice_p99: percentile(&sorted(rows.iter().map(|row| row.twice)), 99),
             requests: percentile(&sorted(rows.iter().map(|row| row.requests as f64)), 50),
             connections: percentile(&sorted(rows.iter().map(|row| row.connections as f64)), 50),
-            refused: rows.iter().map(|row| row.refused as f64).sum::<f64>() / rows.len() as f64,
+            in_use: mean(rows.iter().map(|row| row.in_use)),
+            refused: mean(rows.iter().map(|row| row.refused as f64)),
         }
     }
 }
@@ -86,16 +92,21 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>6} {:>8.3} {:>8.3} {:>8.3}", self.worlds, self.median, self.p90, self.p99)?;
         write!(f, " {:>8.3} {:>6} {:>8.2}% {:>8}", self.max, self.stuck, self.twice_p99 * 100.0, self.requests)?;
-        write!(f, " {:>11} {:>7.1}", self.connections, self.refused)
+        write!(f, " {:>11} {:>6.0}% {:>7.1}", self.connections, self.in_use * 100.0, self.refused)
     }
 }
 
-const HEAD: &str = "worlds   median      p90      p99      max  stuck twice p99 requests connections refused";
+const HEAD: &str = "worlds   median      p90      p99      max  stuck twice p99 requests connections  in use refused";
 
 fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_unstable_by(f64::total_cmp);
     numbers
+}
+
+fn mean(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = numbers.len() as f64;
+    numbers.sum::<f64>() / count.max(1.0)
 }
 
 /// The number that so many per cent do not exceed; 0 where there is none.
