@@ -225,7 +225,7 @@ impl Ledger {
         if end - start > want.saturating_add(want / SLACK) {
             end = start + want.max(1);
             self.take_back(end, first.range.end);
-        } else if !first.is_trouble() {
+        } else if !first.is_trouble() && want.saturating_sub(end - start) > want / SLACK {
             end = self.extend(worker, mirror, end, want.saturating_sub(end - start));
         }
         Some(ByteRange::new(start, end))

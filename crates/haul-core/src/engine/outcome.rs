@@ -8,6 +8,7 @@ use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFo
 use super::Engine;
 use super::host::backoff;
 use super::job::{Ending, Stage};
+use super::steal::SPEED_KNOWN;
 use super::worker::Worker;
 
 /// The wait after a break that came with progress: nothing suggests that the next attempt would fail.
@@ -74,8 +75,10 @@ impl Engine {
             && now.since(opened_at) >= TYPICAL_AFTER
             && worker.at - worker.from >= self.policy.split_floor_bytes
         {
-            let speed = (worker.at - worker.from) as f64 / now.since(opened_at).as_secs_f64();
-            self.hosts.get_mut(worker.host).note_speed(speed);
+            self.hosts.get_mut(worker.host).note_speed(worker.life_speed(now));
+        }
+        if worker.age(now).is_some_and(|age| age >= SPEED_KNOWN) && worker.at == worker.request_end {
+            self.hosts.get_mut(worker.host).keep_connection(now, worker.life_speed(now));
         }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();

@@ -18,10 +18,6 @@ use super::worker::Worker;
 /// An idle connection races the first request of a job after this time (DESIGN.md ruling 4).
 const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// How much of its even share a lease covers: what is left over is for those that are done first, which costs them a
-/// request and nobody a connection.
-const FIRST_SHARE: f64 = 1.0;
-
 /// What a job could do with one more connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Want {
@@ -199,11 +195,12 @@ impl Engine {
             Some(usual) => {
                 let left: u64 = ready + others().map(Worker::remaining).sum::<u64>();
                 let running: f64 = others().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
-                let newcomers = usual * f64::from(idle);
+                let own = host.kept(now).filter(|_| taker.is_none()).unwrap_or(usual);
+                let newcomers = usual * f64::from(idle - 1) + own;
                 let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-                let share = (FIRST_SHARE * usual * (all_end_in - wait).max(0.0)) as u64;
+                let share = (own * (all_end_in - wait).max(0.0)) as u64;
                 share
             }
         };
@@ -293,6 +290,7 @@ impl Engine {
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let fetch =
             Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
+        self.hosts.get_mut(host).take_kept();
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));
         }

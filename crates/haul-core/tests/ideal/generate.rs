@@ -1,23 +1,24 @@
 //! Random worlds, and how they are distributed.
 //!
-//! | what | how it is drawn |
-//! | --- | --- |
-//! | connections | 1 to 64, all orders of magnitude alike |
-//! | rate of a connection | 10 KB/s to 100 MB/s, all orders of magnitude alike |
-//! | round trip | 1 to 300 ms, all orders of magnitude alike: the time of a connect |
-//! | answer | one to two round trips |
-//! | length of the file | 5 s to 5 min at the full rate, all orders of magnitude alike, but at least 4 MiB: smaller files
-//! | | are left on few requests on purpose |
-//! | link | 5 to 100 % of the sum of the connections |
-//! | cap | from 1 to one less than the connections; 503, reset and silence alike |
-//! | lame | 2, 5, 10 or 20 % of the connections, 10 to 50 times slower, but not below 1 KB/s |
-//! | uneven | a logarithm's deviation of 0.2 to 1 |
-//! | region | 0.05 to 5 % of the file, anywhere, 5 to 80 times slower, but not below 1 KB/s |
-//! | stalls | 2, 5 or 10 % of the connections, after 2 to 200 % of a fair share of the file |
-//! | resets | 5, 20 or 100 % of the connections, likewise |
-//! | unanswered | 2, 5 or 10 % of the connections |
+//! | what | how it is drawn | why it is limited |
+//! | --- | --- | --- |
+//! | connections | 1 to 64, all orders of magnitude alike | |
+//! | rate of a connection | 10 KB/s to 100 MB/s, all orders of magnitude alike | |
+//! | round trip | 1 to 300 ms, all orders of magnitude alike: the time of a connect | |
+//! | answer | one to two round trips | |
+//! | slow start | in half of the worlds: ten packets in a connection's first round trip, then twice as many in each | |
+//! | length of the file | 5 s to 5 min at the full rate, all orders of magnitude alike, but at least 8 MiB | smaller ones are left on few requests on purpose |
+//! | link | 5 to 100 % of the sum of the connections | |
+//! | cap | from 1 to one less than the connections; 503, reset and silence alike | |
+//! | lame | 2, 5, 10 or 20 % of at least 2 connections, 10 to 50 times slower, but not below 1 KB/s and not above 290 KB/s | one connection has nobody to be compared with; what is above the speed floor is left alone on purpose (DESIGN.md section 4) |
+//! | uneven | a logarithm's deviation of 0.2 to 1 | |
+//! | region | 0.05 to 2 % of the file, anywhere, 5 to 50 times slower, but not below 1 KB/s | as in the rig that measures over real wires |
+//! | stalls | 2, 5 or 10 % of the connections, after 2 to 200 % of a fair share of the file | |
+//! | resets | 5, 20 or 100 % of the connections, likewise | |
+//! | unanswered | 2, 5 or 10 % of the connections | |
 //!
-//! Nearly half of the worlds are as most downloads are: plain, or with a link as the bottleneck.
+//! Nothing is slower than 1 KB/s because that has the silences of a stall. Nearly half of the worlds are as most downloads
+//! are: plain, or with a link as the bottleneck.
 
 use haul_core::{ByteRange, Rng};
 

@@ -6,8 +6,9 @@
 //! HAUL_IDEAL_SEED=17 HAUL_IDEAL_TRACE=1 cargo test --release -p haul-core --test ideal -- --nocapture
 //! ```
 //!
-//! `HAUL_IDEAL_ROWS=1` prints a line for each of the engine's worlds, `HAUL_IDEAL_ABLATE=1` adds the engine with one rule turned off at a time, `HAUL_IDEAL_ONLY=1` leaves everything but
-//! the engine out, `HAUL_IDEAL_BASE` is the first seed.
+//! `HAUL_IDEAL_ROWS=1` prints a line for each of the engine's worlds, `HAUL_IDEAL_ABLATE=1` adds the engine with one rule
+//! turned off at a time, `HAUL_IDEAL_ONLY=1` leaves the naive schedulers out, `HAUL_IDEAL_BASE` is the first seed. A table
+//! asserts nothing but that no job is stuck. What the figures mean: `docs/SCHEDULING.md`.
 
 mod brain;
 mod contest;
@@ -24,16 +25,20 @@ use contest::Contestant;
 use nature::Nature;
 use table::{Figures, Row};
 
-/// Worlds of an ordinary run. A guess: enough for a percentile, and over in a few seconds without optimization.
-const WORLDS: u64 = 300;
+/// Worlds of an ordinary run: enough for a percentile, and over in some seven seconds without optimization.
+const WORLDS: u64 = 200;
 
-/// The engine's time in relation to the ideal. Measured over 300 worlds: 1.004 in the median, 1.045 in nine of ten and
-/// 1.34 in 99 of a hundred.
+/// The engine's time in relation to the ideal, in these worlds: in the median, in nine of ten, and in 99 of a hundred.
+/// Measured: 1.003, 1.035 and 1.140. Without stealing, without races, or without the speed floor it does not hold.
 const MEDIAN_MAX: f64 = 1.01;
-const P90_MAX: f64 = 1.08;
-const P99_MAX: f64 = 1.5;
-/// Bytes that come twice, and bytes that nobody reads because a lease was cut: 1.2 % in 99 of a hundred.
-const TWICE_MAX: f64 = 0.015;
+const P90_MAX: f64 = 1.05;
+const P99_MAX: f64 = 1.2;
+/// The same for the worlds that last for this many round trips. In fewer, the probe, the ramp and the first cut are a good
+/// part of it, whatever a scheduler does that does not know the rates. Measured: 1.077.
+const LONG: f64 = 300.0;
+const LONG_P99_MAX: f64 = 1.1;
+/// Bytes that come twice, and bytes that nobody reads because a lease was cut. Measured: 0.8 %.
+const TWICE_MAX: f64 = 0.01;
 
 /// The ideal is a bound: nobody goes below it by more than roundings.
 const ROUNDING: f64 = 1e-4;
@@ -92,18 +97,17 @@ fn the_engine_comes_near_the_ideal() {
         return;
     }
     let rows = run_all(&contest::engine());
-    if number("HAUL_IDEAL_TABLE").is_some() {
-        print_tables(&rows);
-    }
     let figures = Figures::of(&rows);
     assert_eq!(figures.stuck, 0, "jobs are stuck: {figures}");
-    assert!(
-        figures.median <= MEDIAN_MAX
-            && figures.p90 <= P90_MAX
-            && figures.p99 <= P99_MAX
-            && figures.twice_p99 <= TWICE_MAX,
-        "{figures}"
-    );
+    if number("HAUL_IDEAL_TABLE").is_some() {
+        print_tables(&rows);
+        return;
+    }
+    let holds = figures.median <= MEDIAN_MAX && figures.p90 <= P90_MAX && figures.p99 <= P99_MAX;
+    assert!(holds && figures.twice_p99 <= TWICE_MAX, "{figures}");
+    let long: Vec<Row> = rows.into_iter().filter(|row| row.round_trips >= LONG).collect();
+    let figures = Figures::of(&long);
+    assert!(figures.p99 <= LONG_P99_MAX, "worlds that last: {figures}");
 }
 
 #[expect(clippy::print_stdout, reason = "asked for by an environment variable")]

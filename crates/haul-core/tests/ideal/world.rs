@@ -62,6 +62,8 @@ pub(crate) struct Tally {
     pub(crate) received: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
+    /// The time that requests have taken, all together.
+    pub(crate) worker_seconds: f64,
     /// Requests that the host refused or let hang because it served as many as it wants.
     pub(crate) refused: u64,
     pub(crate) kills: u64,
@@ -240,6 +242,7 @@ impl<'a, B: Brain> World<'a, B> {
         if at > self.now {
             self.effects_now = 0;
         }
+        self.tally.worker_seconds += self.workers.len() as f64 * seconds(at - self.now);
         self.now = at;
         self.tally.events += 1;
         if due == at {
