@@ -1,18 +1,18 @@
 //! The server's thread: it accepts, owns all connections, and carries out the handle's orders.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::serve;
 use crate::entry::{Presence, Shared};
 use crate::lock;
+use crate::port::Port;
 
 /// What the handle wants. The sender in it is dropped once that has been done.
 #[derive(Debug)]
@@ -22,56 +22,44 @@ pub(crate) enum Order {
     ResetConnections(Sender<()>),
 }
 
-/// The port, whether open or not.
-enum Door {
-    Open(TcpListener),
-    /// Bound, so that nobody else gets the port, but not listening, so that clients are refused.
-    Closed(TcpSocket),
+/// The port, whether open or not: kept while it is closed, so that it is still there to be opened again.
+struct Door {
+    port: Port,
+    listener: Option<TcpListener>,
 }
 
 impl Door {
-    fn closed(port: u16) -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        Ok(Self::Closed(socket))
+    /// Opens a door at a free port.
+    fn open_anywhere() -> io::Result<Self> {
+        let mut door = Self { port: Port::free()?, listener: None };
+        door.open()?;
+        Ok(door)
     }
 
-    fn port(&self) -> io::Result<u16> {
-        let address = match self {
-            Self::Open(listener) => listener.local_addr(),
-            Self::Closed(socket) => socket.local_addr(),
-        };
-        address.map(|address| address.port())
+    fn close(&mut self) {
+        self.listener = None;
     }
 
-    fn close(self) -> io::Result<Self> {
-        let port = self.port()?;
-        // The listener must be gone before the port can be bound again.
-        drop(self);
-        Self::closed(port)
-    }
-
-    fn open(self) -> io::Result<Self> {
-        match self {
-            Self::Open(listener) => Ok(Self::Open(listener)),
-            Self::Closed(socket) => socket.listen(BACKLOG).map(Self::Open),
+    fn open(&mut self) -> io::Result<()> {
+        if self.listener.is_none() {
+            self.listener = Some(self.port.share()?.listen(BACKLOG)?);
         }
+        Ok(())
     }
 
     /// The next client. Cancel safe.
     async fn accept(&self) -> io::Result<TcpStream> {
-        match self {
-            Self::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
-            Self::Closed(_) => std::future::pending().await,
+        match &self.listener {
+            Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+            None => std::future::pending().await,
         }
     }
 }
 
 /// Serves until the handle drops its end of `orders`. Tells the port through `ready`.
 pub(crate) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>, ready: Sender<u16>) -> io::Result<()> {
-    let mut door = Door::closed(0)?.open()?;
-    ready.send(door.port()?).ok();
+    let mut door = Door::open_anywhere()?;
+    ready.send(door.port.number()?).ok();
     drop(ready);
     let (reset, resets) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -80,8 +68,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>, 
             biased;
             order = orders.recv() => match order {
                 None => return Ok(()),
-                Some(Order::CloseListener(_done)) => door = door.close()?,
-                Some(Order::ReopenListener(_done)) => door = door.open()?,
+                Some(Order::CloseListener(_done)) => door.close(),
+                Some(Order::ReopenListener(_done)) => door.open()?,
                 Some(Order::ResetConnections(_done)) => {
                     reset.send_replace(());
                     while connections.join_next().await.is_some() {}

@@ -28,6 +28,7 @@
 //! | `answer`, `lies` | deciding the truthful answer, and bending it |
 //! | `connection`, `body`, `course`, `pace` | sending it: framing, faults on the way, rates |
 //! | `server`, `acceptor`, `entry`, `log` | the handle, its thread, and what it remembers |
+//! | `port` | a port that nobody else is given |
 
 mod acceptor;
 mod answer;
@@ -44,6 +45,7 @@ mod lies;
 mod log;
 mod outbox;
 mod pace;
+mod port;
 mod server;
 
 pub use content::Content;
@@ -51,6 +53,7 @@ pub use fault::{Do, When};
 pub use file::File;
 pub use log::Request;
 pub use pace::Line;
+pub use port::Port;
 pub use server::Server;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

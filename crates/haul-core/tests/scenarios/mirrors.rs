@@ -335,14 +335,15 @@ fn where_one_mirror_gave_everything_there_is_nothing_to_heal() {
 
 #[test]
 fn what_two_mirrors_raced_for_is_suspect_too() {
+    // Less than 1 MiB is only shared where that gains a second: what is left is raced for.
     let mut t = Script::as_it_is(Policy { adaptive: false, split_floor_bytes: MIB, speed_floor: 0, ..connections(4) });
     t.tick = std::time::Duration::from_millis(20);
     t.know_host(HostMemory { name: A.to_owned(), connections_max: Some(1), ..HostMemory::default() });
     t.start_at(&[A, B], JOB, 16 * MIB);
     t.seal_faults = vec![FaultKind::ChecksumMismatch];
-    // The main mirror trickles at the end of its first lease.
+    // The main mirror slows down near the end of its first lease.
     let rate = |fetch: &Fetch, at: u64| match fetch.kind {
-        FetchKind::Probe if at > 3_500_000 => 1e3,
+        FetchKind::Probe if at > 4_000_000 => 100e3,
         _ => 1e6,
     };
     let between_mirrors =

@@ -1,12 +1,12 @@
 //! Against a real nginx, which most files of this world come from.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use haul_api::{JobState, SubmitJob};
-use haul_testkit::Content;
+use haul_testkit::{Content, Port};
 use tempfile::TempDir;
 
 use crate::support::{Daemon, MIB, assert_chunks_tile, assert_holds, wait_until};
@@ -15,6 +15,7 @@ use crate::support::{Daemon, MIB, assert_chunks_tile, assert_holds, wait_until};
 struct Nginx {
     dir: TempDir,
     port: u16,
+    _kept: Port,
     process: Child,
 }
 
@@ -27,8 +28,8 @@ impl Nginx {
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("www")).expect("a new directory");
-        // The port is free now; should somebody take it before nginx does, nginx ends and the wait below fails.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let kept = Port::free().expect("a free port");
+        let port = kept.number().expect("it is bound");
         let config = dir.path().join("nginx.conf");
         fs::write(&config, configuration(dir.path(), port, location)).expect("a writable file");
         let process = Command::new(program)
@@ -38,7 +39,7 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx can be started");
-        let nginx = Self { dir, port, process };
+        let nginx = Self { dir, port, _kept: kept, process };
         wait_until("nginx answers", async || TcpStream::connect(("127.0.0.1", port)).ok()).await;
         Some(nginx)
     }
@@ -85,7 +86,7 @@ fn configuration(dir: &Path, port: u16, location: &str) -> String {
            log_format short '$status $http_range $body_bytes_sent $uri'; access_log {dir}/access.log short;
            client_body_temp_path {dir}/t; proxy_temp_path {dir}/t; fastcgi_temp_path {dir}/t;
            uwsgi_temp_path {dir}/t; scgi_temp_path {dir}/t;
-           server {{ listen 127.0.0.1:{port}; root {dir}/www; location / {{ {location} }} }}
+           server {{ listen 127.0.0.1:{port} reuseport; root {dir}/www; location / {{ {location} }} }}
          }}"
     )
 }
