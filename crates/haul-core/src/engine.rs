@@ -14,15 +14,16 @@
 //! | `running` | a permanent fault | `ending`, then gone: failed |
 //! | `running`, `queued`, `waiting`, `ending` | released | `ending`, then gone: released |
 //! | `ending` (released) | started again | `ending`, then as at the start |
-//! | `waiting` | its time has come, nudged, or its host is back | `queued` |
+//! | `waiting` | its time has come, nudged, or its host is back | `queued`; where it waits for the disk, once that is well |
 //! | `resetting` | the bytes are dropped | `queued`; gone, if it was released meanwhile |
 //! | `sealing` | sealed, or refused for good | gone: completed or failed |
-//! | `sealing` | the disk is full | `waiting` |
+//! | `sealing` | the disk is full, or gone | `waiting` |
 //!
 //! One input, then drain the effects, then wait for the next input or the alarm. The same policy, seed and inputs give
 //! the same effects. Facts about ids that are not known any more are late messages: ignored and counted.
 
 mod caps;
+mod disk;
 mod host;
 mod job;
 mod mirror;
@@ -152,6 +153,8 @@ impl Engine {
             Event::EndSet { worker, end } => self.end_set(worker, end),
             Event::WorkerEnded { worker, at, end } => self.worker_ended(now, worker, at, end),
             Event::ResetDone(id) => self.reset_done(now, id),
+            Event::RolledBack(id, rows) => self.rolled_back(now, id, &rows),
+            Event::DiskChecked(id, found) => self.disk_checked(now, id, found),
             Event::Sealed(id) => self.seal_ended(now, id, None),
             Event::SealFailed(id, fault) => self.seal_ended(now, id, Some(fault)),
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::WaitingFor;
+
 /// One failed attempt: what happened, in a form to decide on and a form to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -75,6 +77,8 @@ pub enum FaultKind {
     DiskIo,
     /// The file system cannot hold a file of this size.
     TooLarge,
+    /// The volume with the target directory is not mounted, or not there.
+    TargetUnmounted,
     /// The target directory cannot be written.
     TargetNotWritable,
     /// The final name is taken and the job must not rename or replace.
@@ -102,8 +106,10 @@ pub enum Class {
     RangesRefused,
     /// All bytes so far belong to another version.
     SourceChanged,
-    /// The disk must change first; nobody is charged.
+    /// The disk must have space first; nobody is charged.
     Disk,
+    /// The volume must be back first; nobody is charged.
+    Volume,
     /// Our own limits; nobody is charged.
     Local,
 }
@@ -126,6 +132,7 @@ impl FaultKind {
             Self::RangeMismatch | Self::MalformedResponse => Class::Protocol,
             Self::SourceChanged | Self::BytesDiffer => Class::SourceChanged,
             Self::DiskFull => Class::Disk,
+            Self::TargetUnmounted => Class::Volume,
             Self::Local => Class::Local,
             Self::Tls
             | Self::UnexpectedEncoding
@@ -161,6 +168,23 @@ impl FaultKind {
         )
     }
 
+    /// What a job has to wait for after such a fault, where that is the target's disk.
+    #[must_use]
+    pub const fn awaits_disk(self) -> Option<WaitingFor> {
+        match self.class() {
+            Class::Disk => Some(WaitingFor::Disk),
+            Class::Volume => Some(WaitingFor::Volume),
+            Class::Permanent
+            | Class::Transient
+            | Class::Busy
+            | Class::Link
+            | Class::Protocol
+            | Class::RangesRefused
+            | Class::SourceChanged
+            | Class::Local => None,
+        }
+    }
+
     /// The stable code for programs, in kebab-case.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -189,6 +213,7 @@ impl FaultKind {
             Self::DiskFull => "disk-full",
             Self::DiskIo => "io-error",
             Self::TooLarge => "too-large",
+            Self::TargetUnmounted => "target-unmounted",
             Self::TargetNotWritable => "target-not-writable",
             Self::TargetExists => "target-exists",
             Self::Local => "local-resources",

@@ -152,6 +152,19 @@ pub enum WaitingFor {
     Host,
     /// A renewed link, from a person.
     Link,
+    /// The volume with the target directory.
+    Volume,
+}
+
+impl WaitingFor {
+    /// Tells whether the target's disk must be looked at before anything goes on.
+    #[must_use]
+    pub const fn is_the_disk(self) -> bool {
+        match self {
+            Self::Disk | Self::Volume => true,
+            Self::Retry | Self::Host | Self::Link => false,
+        }
+    }
 }
 
 impl JobState {

@@ -117,6 +117,10 @@ pub enum Event {
     },
     /// The bytes of a job were dropped, as [`Effect::Reset`] demanded.
     ResetDone(JobId),
+    /// What a job has written and not synced is lost: of its bytes these rows are left. It has no worker now.
+    RolledBack(JobId, Vec<Chunk>),
+    /// The job's disk was looked at, as [`Effect::CheckDisk`] demanded: it can be written to, or why not.
+    DiskChecked(JobId, Result<(), Fault>),
     /// The file stands under its final name.
     Sealed(JobId),
     /// The file could not be verified or sealed.
@@ -158,6 +162,8 @@ pub enum Effect {
     /// Rows of this job have lost bytes: the rows as they are now ([`Engine::chunks`](crate::Engine::chunks)) take the
     /// place of all that were stored; answered by [`Event::ResetDone`].
     Rewrite(JobId),
+    /// Look whether the disk that the job waits for is there and has space; answered by [`Event::DiskChecked`].
+    CheckDisk(JobId),
     /// Every byte is written: sync, verify and seal; answered by [`Event::Sealed`] or [`Event::SealFailed`].
     Seal(JobId),
     /// What a client sees of the job has changed.

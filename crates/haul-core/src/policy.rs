@@ -59,7 +59,7 @@ pub struct Policy {
     pub range_lies_max: u32,
     /// The longest pause that a server can ask for (FAILURES.md section 2).
     pub retry_after_max: Duration,
-    /// How often a full disk is looked at again.
+    /// How often a disk that is full or gone is looked at again.
     pub disk_wait: Duration,
     /// Whether connections beyond the first few have to prove their worth; otherwise a job gets all that its cap allows.
     pub adaptive: bool,
@@ -106,7 +106,8 @@ impl Default for Policy {
             restarts_max: 3,
             range_lies_max: 3,
             retry_after_max: Duration::from_secs(3600),
-            disk_wait: Duration::from_secs(5),
+            // A look at a disk costs next to nothing, and who has made room waits for it to be used.
+            disk_wait: Duration::from_secs(2),
             adaptive: true,
             steals: true,
             races: true,

@@ -5,11 +5,12 @@
 //! An operation is submitted at the first poll unless the queue is full, and takes effect as a whole or not at all.
 //! Dropping its future once it is submitted forgoes the answer only.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use haul_core::{Action, Changed, JobId, Lifecycle, Phase};
+use haul_core::{Action, Changed, Chunk, JobId, Lifecycle, Phase};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -202,6 +203,17 @@ impl Store {
         self.durable(move |conn| Ok(chunks::rewrite(conn, &job)?)).await
     }
 
+    /// Gives up what a job has written and not made durable, because it may be lost. Answers with the rows that are left.
+    ///
+    /// Marks that were noted before must not be submitted after it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn roll_back(&self, id: JobId) -> Result<Vec<Chunk>, StoreError> {
+        self.durable(move |conn| Ok(chunks::roll_back(conn, id)?)).await
+    }
+
     /// Adds mirrors to a job, as long as they are new to it and it has no more than `max`, its own URL among them.
     /// Answers with all that it has then beyond its URL.
     ///
@@ -372,6 +384,15 @@ impl Store {
     /// [`StoreError`]
     pub async fn unfinished(&self, after: Option<JobId>, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
         self.read(move |conn| list::unfinished(conn, after, limit)).await
+    }
+
+    /// The names of all part files that jobs have, hidden jobs' too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn part_names(&self) -> Result<HashSet<String>, StoreError> {
+        self.read(jobs::part_names).await
     }
 
     /// The hidden jobs, oldest first.

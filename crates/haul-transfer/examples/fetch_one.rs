@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use haul_core::WorkerId;
 use haul_core::messages::{End, FetchKind, Timeouts};
-use haul_transfer::{ClientKey, Identity, Lane, Limiter, Order, Report, Target, Threads};
+use haul_transfer::{ClientKey, DiskFile, Identity, Lane, Limiter, Order, Report, Target, Threads};
 use http::HeaderMap;
 use tokio::sync::mpsc;
 use url::Url;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let usage = "usage: fetch_one URL FILE [CONNECTIONS]";
     let url: Url = args.next().ok_or(usage)?.parse()?;
-    let file = Arc::new(File::create(args.next().ok_or(usage)?)?);
+    let file = Arc::new(DiskFile::from(File::create(args.next().ok_or(usage)?)?));
     let connections: u64 = args.next().as_deref().unwrap_or("1").parse()?;
 
     let threads = Threads::new(1);

@@ -3,8 +3,6 @@
 //!
 //! The hot path is one read, one claim, one write per piece of some 400 KB; nothing is copied or allocated.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::pin::{Pin, pin};
 
 use bytes::Bytes;
@@ -14,8 +12,8 @@ use reqwest::Response;
 use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 use url::Url;
 
-use crate::classify::{self, Phase, disk_fault};
-use crate::{Lane, Limiter, Masked, limiter};
+use crate::classify::{self, Phase};
+use crate::{DiskFile, Lane, Limiter, Masked, limiter};
 
 /// What is done with the bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub(crate) struct Body<'a> {
     pub(crate) limiters: &'a [Limiter],
     /// How long to wait for the next byte.
     pub(crate) stall: Duration,
-    pub(crate) file: &'a File,
+    pub(crate) file: &'a DiskFile,
 }
 
 /// Whether a piece was used as a whole.
@@ -106,7 +104,7 @@ impl Body<'_> {
             let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
-            if !limiter::pay(self.limiters, allowed, self.lane).await {
+            if !limiter::pay(self.limiters, allowed, self.lane).await || !self.has_room().await {
                 break;
             }
             let at = self.lane.at();
@@ -115,7 +113,7 @@ impl Body<'_> {
                 Use::Write => self
                     .file
                     .write_all_at(slice, at)
-                    .map_err(|error| disk_fault(&error, "cannot write the part file"))?,
+                    .map_err(|error| self.file.fault(&error, "cannot write the part file"))?,
                 Use::Compare => self.compare(slice, at)?,
             }
             self.lane.advance(at + allowed);
@@ -126,12 +124,26 @@ impl Body<'_> {
         Ok(Used::All)
     }
 
+    /// Waits until more may be written: a slow disk holds the socket up, not the memory (F-DISK-15). False when the lane was
+    /// stopped before.
+    async fn has_room(&self) -> bool {
+        if self.used_to == Use::Compare || !self.file.is_full_of_unsynced() {
+            return true;
+        }
+        let _rest = self.lane.rest();
+        tokio::select! {
+            biased;
+            () = self.lane.stopped() => false,
+            () = self.file.room() => true,
+        }
+    }
+
     /// Compares bytes with those that the file has at `at`.
     fn compare(&self, bytes: &[u8], mut at: u64) -> Result<(), Fault> {
         let mut buffer = [0; COMPARED_BYTES];
         for bytes in bytes.chunks(COMPARED_BYTES) {
             let known = &mut buffer[..bytes.len()];
-            self.file.read_exact_at(known, at).map_err(|error| disk_fault(&error, "cannot read the part file"))?;
+            self.file.read_exact_at(known, at).map_err(|error| self.file.fault(&error, "cannot read the part file"))?;
             if known != bytes {
                 let same = as_u64(known.iter().zip(bytes).take_while(|(known, sent)| known == sent).count());
                 let detail = format!("{} sent another byte {} than is there", Masked(self.url), at + same);

@@ -52,6 +52,8 @@ pub fn disk_fault(error: &io::Error, doing: &str) -> Fault {
         // ELOOP: a symbolic link beneath a root, which is not followed (F-DISK-12).
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP | Errno::NOTDIR) => FaultKind::TargetNotWritable,
         Some(Errno::MFILE | Errno::NFILE) => FaultKind::Local,
+        // A server or a device that is gone takes its files with it; they may come back (F-DISK-16).
+        Some(Errno::STALE | Errno::NODEV | Errno::NXIO | Errno::NOTCONN) => FaultKind::TargetUnmounted,
         _ => FaultKind::DiskIo,
     };
     Fault::new(kind, format!("{doing}: {error}"))
@@ -191,7 +193,7 @@ mod tests {
             (Errno::ROFS, FaultKind::TargetNotWritable),
             (Errno::MFILE, FaultKind::Local),
             (Errno::IO, FaultKind::DiskIo),
-            (Errno::STALE, FaultKind::DiskIo),
+            (Errno::STALE, FaultKind::TargetUnmounted),
         ] {
             assert_eq!(disk_fault(&os(errno), "cannot write").kind, kind, "{errno:?}");
         }

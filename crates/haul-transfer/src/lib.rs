@@ -21,13 +21,18 @@
 //! | `masked` | foreign text and URLs in a form that may be shown |
 //! | `name`, `disposition` | file names from foreign bytes |
 //! | `part`, `place` | part files, and the directories they lie in |
+//! | `space` | what of a file system is promised to whom |
+//! | `fs`, `disk_file` | the calls to the operating system behind all of these, and open files |
+//! | `testing` | disks that fail, for tests |
 
 mod body;
 mod checksum;
 mod classify;
 mod client;
 mod content_range;
+mod disk_file;
 pub mod disposition;
+pub mod fs;
 mod hints;
 mod identity;
 mod lane;
@@ -41,6 +46,9 @@ pub mod place;
 mod redirect;
 mod request;
 mod response;
+mod space;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod threads;
 mod worker;
 
@@ -48,6 +56,8 @@ pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
+pub use disk_file::DiskFile;
+pub use fs::{Disk, Fs};
 pub use hints::{Hints, MirrorHint};
 pub use identity::Identity;
 pub use lane::Lane;
@@ -58,4 +68,5 @@ pub use order::{Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile};
 pub use place::Place;
 pub use request::host_of;
+pub use space::Disks;
 pub use threads::Threads;

@@ -1,7 +1,6 @@
 //! What goes to a worker and what comes back.
 
 use std::fmt;
-use std::fs::File;
 use std::sync::Arc;
 
 use haul_core::messages::{End, FetchKind, Timeouts};
@@ -10,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use crate::{ClientKey, Hints, Identity, Lane, Limiter, name};
+use crate::{ClientKey, DiskFile, Hints, Identity, Lane, Limiter, name};
 
 /// The order to transfer one range.
 pub struct Order {
@@ -53,7 +52,7 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Into this file.
-    Ready(Arc<File>),
+    Ready(Arc<DiskFile>),
     /// Into the file that comes back as the reply to [`Report::Opened`].
     Ask,
 }
@@ -69,7 +68,7 @@ pub enum Report {
         opened: Box<Opened>,
         /// Takes the file, or why there is none; `None` where the order brought its file. The body stays in the
         /// socket until then; dropping it stops the worker.
-        reply: Option<oneshot::Sender<Result<Arc<File>, Fault>>>,
+        reply: Option<oneshot::Sender<Result<Arc<DiskFile>, Fault>>>,
     },
     /// The worker is gone. Comes exactly once, and nothing comes after it.
     Ended {

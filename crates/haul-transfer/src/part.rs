@@ -8,17 +8,17 @@
 //!
 //! All calls block; the driver makes them on a blocking thread.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use haul_core::{Fault, FaultKind};
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
+use crate::fs::unbroken;
 use crate::name::{self, NAME_BYTES_MAX, PART_SUFFIX};
-use crate::{Place, disk_fault};
+use crate::{DiskFile, Place};
 
 /// What to do when the final name is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,11 @@ pub enum OnConflict {
 pub struct PartFile {
     place: Arc<Place>,
     name: String,
-    file: Arc<File>,
+    file: Arc<DiskFile>,
     device: u64,
     inode: u64,
+    /// Its name survives a power cut.
+    is_named: AtomicBool,
 }
 
 impl PartFile {
@@ -51,7 +53,7 @@ impl PartFile {
     pub fn create(place: Arc<Place>, file_name: &str, tag: u32) -> Result<Self, Fault> {
         let name = part_name(file_name, tag);
         match place.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
-            Ok(file) => Self::of(place, name, file),
+            Ok(file) => Self::of(place, name, file).map(|(part, _)| part),
             Err(Errno::EXIST) => {
                 let detail = format!("there is a part file {name} already");
                 Err(Fault::new(FaultKind::TargetExists, detail))
@@ -66,13 +68,16 @@ impl PartFile {
     ///
     /// What the disk says.
     pub fn remove_leftover(place: &Place, file_name: &str, tag: u32) -> Result<(), Fault> {
-        match rustix::fs::unlinkat(place, part_name(file_name, tag), AtFlags::empty()) {
+        match unbroken(|| place.fs().unlink(place.fd(), &part_name(file_name, tag))) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(place.fault(errno, "cannot remove an old part file in")),
         }
     }
 
     /// Opens a part file of an earlier run; `None` where it is gone or another file has its name (F-DISK-09).
+    ///
+    /// A file system that was mounted again may have another device number: what counts is that the file has this inode on
+    /// the device of its directory.
     ///
     /// # Errors
     ///
@@ -84,20 +89,22 @@ impl PartFile {
             Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
             Err(errno) => return Err(place.fault(errno, &format!("cannot open {name} in"))),
         };
-        let part = Self::of(place, name.to_owned(), file)?;
-        let is_regular = part.file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let is_ours = (part.device, part.inode) == (device, inode) && is_regular;
+        let filesystem = place.filesystem();
+        let (part, stat) = Self::of(place, name.to_owned(), file)?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let is_ours = part.inode == inode && (part.device == device || part.device == filesystem) && is_regular;
         Ok(is_ours.then_some(part))
     }
 
-    fn of(place: Arc<Place>, name: String, file: File) -> Result<Self, Fault> {
-        let metadata = file.metadata().map_err(|error| disk_fault(&error, &format!("cannot look at {name}")))?;
-        Ok(Self { place, name, file: Arc::new(file), device: metadata.dev(), inode: metadata.ino() })
+    fn of(place: Arc<Place>, name: String, file: DiskFile) -> Result<(Self, Stat), Fault> {
+        let stat = file.stat().map_err(|error| file.fault(&error, &format!("cannot look at {name}")))?;
+        let (file, is_named) = (Arc::new(file), AtomicBool::new(false));
+        Ok((Self { place, name, file, device: stat.st_dev, inode: stat.st_ino, is_named }, stat))
     }
 
     /// The file, for workers to write to.
     #[must_use]
-    pub fn file(&self) -> &Arc<File> {
+    pub fn file(&self) -> &Arc<DiskFile> {
         &self.file
     }
 
@@ -131,7 +138,8 @@ impl PartFile {
     ///
     /// What the disk says.
     pub fn len(&self) -> Result<u64, Fault> {
-        self.metadata().map(|metadata| metadata.len())
+        let stat = self.file.stat().map_err(|error| self.fault(error, "cannot look at"))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }
 
     /// Tells whether nothing was ever written.
@@ -143,38 +151,14 @@ impl PartFile {
         self.len().map(|len| len == 0)
     }
 
-    /// Reserves disk space for a file of `total` bytes, as long as `keep_free` bytes stay free beside it. A file
-    /// system that cannot reserve is no fault: the file is sparse then.
+    /// Reserves disk space for a file of `total` bytes, as long as `keep_free` bytes stay free beside it and beside what
+    /// other files were promised. A file system that cannot reserve is no fault: the file is sparse then.
     ///
     /// # Errors
     ///
-    /// [`FaultKind::DiskFull`] when it does not fit; nothing is reserved then.
+    /// [`FaultKind::DiskFull`] when it does not fit, with the bytes that are missing; nothing is reserved then.
     pub fn reserve(&self, total: u64, keep_free: u64) -> Result<(), Fault> {
-        let metadata = self.metadata()?;
-        let missing = total.saturating_sub(metadata.blocks().saturating_mul(STAT_BLOCK_BYTES));
-        let free = self.place.free_bytes()?;
-        if missing == 0 {
-            return Ok(());
-        }
-        // Asked for more than there is, ext4 takes all that is left before it says no (F-DISK-02).
-        if missing.saturating_add(keep_free) > free {
-            let dir = self.place.path().display();
-            let detail = format!(
-                "no space for {total} bytes in {dir}: {missing} bytes are missing, {keep_free} must stay free, {free} are"
-            );
-            return Err(Fault::new(FaultKind::DiskFull, detail));
-        }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            Err(errno) => {
-                // What a refused request has grabbed is given back (F-DISK-03).
-                let given_back = rustix::fs::ftruncate(&self.file, metadata.len());
-                if let Err(error) = given_back {
-                    tracing::warn!(part = self.name, %error, "reserved space could not be given back");
-                }
-                Err(self.fault(errno.into(), "cannot reserve space for"))
-            }
-        }
+        self.place.space().reserve(&self.place, &self.file, total, keep_free)
     }
 
     /// Drops all bytes, to start over.
@@ -183,7 +167,7 @@ impl PartFile {
     ///
     /// What the disk says.
     pub fn restart(&self) -> Result<(), Fault> {
-        rustix::fs::ftruncate(&self.file, 0).map_err(|errno| self.fault(errno.into(), "cannot empty"))
+        self.file.truncate(0).map_err(|errno| self.fault(errno.into(), "cannot empty"))
     }
 
     /// Makes everything that was written so far survive a power cut. A failure is final: what was not synced may be
@@ -191,14 +175,25 @@ impl PartFile {
     ///
     /// # Errors
     ///
-    /// What the disk says.
+    /// [`FaultKind::TargetUnmounted`] when the volume is gone, [`FaultKind::DiskIo`] when the file is (F-DISK-07), else what
+    /// the disk says.
     pub fn sync_data(&self) -> Result<(), Fault> {
-        self.file.sync_data().map_err(|error| self.fault(error, "cannot sync"))
+        self.place.check_mounted()?;
+        if !self.is_in_place()? {
+            let detail = format!("the part file {} was removed or replaced while it was written", self.name);
+            return Err(Fault::new(FaultKind::DiskIo, detail));
+        }
+        self.file.sync_data().map_err(|error| self.fault(error, "cannot sync"))?;
+        if !self.is_named.load(Ordering::Acquire) {
+            // Without its name the file is gone, and with it every byte that a row would claim.
+            self.place.sync()?;
+            self.is_named.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Tells whether the file still has its name: writing to a deleted file succeeds silently (F-DISK-07).
-    #[must_use]
-    pub fn is_in_place(&self) -> bool {
+    fn is_in_place(&self) -> Result<bool, Fault> {
         self.place.holds(&self.name, self.device, self.inode)
     }
 
@@ -212,7 +207,7 @@ impl PartFile {
     /// disk says. The part file stays.
     pub fn seal(self, final_name: &str, on_conflict: OnConflict) -> Result<String, Fault> {
         let mode = Mode::from_raw_mode(0o666 & !umask());
-        rustix::fs::fchmod(&self.file, mode).map_err(|errno| self.fault(errno.into(), "cannot open up"))?;
+        self.file.set_mode(mode).map_err(|errno| self.fault(errno.into(), "cannot open up"))?;
         self.file.sync_all().map_err(|error| self.fault(error, "cannot sync"))?;
         let name = self.rename(final_name, on_conflict)?;
         self.place.sync()?;
@@ -225,10 +220,10 @@ impl PartFile {
     ///
     /// What the disk says.
     pub fn remove(self) -> Result<(), Fault> {
-        if !self.is_in_place() {
+        if !self.is_in_place()? {
             return Ok(());
         }
-        match rustix::fs::unlinkat(&self.place, self.name.as_str(), AtFlags::empty()) {
+        match self.unlink(&self.name) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.fault(errno.into(), "cannot remove")),
         }
@@ -259,8 +254,7 @@ impl PartFile {
 
     /// Never replaces: the file system itself refuses, so that there is no moment between looking and renaming.
     fn rename_to_free(&self, name: &str) -> Result<(), Errno> {
-        let (place, part) = (&self.place, self.name.as_str());
-        match rustix::fs::renameat_with(place, part, place, name, RenameFlags::NOREPLACE) {
+        match self.rename_with(name, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link_to_free(name),
             renamed => renamed,
         }
@@ -269,11 +263,10 @@ impl PartFile {
     /// For file systems that cannot rename so (F-DISK-17): a hard link refuses a taken name, too. Where there are
     /// none, an empty file holds the name until we replace it.
     fn link_to_free(&self, name: &str) -> Result<(), Errno> {
-        let (place, part) = (&self.place, self.name.as_str());
-        match rustix::fs::linkat(place, part, place, name, AtFlags::empty()) {
-            Ok(()) => rustix::fs::unlinkat(place, part, AtFlags::empty()),
+        match unbroken(|| self.place.fs().link(self.place.fd(), &self.name, name)) {
+            Ok(()) => self.unlink(&self.name),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-                place.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+                self.place.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
                 self.rename_over(name)
             }
             Err(errno) => Err(errno),
@@ -281,17 +274,21 @@ impl PartFile {
     }
 
     fn rename_over(&self, name: &str) -> Result<(), Errno> {
-        rustix::fs::renameat(&self.place, self.name.as_str(), &self.place, name)
+        self.rename_with(name, RenameFlags::empty())
     }
 
-    fn metadata(&self) -> Result<std::fs::Metadata, Fault> {
-        self.file.metadata().map_err(|error| self.fault(error, "cannot look at"))
+    fn rename_with(&self, name: &str, flags: RenameFlags) -> Result<(), Errno> {
+        unbroken(|| self.place.fs().rename(self.place.fd(), &self.name, name, flags))
+    }
+
+    fn unlink(&self, name: &str) -> Result<(), Errno> {
+        unbroken(|| self.place.fs().unlink(self.place.fd(), name))
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "it is always the last use of the error")]
     fn fault(&self, error: io::Error, doing: &str) -> Fault {
         let path = self.place.path().join(&self.name);
-        disk_fault(&error, &format!("{doing} {}", path.display()))
+        self.file.fault(&error, &format!("{doing} {}", path.display()))
     }
 }
 
@@ -330,17 +327,16 @@ fn umask() -> u32 {
 /// How often a taken name is numbered before we give up.
 const CONFLICTS_MAX: u32 = 9999;
 
-/// The unit of `st_blocks` on Linux, whatever the file system's own is.
-const STAT_BLOCK_BYTES: u64 = 512;
-
 /// For a system without `/proc`: what Debian and Fedora start with.
 const UMASK_USUAL: u32 = 0o022;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::Disks;
+    use crate::testing::{Call, Failure, FaultyFs};
 
     struct Fixture {
         dir: tempfile::TempDir,
@@ -350,7 +346,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let dir = tempfile::tempdir().expect("a directory");
-            let place = Place::open(dir.path(), "".as_ref(), false).expect("a place");
+            let place = Place::open(&Disks::default(), dir.path(), "".as_ref(), false).expect("a place");
             Self { dir, place: Arc::new(place) }
         }
 
@@ -442,7 +438,7 @@ mod tests {
         let path = t.dir.path().join(&name);
         std::fs::remove_file(&path).expect("removed");
         assert!(reopen(inode).is_none());
-        assert!(!part.is_in_place());
+        assert_eq!(part.is_in_place(), Ok(false));
         std::os::unix::fs::symlink("/etc/passwd", &path).expect("a link");
         assert!(reopen(inode).is_none());
         part.remove().expect("nothing of ours is there");
@@ -455,15 +451,87 @@ mod tests {
         let part = t.part("a");
         part.reserve(1 << 20, 0).expect("a megabyte");
         assert_eq!(part.len(), Ok(5), "the size stays");
-        let blocks = part.metadata().expect("metadata").blocks();
+        let blocks = part.file().stat().expect("stat").st_blocks;
         let fault = part.reserve(1 << 60, 0).expect_err("an exabyte");
         assert_eq!(fault.kind, FaultKind::DiskFull);
         let fault = part.reserve(2 << 20, u64::MAX).expect_err("nothing would stay free");
         assert_eq!(fault.kind, FaultKind::DiskFull);
-        assert_eq!(part.metadata().expect("metadata").blocks(), blocks);
+        assert_eq!(part.file().stat().expect("stat").st_blocks, blocks);
         part.restart().expect("emptied");
         assert_eq!(part.len(), Ok(0));
         part.sync_data().expect("synced");
+    }
+
+    /// A part file on a disk that fails as it is told to.
+    fn faulty(dir: &std::path::Path) -> (Arc<FaultyFs>, PartFile) {
+        let fs = Arc::new(FaultyFs::default());
+        let disks = Disks::new(Arc::clone(&fs) as _);
+        let place = Place::open(&disks, dir, "".as_ref(), false).expect("a place");
+        (fs, PartFile::create(Arc::new(place), "a", 0xab).expect("a part file"))
+    }
+
+    #[test]
+    fn f_disk_03_what_a_refused_reservation_has_grabbed_is_given_back() {
+        let t = Fixture::new();
+        let (fs, part) = faulty(t.dir.path());
+        part.file().write_all_at(b"bytes", 0).expect("written");
+        fs.fail_one_of(Call::Allocate, 0, Failure::Error(Errno::NOSPC));
+        let fault = part.reserve(1 << 20, 0).expect_err("refused");
+        assert_eq!(fault.kind, FaultKind::DiskFull);
+        assert!(fs.calls().ends_with(&[Call::Allocate, Call::Truncate]), "{:?}", fs.calls());
+        assert_eq!(part.len(), Ok(5), "and nothing else");
+    }
+
+    #[test]
+    fn f_disk_04_without_reservations_a_file_is_sparse() {
+        let t = Fixture::new();
+        let (fs, part) = faulty(t.dir.path());
+        for errno in [Errno::OPNOTSUPP, Errno::NOSYS] {
+            fs.fail_one_of(Call::Allocate, 0, Failure::Error(errno));
+            part.reserve(1 << 20, 0).expect("no fault");
+        }
+        part.file().write_all_at(b"end", (1 << 20) - 3).expect("written");
+        assert_eq!(part.len(), Ok(1 << 20));
+        assert!(part.file().stat().expect("stat").st_blocks * 512 < 1 << 20);
+    }
+
+    #[test]
+    fn f_disk_14_short_and_interrupted_calls_are_made_again() {
+        let t = Fixture::new();
+        let (fs, part) = faulty(t.dir.path());
+        for n in 0..6 {
+            fs.fail_one_of(Call::WriteAt, n * 2, Failure::Short);
+            fs.fail_one_of(Call::WriteAt, n * 2 + 1, Failure::Error(Errno::INTR));
+            fs.fail_one_of(Call::ReadAt, n, Failure::Short);
+        }
+        fs.fail_one_of(Call::SyncData, 0, Failure::Error(Errno::INTR));
+        let bytes: Vec<u8> = (0..=255).collect();
+        part.file().write_all_at(&bytes, 7).expect("written");
+        part.sync_data().expect("synced");
+        let mut found = vec![0; bytes.len()];
+        part.file().read_exact_at(&mut found, 7).expect("read");
+        assert_eq!(found, bytes);
+        assert_eq!(part.file().unsynced_bytes(), 0);
+    }
+
+    #[test]
+    fn f_disk_13_a_failed_sync_makes_nothing_durable() {
+        let t = Fixture::new();
+        let (fs, part) = faulty(t.dir.path());
+        part.file().write_all_at(b"bytes", 0).expect("written");
+        fs.fail_one_of(Call::SyncData, 0, Failure::Error(Errno::IO));
+        assert_eq!(part.sync_data().expect_err("failed").kind, FaultKind::DiskIo);
+        assert_eq!(part.file().unsynced_bytes(), 5);
+    }
+
+    #[test]
+    fn a_first_sync_makes_the_name_durable_too() {
+        let t = Fixture::new();
+        let (fs, part) = faulty(t.dir.path());
+        let syncs = || fs.calls().iter().filter(|call| **call == Call::SyncDir).count();
+        part.sync_data().expect("synced");
+        part.sync_data().expect("synced");
+        assert_eq!(syncs(), 1);
     }
 
     #[test]

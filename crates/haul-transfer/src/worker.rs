@@ -1,6 +1,5 @@
 //! One worker, from its request to its last byte.
 
-use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 use haul_core::messages::{End, FetchKind};
@@ -18,7 +17,7 @@ use crate::hints::HintsOnTheWay;
 use crate::redirect::{self, Route};
 use crate::request::{self, Asked, host_of};
 use crate::response::{self, Accepted, Answer, Judgement};
-use crate::{Hints, Masked, Opened, Order, Report, Target};
+use crate::{DiskFile, Hints, Masked, Opened, Order, Report, Target};
 
 /// What the workers of one thread share.
 #[derive(Debug, Default)]
@@ -179,7 +178,7 @@ async fn drain(mut response: Response) {
 }
 
 /// Reports the answer and gets the file; `None` means that nobody wants it any more.
-async fn open_file(order: &Order, answered: &Answered) -> Result<Option<Arc<File>>, Fault> {
+async fn open_file(order: &Order, answered: &Answered) -> Result<Option<Arc<DiskFile>>, Fault> {
     let (file, reply) = match &order.target {
         Target::Ready(file) => (Some(Arc::clone(file)), None),
         Target::Ask => (None, Some(oneshot::channel())),

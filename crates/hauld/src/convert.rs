@@ -182,6 +182,7 @@ fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
         WaitingFor::Disk => haul_api::WaitingFor::Disk,
         WaitingFor::Host => haul_api::WaitingFor::Host,
         WaitingFor::Link => haul_api::WaitingFor::Link,
+        WaitingFor::Volume => haul_api::WaitingFor::Volume,
     }
 }
 

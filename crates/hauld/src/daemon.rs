@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_store::{HostRow, OpenError, Store};
+use haul_transfer::Disks;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -15,12 +16,15 @@ use tracing::{error, info, warn};
 use crate::api::{self, Allowed, Api, Server};
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
-use crate::submit::Roots;
+use crate::submit::{Roots, Volumes};
 use crate::system;
 use crate::token::{TokenCheck, TokenError};
 
 /// The setting under which limits that were changed live are stored.
 pub(crate) const LIMITS_SETTING: &str = "limits";
+
+/// The setting under which it is stored which directories lie on volumes.
+pub(crate) const VOLUMES_SETTING: &str = "volumes";
 
 /// How long the driver may take to leave everything in order.
 const DRIVER_STOPS_WITHIN: Duration = Duration::from_millis(1700);
@@ -117,21 +121,31 @@ impl Daemon {
     ///
     /// [`StartError`]; then nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_on(config, Arc::default()).await
+    }
+
+    /// As [`Daemon::start`], with files on these disks.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; then nothing is left running.
+    pub async fn start_on(config: &Config, disks: Arc<Disks>) -> Result<Self, StartError> {
         config.check()?;
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
-        let roots = Roots::new(&config.download_dir, &config.allowed_roots)
-            .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source })?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
         let tcp = match config.listen.as_str() {
             "" => None,
             address => Some(bind_tcp(address).await?),
         };
         let store = open_store(config).await?;
+        let volumes = stored_volumes(&store).await;
+        let roots = Roots::new(&config.download_dir, &config.allowed_roots, disks, volumes)
+            .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
         let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
-        let unix = match unix {
-            Ok(unix) => unix,
-            Err(error) => {
+        let (roots, unix) = match (roots, unix) {
+            (Ok(roots), Ok(unix)) => (roots, unix),
+            (Err(error), _) | (_, Err(error)) => {
                 close(&store).await;
                 return Err(error);
             }
@@ -260,6 +274,16 @@ async fn stored_changes(store: &Store) -> LimitChanges {
     let stored = store.setting(LIMITS_SETTING.to_owned()).await;
     let text = stored.unwrap_or_else(|error| {
         warn!(%error, "cannot read the changed limits; those of the configuration are used");
+        None
+    });
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Which directories lie on volumes, as far as earlier runs have seen.
+async fn stored_volumes(store: &Store) -> Volumes {
+    let stored = store.setting(VOLUMES_SETTING.to_owned()).await;
+    let text = stored.unwrap_or_else(|error| {
+        warn!(%error, "cannot read which directories lie on volumes");
         None
     });
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()

@@ -8,6 +8,7 @@
 //! store commits them in it.
 
 mod check;
+mod disk;
 mod ending;
 mod handle;
 mod hosts;
@@ -79,6 +80,8 @@ pub(crate) struct Driver {
     report_to: mpsc::Sender<Report>,
     handle: Handle,
     sweep: marks::Sweep,
+    /// The database did not take the last marks.
+    marks_fail: bool,
     watchdog: Option<Duration>,
     done_bytes: u64,
     stopping: bool,
@@ -138,6 +141,7 @@ impl Driver {
             report_to,
             handle: handle.clone(),
             sweep: marks::Sweep::default(),
+            marks_fail: false,
             watchdog: None,
             done_bytes: 0,
             stopping: false,
@@ -229,6 +233,7 @@ impl Driver {
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
                 Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
+                Effect::CheckDisk(id) => self.check_disk(id),
                 Effect::HostChanged(host) => self.host_changed(&host),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),
                 Effect::Released(id) => self.when_synced(id, running::Then::LetGo),

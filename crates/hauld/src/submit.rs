@@ -14,7 +14,7 @@ use url::Url;
 use crate::config::CONNECTIONS_MAX;
 use crate::token::random_hex;
 
-pub(crate) use roots::Roots;
+pub(crate) use roots::{Roots, Volumes};
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
 pub(crate) const URL_BYTES_MAX: usize = 32 << 10;
@@ -284,11 +284,13 @@ fn invalid(field: &str, detail: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn roots() -> (tempfile::TempDir, Roots) {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let roots = Roots::new(dir.path(), &[]).expect("a directory that exists");
+        let roots = Roots::new(dir.path(), &[], Arc::default(), Volumes::default()).expect("a directory that exists");
         (dir, roots)
     }
 

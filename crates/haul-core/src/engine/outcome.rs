@@ -136,8 +136,8 @@ impl Engine {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         let class = fault.kind.class();
         // What comes after a worker's last byte harms nobody, unless it harms everybody.
-        let too_late =
-            worker.remaining() == 0 && !matches!(class, Class::Permanent | Class::Disk | Class::SourceChanged);
+        let too_late = worker.remaining() == 0
+            && !matches!(class, Class::Permanent | Class::Disk | Class::Volume | Class::SourceChanged);
         if matches!(job.stage, Stage::Ending(_)) || job.is_covered() || too_late {
             return;
         }
@@ -156,9 +156,10 @@ impl Engine {
             }
             Class::Transient => self.return_chunk(now, worker, fault),
             Class::Protocol | Class::RangesRefused => self.ranges_doubted(now, worker, fault),
-            Class::Disk => {
+            Class::Disk | Class::Volume => {
                 let until = Some(now + self.policy.disk_wait);
-                self.end_job(now, worker.job, Ending::Wait { until, waiting_for: WaitingFor::Disk });
+                let waiting_for = fault.kind.awaits_disk().unwrap_or(WaitingFor::Disk);
+                self.end_job(now, worker.job, Ending::Wait { until, waiting_for });
             }
             Class::Local => self.squeeze(now),
         }
@@ -172,7 +173,7 @@ impl Engine {
             // The main mirror of a job that was served may need a new link, or less of us.
             Class::Link => worker.mirror != self.jobs[&worker.job].main || !self.jobs[&worker.job].served,
             Class::Protocol | Class::RangesRefused => !self.jobs[&worker.job].mirror(worker.mirror).ranges_proven,
-            Class::Transient | Class::Busy | Class::Disk | Class::Local => false,
+            Class::Transient | Class::Busy | Class::Disk | Class::Volume | Class::Local => false,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::meter::Meter;
 use crate::{Ledger, Time, WorkerId};
 
 use super::Engine;
+use super::job::Stage;
 use super::worker::WINDOW;
 
 /// How much time a worker must have left before its end, so that it does not meet it before its next report.
@@ -131,7 +132,10 @@ impl Engine {
             job.furthest = job.done_bytes();
             job.attempts = 0;
             job.mirror_mut(worker.mirror).refusals = 0;
-            job.fault = None;
+            // What the last workers bring does not take away the reason why the job ends or waits.
+            if !matches!(job.stage, Stage::Ending(_)) {
+                job.fault = None;
+            }
         }
         worker.meter.note(now, worker.at);
         job.meter.note(now, job.done_bytes());

@@ -1,7 +1,7 @@
 //! How a job comes, goes from stage to stage, and leaves. The table is in the engine's documentation.
 
 use crate::messages::{Alarm, Effect, JobSpec, Outcome, StopReason};
-use crate::{Class, Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
+use crate::{Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
@@ -146,23 +146,19 @@ impl Engine {
             self.late_facts += 1;
             return;
         }
-        match fault {
-            None => self.let_go(id, Effect::Ended(id, Outcome::Completed)),
-            Some(fault) if fault.kind.class() == Class::Disk => {
-                let until = now + self.policy.disk_wait;
-                let job = self.jobs.get_mut(&id).expect("it was just there");
-                job.fault = Some(fault);
-                job.stage = Stage::Waiting { until: Some(until), waiting_for: WaitingFor::Disk };
-                self.touched.insert(id);
-                self.set_alarm(until, Alarm::Job(id));
-            }
-            Some(fault) if fault.kind == FaultKind::ChecksumMismatch && self.heal(now, id, &fault) => {
+        let Some(fault) = fault else {
+            self.let_go(id, Effect::Ended(id, Outcome::Completed));
+            return;
+        };
+        match fault.kind.awaits_disk() {
+            Some(waiting_for) => self.await_disk(now, id, fault, waiting_for),
+            None if fault.kind == FaultKind::ChecksumMismatch && self.heal(now, id, &fault) => {
                 let job = self.jobs.get_mut(&id).expect("it was just there");
                 job.stage = Stage::Resetting { released: false };
                 self.touched.insert(id);
                 self.effects.push_back(Effect::Rewrite(id));
             }
-            Some(fault) => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
+            None => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
         }
     }
 
@@ -189,10 +185,10 @@ impl Engine {
         if let Some(ledger) = &mut job.ledger {
             ledger.end_backoffs(Some(now));
         }
-        if let Stage::Waiting { until: Some(until), .. } = job.stage
+        if let Stage::Waiting { until: Some(until), waiting_for } = job.stage
             && until <= now
         {
-            self.begin(now, id);
+            if waiting_for.is_the_disk() { self.check_disk(id) } else { self.begin(now, id) }
         }
     }
 
@@ -212,7 +208,9 @@ impl Engine {
         }
         self.touched.insert(id);
         match &mut job.stage {
+            Stage::Waiting { waiting_for, .. } if waiting_for.is_the_disk() => self.check_disk(id),
             Stage::Waiting { .. } => self.begin(now, id),
+            Stage::Ending(Ending::Wait { until, waiting_for }) if waiting_for.is_the_disk() => *until = Some(now),
             Stage::Ending(ending @ Ending::Wait { .. }) => *ending = Ending::Requeue,
             Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => {}
         }

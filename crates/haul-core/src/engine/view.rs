@@ -4,12 +4,14 @@ use crate::messages::JobView;
 use crate::{Fault, Ledger, Time};
 
 use super::Engine;
-use super::job::{Job, Stage};
+use super::job::{Ending, Job, Stage};
 
 impl Engine {
     pub(super) fn view(&self, now: Time, job: &Job) -> JobView {
         let retry_in = match job.stage {
-            Stage::Waiting { until, .. } => until.map(|until| until.since(now)),
+            Stage::Waiting { until, .. } | Stage::Ending(Ending::Wait { until, .. }) => {
+                until.map(|until| until.since(now))
+            }
             Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
         };
         JobView {
@@ -31,7 +33,9 @@ impl Engine {
     /// The fault that a waiting job owes its wait to.
     pub(super) fn explanation(&self, job: &Job) -> Option<Fault> {
         match job.stage {
-            Stage::Waiting { .. } => job.fault.clone().or_else(|| self.hosts.get(job.host()).fault.clone()),
+            Stage::Waiting { .. } | Stage::Ending(Ending::Wait { .. }) => {
+                job.fault.clone().or_else(|| self.hosts.get(job.host()).fault.clone())
+            }
             Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
         }
     }

@@ -188,7 +188,12 @@ impl Brain for Naive {
                 return;
             }
             Event::WorkerEnded { worker, at, end } => self.ended(now, worker, at, &end),
-            Event::EndSet { .. } | Event::ResetDone(_) | Event::Sealed(_) | Event::SealFailed(..) => {}
+            Event::EndSet { .. }
+            | Event::ResetDone(_)
+            | Event::RolledBack(..)
+            | Event::DiskChecked(..)
+            | Event::Sealed(_)
+            | Event::SealFailed(..) => {}
         }
         self.schedule();
     }

@@ -420,7 +420,9 @@ impl<'a, B: Brain> World<'a, B> {
             Effect::Seal(id) => self.seal(id),
             Effect::Changed(_) | Effect::HostChanged(_) | Effect::Note(..) => {}
             Effect::Ended(id, outcome) => assert_eq!((id, outcome), (JOB, Outcome::Completed)),
-            Effect::Reset(_) | Effect::Rewrite(_) | Effect::Released(_) => panic!("nothing calls for {effect:?}"),
+            Effect::Reset(_) | Effect::Rewrite(_) | Effect::CheckDisk(_) | Effect::Released(_) => {
+                panic!("nothing calls for {effect:?}")
+            }
         }
     }
 
@@ -527,6 +529,7 @@ fn describe_effect(effect: &Effect) -> String {
         | Effect::Stop { .. }
         | Effect::Reset(_)
         | Effect::Rewrite(_)
+        | Effect::CheckDisk(_)
         | Effect::HostChanged(_)
         | Effect::Seal(_)
         | Effect::Changed(_)

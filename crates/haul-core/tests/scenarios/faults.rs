@@ -160,3 +160,85 @@ fn a_full_disk_is_waited_for_also_while_sealing() {
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!(t.seals, 2);
 }
+
+#[test]
+fn whoever_waits_for_the_disk_takes_no_slot_before_the_disk_is_well() {
+    let policy = Policy { active_jobs_max: 1, ..connections(2) };
+    let mut t = Script::with(policy).probed(JOB, 4 * MIB);
+    t.flow(0.5, |_, _| 500e3);
+    let worker = t.workers()[0];
+    t.fault(worker, FaultKind::TargetUnmounted);
+    assert_eq!(t.view(JOB).state, JobState::Waiting(WaitingFor::Volume));
+    t.start(OTHER);
+    t.open_all(64 * MIB);
+    let bytes = t.bytes(JOB);
+    t.disk_faults = vec![FaultKind::TargetUnmounted, FaultKind::TargetUnmounted, FaultKind::DiskFull];
+    t.flow(5.0, |_, _| 500e3);
+    assert_eq!((t.view(JOB).state, t.disk_checks), (JobState::Waiting(WaitingFor::Volume), 2));
+    t.flow(2.0, |_, _| 500e3);
+    assert_eq!((t.view(JOB).state, t.disk_checks), (JobState::Waiting(WaitingFor::Disk), 3));
+    assert_eq!((t.bytes(JOB), t.charged(JOB)), (bytes, 0));
+    assert_eq!(t.view(OTHER).connections, 2, "the other one is not disturbed");
+    t.flow(2.0, |_, _| 500e3);
+    assert_eq!(t.view(JOB).state, JobState::Queued, "it has space, and the slot is taken");
+    t.flow(120.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn a_look_at_the_disk_that_finds_it_broken_ends_the_job() {
+    let mut t = Script::with(connections(2)).probed(JOB, 4 * MIB);
+    let worker = t.workers()[0];
+    t.fault(worker, FaultKind::DiskFull);
+    t.disk_faults = vec![FaultKind::DiskIo];
+    t.nudge(JOB);
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::DiskIo));
+}
+
+#[test]
+fn f_net_15_running_out_of_descriptors_is_ours_and_charged_to_nobody() {
+    let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);
+    t.flow(1.0, |_, _| 100e3);
+    for worker in t.workers().into_iter().skip(3) {
+        t.fault(worker, FaultKind::Local);
+    }
+    assert_eq!(t.view(JOB).state, JobState::Active);
+    t.flow(0.1, |_, _| 100e3);
+    assert_eq!(t.workers().len(), 3, "no more than could be borne");
+    assert_eq!(t.charged(JOB), 0);
+    t.flow(60.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn f_disk_13_what_is_rolled_back_is_fetched_again() {
+    let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
+    t.flow(0.5, |_, _| 500e3);
+    t.store(JOB);
+    let (kept, durable) = (t.rows_done(JOB), t.rows(JOB));
+    t.flow(1.0, |_, _| 500e3);
+    assert!(t.bytes(JOB) > kept);
+    let worker = t.workers()[0];
+    t.fault(worker, FaultKind::DiskFull);
+    t.roll_back(JOB, durable);
+    assert_eq!((t.bytes(JOB), t.view(JOB).done_bytes), (kept, kept));
+    t.flow(60.0, |_, _| 500e3);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!(t.bytes(JOB), 8 * MIB);
+}
+
+#[test]
+fn bytes_that_come_while_a_job_stops_do_not_take_its_reason_away() {
+    let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
+    t.flow(0.5, |_, _| 500e3);
+    t.hold_stops = true;
+    let workers = t.workers();
+    t.fault(workers[0], FaultKind::DiskFull);
+    assert!(t.view(JOB).fault.is_some(), "it says why from the first moment on");
+    t.flow(0.2, |_, _| 500e3);
+    for worker in &workers[1..] {
+        t.end(*worker, End::Stopped);
+    }
+    assert_eq!(t.view(JOB).state, JobState::Waiting(WaitingFor::Disk));
+    assert_eq!(t.view(JOB).fault.map(|fault| fault.kind), Some(FaultKind::DiskFull));
+}

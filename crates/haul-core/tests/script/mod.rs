@@ -31,6 +31,10 @@ pub(crate) struct Script {
     pub(crate) set_ends: u32,
     /// How the next attempts to seal end, before one succeeds.
     pub(crate) seal_faults: Vec<FaultKind>,
+    /// What the next looks at the disk find, before one finds it well.
+    pub(crate) disk_faults: Vec<FaultKind>,
+    /// Looks at the disk.
+    pub(crate) disk_checks: u32,
     /// Our own limit holds every worker up.
     pub(crate) throttled: bool,
     /// How often workers report.
@@ -85,6 +89,8 @@ impl Script {
             rewrites: 0,
             set_ends: 0,
             seal_faults: Vec::new(),
+            disk_faults: Vec::new(),
+            disk_checks: 0,
             throttled: false,
             hold_stops: false,
             hold_reports: false,
@@ -158,6 +164,17 @@ impl Script {
         self.running.clear();
         self.fetches.clear();
         self.seen.clear();
+        self.write_as_stored(id);
+    }
+
+    /// What was written since these rows were stored is lost.
+    pub(crate) fn roll_back(&mut self, id: JobId, rows: Vec<Chunk>) {
+        self.rows.insert(id, rows.iter().map(|row| (row.range.start, *row)).collect());
+        self.write_as_stored(id);
+        self.feed(Event::RolledBack(id, rows));
+    }
+
+    fn write_as_stored(&mut self, id: JobId) {
         let rows = self.rows.entry(id).or_default().values();
         let stretches = rows.filter(|row| row.done > 0).map(|row| (row.range.start, row.position())).collect();
         self.written.insert(id, stretches);
@@ -357,6 +374,15 @@ impl Script {
                     self.written.remove(&id);
                     self.engine.event(self.now, Event::ResetDone(id));
                 }
+                Effect::CheckDisk(id) => {
+                    self.disk_checks += 1;
+                    let found = if self.disk_faults.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(Fault::new(self.disk_faults.remove(0), "as the story has it"))
+                    };
+                    self.engine.event(self.now, Event::DiskChecked(id, found));
+                }
                 Effect::Seal(id) => {
                     self.seals += 1;
                     let event = if self.seal_faults.is_empty() {
@@ -511,6 +537,7 @@ impl Script {
             | Effect::Stop { .. }
             | Effect::Reset(_)
             | Effect::Rewrite(_)
+            | Effect::CheckDisk(_)
             | Effect::Seal(_)
             | Effect::Changed(_)
             | Effect::HostChanged(_)

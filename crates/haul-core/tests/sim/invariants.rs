@@ -112,7 +112,11 @@ impl World {
         let about = match effect {
             Effect::Fetch(fetch) => Some(fetch.job),
             Effect::SetEnd { worker, .. } | Effect::Stop { worker, .. } => self.workers.get(worker).map(|w| w.job),
-            Effect::Reset(id) | Effect::Rewrite(id) | Effect::Seal(id) | Effect::Changed(id) => Some(*id),
+            Effect::Reset(id)
+            | Effect::Rewrite(id)
+            | Effect::CheckDisk(id)
+            | Effect::Seal(id)
+            | Effect::Changed(id) => Some(*id),
             Effect::Released(id) | Effect::Ended(id, _) | Effect::Note(id, _) => Some(*id),
             Effect::HostChanged(_) => None,
         };
@@ -131,7 +135,7 @@ impl World {
                 self.hosts[index].left_alone_until = self.now + *wait;
             }
             Effect::SetEnd { .. } | Effect::Stop { .. } | Effect::Changed(_) | Effect::Note(..) => {}
-            Effect::Rewrite(_) | Effect::HostChanged(_) => {}
+            Effect::Rewrite(_) | Effect::CheckDisk(_) | Effect::HostChanged(_) => {}
         }
     }
 
@@ -307,7 +311,7 @@ impl World {
             Class::Link => site.file.links_left == 0,
             Class::Permanent => job.seal_fault == Some(fault.kind) || job.checksum,
             Class::Transient | Class::Busy => limited(&self.policy),
-            Class::Disk | Class::Local => false,
+            Class::Disk | Class::Volume | Class::Local => false,
         }
     }
 }

@@ -49,6 +49,10 @@ impl World {
             Effect::Stop { worker, reason } => self.stop(worker, reason),
             Effect::Reset(id) => self.reset(id),
             Effect::Rewrite(id) => self.rewrite(id),
+            Effect::CheckDisk(id) => {
+                let full = self.disk_is_full().then(|| Fault::new(FaultKind::DiskFull, "virtual disk full"));
+                self.inbox.push_back(Event::DiskChecked(id, full.map_or(Ok(()), Err)));
+            }
             Effect::Seal(id) => {
                 self.take_rows(id);
                 self.job(id).seal_due = true;
@@ -150,8 +154,12 @@ impl World {
         }
     }
 
+    pub(crate) fn disk_is_full(&self) -> bool {
+        self.disk_full.iter().any(|(from, to)| (*from..*to).contains(&self.now))
+    }
+
     pub(crate) fn sealed(&mut self, id: JobId) {
-        let full = self.disk_full.iter().any(|(from, to)| (*from..*to).contains(&self.now));
+        let full = self.disk_is_full();
         let job = self.job(id);
         job.seal_due = false;
         let event = if full {

@@ -152,8 +152,7 @@ impl World {
     }
 
     pub(crate) fn step_worker(&mut self, id: WorkerId) {
-        let is_full = self.disk_full.iter().any(|(from, to)| (*from..*to).contains(&self.now));
-        if is_full && self.workers[&id].writes() {
+        if self.disk_is_full() && self.workers[&id].writes() {
             self.end_worker(id, End::Fault(Fault::new(FaultKind::DiskFull, "virtual disk full")));
             return;
         }

@@ -63,6 +63,13 @@ pub(crate) fn rewrite(conn: &Connection, job: &JobRows) -> rusqlite::Result<()> 
     conn.prepare_cached(COUNT_SUMS)?.execute([key(job.job)]).map(drop)
 }
 
+/// Takes back what is not durable, and answers with what is left.
+pub(crate) fn roll_back(conn: &Connection, job: JobId) -> rusqlite::Result<Vec<Chunk>> {
+    conn.prepare_cached(ROLL_BACK)?.execute([key(job)])?;
+    conn.prepare_cached(COUNT_SUMS)?.execute([key(job)])?;
+    Ok(all(conn, job)?.iter().map(reliable).collect())
+}
+
 /// The rows of a job in the order of the file.
 pub(crate) fn all(conn: &Connection, job: JobId) -> rusqlite::Result<Vec<ChunkRow>> {
     conn.prepare_cached(SELECT_ALL)?.query_map([key(job)], read)?.collect()
@@ -204,6 +211,9 @@ const PUT: &str = "
     ON CONFLICT DO UPDATE SET
         end_ = excluded.end_, durable = excluded.durable, written = excluded.written, state = excluded.state,
         retries = excluded.retries, strikes = excluded.strikes, mirror = excluded.mirror";
+
+const ROLL_BACK: &str = "
+    UPDATE chunks SET written = durable, state = 'ready' WHERE job_id = ?1 AND written > durable";
 
 const ADD_SUMS: &str = "
     UPDATE jobs SET

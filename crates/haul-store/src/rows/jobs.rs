@@ -1,5 +1,7 @@
 //! One job at a time: insert, read, change, remove.
 
+use std::collections::HashSet;
+
 use haul_core::{Action, Changed, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params};
@@ -34,6 +36,12 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     let id = id.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     mirrors::append(conn, id, &wish.mirrors)?;
     Ok(id)
+}
+
+/// The names of all part files.
+pub(crate) fn part_names(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
+    let mut names = conn.prepare_cached("SELECT part_name FROM jobs WHERE part_name IS NOT NULL")?;
+    names.query_map([], |row| row.get(0))?.collect()
 }
 
 /// The job, hidden or not.

@@ -84,7 +84,7 @@ fn f_disk_01_a_full_disk_is_told_apart() {
     let rig = Rig::new(|file| file);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
     let (mut order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
-    order.target = Target::Ready(Arc::new(full));
+    order.target = Target::Ready(Arc::new(full.into()));
     let run = rig.run(order, received);
     assert_eq!(run.at, 0);
     assert_eq!(run.fault().kind, FaultKind::DiskFull);
@@ -95,7 +95,7 @@ fn f_disk_05_a_file_that_the_file_system_cannot_hold_is_too_large() {
     let rig = Rig::with(Content::seeded(1, 1 << 60), |file| file);
     let from = (1 << 60) - 100;
     let (mut order, received) = rig.order(FetchKind::Range, from, 1 << 60);
-    order.target = Target::Ready(Arc::new(tempfile::tempfile().expect("a file")));
+    order.target = Target::Ready(Arc::new(tempfile::tempfile().expect("a file").into()));
     let run = rig.run(order, received);
     assert_eq!(run.at, from);
     assert_eq!(run.fault().kind, FaultKind::TooLarge);
@@ -105,6 +105,6 @@ fn f_disk_05_a_file_that_the_file_system_cannot_hold_is_too_large() {
 fn a_file_that_cannot_be_written_is_a_fault_of_the_disk() {
     let rig = Rig::new(|file| file);
     let (mut order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
-    order.target = Target::Ready(Arc::new(std::fs::File::open("/dev/null").expect("Linux has it")));
+    order.target = Target::Ready(Arc::new(std::fs::File::open("/dev/null").expect("Linux has it").into()));
     assert_eq!(rig.run(order, received).fault().kind, FaultKind::DiskIo);
 }

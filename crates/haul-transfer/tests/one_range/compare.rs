@@ -1,6 +1,6 @@
 //! Comparing what a mirror sends with what is there.
 
-use std::os::unix::fs::FileExt as _;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,8 @@ fn compare_with(rig: &Rig, from: u64, end: u64, known: Identity, limiter: Limite
 }
 
 fn bytes(rig: &Rig) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(rig.file.metadata().expect("a file").len()).expect("small")];
-    rig.file.read_exact_at(&mut bytes, 0).expect("read");
+    let mut bytes = Vec::new();
+    rig.file.reader().read_to_end(&mut bytes).expect("read");
     bytes
 }
 

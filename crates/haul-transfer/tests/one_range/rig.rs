@@ -1,14 +1,12 @@
 //! One server, one file, the transfer threads, and the oracle.
 
-use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::messages::{End, FetchKind, Timeouts};
 use haul_core::{Fault, FaultKind, WorkerId};
 use haul_testkit::{Content, File, Server};
-use haul_transfer::{ClientKey, Identity, Lane, Limiter, Opened, Order, Report, Target, Threads};
+use haul_transfer::{ClientKey, DiskFile, Identity, Lane, Limiter, Opened, Order, Report, Target, Threads};
 use http::HeaderMap;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -24,7 +22,7 @@ pub(crate) struct Rig {
     pub(crate) server: Server,
     pub(crate) content: Content,
     pub(crate) threads: Threads,
-    pub(crate) file: Arc<fs::File>,
+    pub(crate) file: Arc<DiskFile>,
 }
 
 /// How one worker's run went.
@@ -43,8 +41,8 @@ impl Rig {
     pub(crate) fn with(content: Content, shape: impl FnOnce(File) -> File) -> Self {
         let server = Server::start();
         server.add(PATH, shape(File::new(content.clone())));
-        let rig =
-            Self { server, content, threads: Threads::new(2), file: Arc::new(tempfile::tempfile().expect("a file")) };
+        let file = Arc::new(DiskFile::from(tempfile::tempfile().expect("a file")));
+        let rig = Self { server, content, threads: Threads::new(2), file };
         rig.wipe();
         rig
     }

@@ -1,5 +1,6 @@
 //! The routes about jobs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -33,7 +34,7 @@ pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Re
     };
     match body {
         SubmitBody::One(job) => {
-            let job = check(&api, &job)?;
+            let job = checked(&api, vec![Ok(*job)]).await?.pop().expect("one result for one job")?;
             let rows = api.driver.submit(vec![job]).await.map_err(|e| driver_error(None, e))?;
             let job = shown(&api, &rows).await?.pop().expect("one row for one job");
             let location = paths::job(job.id);
@@ -45,8 +46,7 @@ pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Re
 
 /// Accepts what can be accepted, in one transaction, and answers in the order of the request.
 async fn submit_many(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<BatchResult, Refused> {
-    let checked: Vec<Result<NewJob, Problem>> =
-        items.into_iter().map(|item| check(api, &item?).map_err(|refused| refused.0)).collect();
+    let checked = checked(api, items).await?;
     let accepted: Vec<NewJob> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
     let rows = api.driver.submit(accepted).await.map_err(|e| driver_error(None, e))?;
     let mut jobs = shown(api, &rows).await?.into_iter();
@@ -77,8 +77,12 @@ async fn submit_metalink(api: &Api, bytes: Bytes) -> Result<BatchResult, Refused
     Ok(answer)
 }
 
-fn check(api: &Api, job: &SubmitJob) -> Result<NewJob, Refused> {
-    submit::check(job, &api.roots).map_err(Refused)
+/// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
+async fn checked(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<Vec<Result<NewJob, Problem>>, Refused> {
+    let roots = Arc::clone(&api.roots);
+    let check = move || items.into_iter().map(|item| submit::check(&item?, &roots)).collect();
+    let checked = tokio::task::spawn_blocking(check).await;
+    checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
 }
 
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<JobList>, Refused> {

@@ -199,6 +199,7 @@ fn awaited(waiting_for: WaitingFor, fault: Option<&Fault>) -> String {
         WaitingFor::Host => "the server asks for a pause",
         WaitingFor::Disk => "the disk is full",
         WaitingFor::Link => "the link has expired, and a person has to renew it",
+        WaitingFor::Volume => "the volume is gone",
     };
     format!("{what}{}", after_colon(fault))
 }

@@ -19,8 +19,7 @@ use tracing::{error, info, warn};
 use super::Driver;
 use super::check::{Expected, check};
 use super::running::{Running, Then};
-use super::start::name_of;
-use super::tasks::{Done, blocking, store_fault};
+use super::tasks::{Done, blocking, store_fault, until_stored};
 use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
 
@@ -40,14 +39,21 @@ impl Driver {
             }
         };
         let part = running.part.take().and_then(Arc::into_inner);
+        let dir = PathBuf::from(&running.row.wish.dir);
         let (place, stored) = (running.place.clone(), running.row.part.clone());
-        let store = self.store.clone();
+        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
         self.tasks.push(Box::pin(async move {
             let sealed = async {
                 let ready = match part {
                     Some(part) => ToSeal::Part(part),
                     // An earlier try has failed, at whatever point.
-                    None => blocking(move || retake(place, stored)).await?,
+                    None => {
+                        blocking(move || {
+                            let place = place.map_or_else(|| roots.open(&dir).map(Arc::new), Ok)?;
+                            retake(place, stored)
+                        })
+                        .await?
+                    }
                 };
                 let ready = match (plan.expected.clone(), ready) {
                     (Some(expected), ToSeal::Part(part)) => {
@@ -100,7 +106,10 @@ impl Driver {
                 running.row = row;
                 self.event(Event::Sealed(id));
             }
-            Err(fault) => self.event(Event::SealFailed(id, fault)),
+            Err(fault) => {
+                self.note_disk_fault(id, &fault);
+                self.event(Event::SealFailed(id, fault));
+            }
         }
     }
 
@@ -119,7 +128,7 @@ impl Driver {
             PhaseChange { phase: Phase::Failed, reason: Some(reason(fault, None)), path: None, verification: None };
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            if let Err(error) = store.set_phase(id, change, now_ms()).await {
+            if let Err(error) = until_stored(|| store.set_phase(id, change.clone(), now_ms())).await {
                 error!(job = id.0, %error, "cannot store that a job has failed");
             }
             Done::Settled { id }
@@ -163,7 +172,7 @@ impl Driver {
         let (store, part) = (self.store.clone(), running.part.clone());
         self.tasks.push(Box::pin(async move {
             // The rows go first: they must never say more than the disk holds.
-            let row = match store.reset_chunks(id, is_restart, now_ms()).await {
+            let row = match until_stored(|| store.reset_chunks(id, is_restart, now_ms())).await {
                 Ok(row) => match part {
                     Some(part) => blocking(move || part.restart()).await.map(|()| row),
                     None => Ok(row),
@@ -181,8 +190,11 @@ impl Driver {
                 running.row.restarts = row.restarts;
                 running.row.counts = row.counts;
             }
-            // The next attempt meets the same disk, and the user gets to see why it fails.
-            Err(fault) => error!(job = id.0, %fault, "cannot drop the bytes of a job"),
+            // The next attempt looks at the disk and empties the file first, and the user gets to see why it fails.
+            Err(fault) => {
+                error!(job = id.0, %fault, "cannot drop the bytes of a job");
+                running.must_look = true;
+            }
         }
         self.event(Event::ResetDone(id));
     }
@@ -233,9 +245,18 @@ impl Driver {
         let (Some(view), Some(running)) = (self.engine.job(now, id), self.jobs.get_mut(&id)) else { return };
         let lasting = view.retry_in.is_none_or(|wait| wait >= WAIT_STORED_FROM);
         let reason = match (view.state, &view.fault) {
-            (JobState::Waiting(what), Some(fault)) if lasting => {
-                if what == WaitingFor::Link {
-                    warn!(job = id.0, "waits for a new link: {fault}");
+            (JobState::Waiting(what), Some(fault)) if lasting || what.is_the_disk() => {
+                // The disk is looked at every few seconds, which is no news.
+                let is_known = running.row.reason.as_ref().is_some_and(|known| known.code == fault.kind.code());
+                if what.is_the_disk() && running.reason_stored && is_known {
+                    self.announce(id);
+                    return;
+                }
+                match what {
+                    WaitingFor::Link => warn!(job = id.0, "waits for a new link: {fault}"),
+                    WaitingFor::Disk => warn!(job = id.0, "waits for space: {fault}"),
+                    WaitingFor::Volume => warn!(job = id.0, "waits for its volume: {fault}"),
+                    WaitingFor::Retry | WaitingFor::Host => {}
                 }
                 Some(reason(fault, view.retry_in))
             }
@@ -265,12 +286,12 @@ enum ToSeal {
 }
 
 /// Finds the file of a job whose sealing has failed before. Blocks.
-fn retake(place: Option<Arc<Place>>, stored: Option<Part>) -> Result<ToSeal, Fault> {
-    let (place, stored) = place.zip(stored).ok_or_else(gone)?;
+fn retake(place: Arc<Place>, stored: Option<Part>) -> Result<ToSeal, Fault> {
+    let stored = stored.ok_or_else(gone)?;
     if let Some(part) = PartFile::reopen(Arc::clone(&place), &stored.name, stored.dev, stored.ino)? {
         return Ok(ToSeal::Part(part));
     }
-    let name = name_of(&place, stored.dev, stored.ino)?.ok_or_else(gone)?;
+    let name = place.name_of(stored.ino)?.ok_or_else(gone)?;
     place.sync()?;
     Ok(ToSeal::Named(place.path().join(name)))
 }

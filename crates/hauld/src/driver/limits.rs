@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::driver::HostChanges;
-    use crate::submit::{self, Roots};
+    use crate::submit::{self, Roots, Volumes};
 
     fn window(from: &str, to: &str, limit: u64) -> Window {
         let time = |text: &str| text.parse().expect("a time");
@@ -398,7 +398,8 @@ mod tests {
         server.add("/a", File::new(Content::seeded(1, len)).etag("\"v1\""));
         let mut config = Config::defaults().expect("a home directory");
         config.download_dir = dir.path().join("files");
-        let roots = Arc::new(Roots::new(&config.download_dir, &[]).expect("a directory"));
+        let roots =
+            Arc::new(Roots::new(&config.download_dir, &[], Arc::default(), Volumes::default()).expect("a directory"));
         let (store, _) = Store::open(&dir.path().join("haul.db"), "a boot").expect("a new database");
         let (driver, handle) =
             Driver::new(&config, LimitChanges::default(), Vec::new(), store.clone(), Arc::clone(&roots));

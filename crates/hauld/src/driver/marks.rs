@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use haul_core::messages::Event;
 use haul_core::{Fault, FaultKind, JobId};
-use haul_store::JobRows;
-use tracing::{debug, error};
+use haul_store::{JobRows, StoreError};
+use tracing::{debug, error, info};
 
 use super::Driver;
-use super::running::Then;
+use super::running::{Running, Then};
 use super::tasks::{Done, Unsaved, blocking};
-use crate::convert::now_ms;
 
 /// The longest wait between two looks at the workers (DESIGN.md section 5).
 const SWEEP_MAX: Duration = Duration::from_millis(100);
@@ -23,6 +22,9 @@ const SWEEP_MAX: Duration = Duration::from_millis(100);
 const SWEEP_MIN: Duration = Duration::from_millis(20);
 /// How many bytes may come together between two looks, as far as `SWEEP_MIN` permits.
 const SWEEP_BYTES: u64 = 1 << 20;
+/// Unsynced bytes that are worth a checkpoint before its time: half of what there may be (FAILURES.md, F-DISK-15), so that
+/// workers go on while they are synced.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// How late a checkpoint may be, less what a sync may take (DESIGN.md section 5: at most 1 s in all).
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
 
@@ -53,9 +55,21 @@ impl Sweep {
     }
 }
 
+impl Running {
+    fn is_checkpoint_due(&self) -> bool {
+        self.part.is_some() && !self.unsynced.is_empty() && self.synced_at.elapsed() >= CHECKPOINT_EVERY
+    }
+
+    /// So much is unsynced that its workers will soon have to wait, whatever rows say of it.
+    fn has_much_to_sync(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.file().unsynced_bytes() >= CHECKPOINT_BYTES)
+    }
+}
+
 impl Driver {
     pub(super) fn has_something_to_mark(&self) -> bool {
-        !self.workers.is_empty() || self.jobs.values().any(|job| !job.unsynced.is_empty() && !job.syncing)
+        let waits = |job: &Running| job.part.is_some() && !job.unsynced.is_empty() && !job.syncing;
+        !self.workers.is_empty() || self.jobs.values().any(waits)
     }
 
     pub(super) fn sweep_if_due(&mut self) {
@@ -97,31 +111,32 @@ impl Driver {
         for id in ids {
             self.collect_rows(id);
         }
-        let jobs: Vec<JobRows> = self
-            .jobs
-            .values_mut()
-            .filter(|job| job.part.is_some())
-            .filter_map(super::Running::take_unwritten)
-            .collect();
+        let jobs: Vec<JobRows> =
+            self.jobs.values_mut().filter(|job| job.part.is_some()).filter_map(Running::take_unwritten).collect();
         if jobs.is_empty() {
             return;
         }
         let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            if let Err(error) = store.mark_written(jobs).await {
-                error!(%error, "cannot mark bytes as written; a kill would cost them");
-            }
-            Done::Nothing
-        }));
+        self.tasks.push(Box::pin(async move { Done::Marked(store.mark_written(jobs).await) }));
+    }
+
+    pub(super) fn marked(&mut self, marked: Result<(), StoreError>) {
+        let failed = marked.is_err();
+        if let Err(error) = marked
+            && !self.marks_fail
+        {
+            // Once, not twenty times a second.
+            error!(%error, "cannot mark bytes as written; a kill would cost them");
+        }
+        self.marks_fail = failed;
     }
 
     fn checkpoint_if_due(&mut self) {
         let due: Vec<JobId> = self
             .jobs
             .values()
-            .filter(|job| !job.syncing && job.part.is_some() && !job.unsynced.is_empty())
-            .filter(|job| job.synced_at.elapsed() >= CHECKPOINT_EVERY)
-            .map(super::Running::id)
+            .filter(|job| !job.syncing && (job.has_much_to_sync() || job.is_checkpoint_due()))
+            .map(Running::id)
             .collect();
         for id in due {
             self.checkpoint(id);
@@ -137,13 +152,7 @@ impl Driver {
         running.synced_at = Instant::now();
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let synced = blocking(move || {
-                if !part.is_in_place() {
-                    let detail = format!("the part file {} was removed or replaced while it was written", part.name());
-                    return Err(Fault::new(FaultKind::DiskIo, detail));
-                }
-                part.sync_data()
-            });
+            let synced = blocking(move || part.sync_data());
             let rows = match synced.await {
                 Ok(()) => match store.checkpoint(vec![rows.clone()]).await {
                     Ok(()) => Ok(rows),
@@ -161,10 +170,15 @@ impl Driver {
         match rows {
             Ok(rows) => {
                 running.note_durable(&rows.rows);
+                if running.unstored.take().is_some() {
+                    info!(job = id.0, "the database takes checkpoints again");
+                }
                 debug!(job = id.0, durable = running.durable_bytes(), "checkpoint");
             }
             Err(Unsaved::Unstored(rows, error)) => {
-                error!(job = id.0, %error, "the database did not take a checkpoint");
+                if running.unstored.is_none() {
+                    error!(job = id.0, %error, "the database did not take a checkpoint");
+                }
                 for row in rows.rows {
                     running.unsynced.entry(row.range.start).or_insert(row);
                 }
@@ -176,39 +190,22 @@ impl Driver {
                     }
                     // Nobody is left who would try again later; the last durable rows stand.
                     Some(Then::Reset | Then::Rewrite | Then::LetGo | Then::Fail(_)) => running.unsynced.clear(),
-                    None => self.stop_job_workers(id, &fault),
+                    None => {
+                        running.unstored = Some(fault.clone());
+                        self.stop_job_workers(id, &fault);
+                        self.note_disk_fault(id, &fault);
+                    }
                 }
             }
             Err(Unsaved::Unsynced(fault)) => {
                 error!(job = id.0, %fault, "a checkpoint failed");
-                self.distrust(id, &fault);
+                self.give_up_unsynced(id, &fault);
             }
         }
         self.go_on_when_synced(id);
     }
 
-    /// Ends a job whose written bytes cannot be relied on any more: what was not synced may be lost although a second
-    /// sync would succeed (FAILURES.md, F-DISK-13), so its rows go.
-    fn distrust(&mut self, id: JobId, fault: &Fault) {
-        let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            if let Err(error) = store.reset_chunks(id, false, now_ms()).await {
-                error!(job = id.0, %error, "cannot forget bytes that may be lost");
-            }
-            Done::Nothing
-        }));
-        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        running.distrusted = true;
-        running.unsynced.clear();
-        running.unwritten.clear();
-        if matches!(running.then, Some(Then::Seal)) {
-            running.then = None;
-            self.event(Event::SealFailed(id, fault.clone()));
-        }
-        self.stop_job_workers(id, fault);
-    }
-
-    fn stop_job_workers(&mut self, id: JobId, fault: &Fault) {
+    pub(super) fn stop_job_workers(&mut self, id: JobId, fault: &Fault) {
         for worker in self.workers.values_mut().filter(|worker| worker.job == id) {
             worker.refused = Some(fault.clone());
             worker.lane.stop();
@@ -226,7 +223,7 @@ impl Driver {
 
     pub(super) fn go_on_when_synced(&mut self, id: JobId) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
-        if running.syncing || running.making_part || running.then.is_none() {
+        if running.syncing || running.making_part || running.rolling_back || running.then.is_none() {
             return;
         }
         let drops_bytes = matches!(running.then, Some(Then::Reset | Then::Rewrite));
@@ -247,12 +244,23 @@ impl Driver {
     /// Makes everything durable, as the daemon's last act.
     pub(super) async fn checkpoint_all(&mut self) {
         let syncs = self.jobs.values_mut().filter(|job| job.part.is_some() && !job.unsynced.is_empty()).map(|job| {
-            let (part, rows) = (job.part.clone().expect("it was just there"), job.take_unsynced());
-            async move { blocking(move || part.sync_data()).await.map(|()| rows) }
+            let (id, part, rows) = (job.id(), job.part.clone().expect("it was just there"), job.take_unsynced());
+            async move { (id, blocking(move || part.sync_data()).await.map(|()| rows)) }
         });
-        let rows: Vec<JobRows> = join_all(syncs).await.into_iter().filter_map(Result::ok).collect();
-        if !rows.is_empty()
-            && let Err(error) = self.store.checkpoint(rows).await
+        let mut safe = Vec::new();
+        for (id, synced) in join_all(syncs).await {
+            match synced {
+                Ok(rows) => safe.push(rows),
+                Err(fault) => {
+                    error!(job = id.0, %fault, "the last checkpoint failed");
+                    if let Err(error) = self.store.roll_back(id).await {
+                        error!(job = id.0, %error, "cannot store that unsynced bytes are given up");
+                    }
+                }
+            }
+        }
+        if !safe.is_empty()
+            && let Err(error) = self.store.checkpoint(safe).await
         {
             error!(%error, "the last checkpoint could not be stored");
         }

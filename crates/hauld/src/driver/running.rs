@@ -29,14 +29,22 @@ pub(super) struct Running {
     /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
-    /// Orders that wait for the place to be opened.
+    /// Orders that wait for the disk to be looked at.
     pub(super) waiting_orders: Vec<Fetch>,
+    /// The disk has to be looked at before a worker starts: the directory is not open yet, or it was full or gone.
+    pub(super) must_look: bool,
+    /// It was full: there must be space now even for a small file.
+    pub(super) is_short: bool,
+    /// It is being looked at.
+    pub(super) looking: bool,
+    /// The engine waits for what is found.
+    pub(super) engine_asks: bool,
     pub(super) part: Option<Arc<PartFile>>,
     /// The part file is being made, or its name is being reserved anew.
     pub(super) making_part: bool,
     /// What another answer has said of the file meanwhile, to be stored after that.
     pub(super) told_meanwhile: Option<StoredIdentity>,
-    /// The part file is gone while its rows were being rewritten: nobody may go on with them.
+    /// Nobody may go on with the rows as they are: the part file is gone, or they are yet to be stored.
     pub(super) lost: Option<Fault>,
     /// Workers whose answers have begun and that wait for the part file.
     pub(super) asking: Vec<(WorkerId, Reply)>,
@@ -46,8 +54,14 @@ pub(super) struct Running {
     pub(super) unsynced: BTreeMap<u64, Chunk>,
     /// What is durable, by the start of the chunk.
     durable: BTreeMap<u64, u64>,
-    /// A sync has failed: nothing of this run may be stored any more.
+    /// What is not durable may be lost, and is being given up: no row is stored meanwhile.
     pub(super) distrusted: bool,
+    /// The database is being told.
+    pub(super) rolling_back: bool,
+    /// What the database says is left, until the last worker is gone.
+    pub(super) left: Option<Vec<Chunk>>,
+    /// The database did not take the last checkpoint.
+    pub(super) unstored: Option<Fault>,
     /// A checkpoint is under way.
     pub(super) syncing: bool,
     pub(super) synced_at: Instant,
@@ -125,6 +139,10 @@ impl Running {
             limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
+            must_look: true,
+            is_short: false,
+            looking: false,
+            engine_asks: false,
             part: None,
             making_part: false,
             told_meanwhile: None,
@@ -135,6 +153,9 @@ impl Running {
             // What was relied on at the start is made durable by the first checkpoint.
             durable: BTreeMap::new(),
             distrusted: false,
+            rolling_back: false,
+            left: None,
+            unstored: None,
             syncing: false,
             synced_at: Instant::now(),
             then: None,
@@ -254,6 +275,21 @@ impl Running {
 
     pub(super) fn durable_bytes(&self) -> u64 {
         self.durable.values().sum()
+    }
+
+    /// Why no worker may start although the disk may be well.
+    pub(super) fn held_up(&self) -> Option<Fault> {
+        self.lost.clone().or_else(|| self.unstored.clone())
+    }
+
+    /// Goes on from what the database says is durable.
+    pub(super) fn go_on_from(&mut self, rows: &[Chunk]) {
+        self.unwritten.clear();
+        self.unsynced.clear();
+        self.durable.clear();
+        self.note_durable(rows);
+        self.distrusted = false;
+        self.lost = None;
     }
 
     /// Puts rows in the place of all that were to be marked, and tells them for the store. A checkpoint makes durable

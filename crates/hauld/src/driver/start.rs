@@ -1,18 +1,18 @@
 //! How a job gets to the engine: freshly accepted, taken up at the start, or resumed.
 
-use std::os::unix::fs::DirEntryExt;
 use std::sync::Arc;
 
 use haul_core::messages::Command;
 use haul_core::{Chunk, Fault, FaultKind, JobId, Phase};
 use haul_store::{JobRow, PhaseChange, StoreError, StoredJob};
-use haul_transfer::{PartFile, Place};
+use haul_transfer::{Escaped, PartFile};
 use tracing::{error, info, warn};
 
 use super::Driver;
+use super::disk::reserve;
 use super::ending::remove_stored;
 use super::running::Running;
-use super::tasks::{Done, Found, blocking, store_fault};
+use super::tasks::{Done, Found, blocking, until_stored};
 use crate::convert::now_ms;
 use crate::submit::Roots;
 
@@ -22,10 +22,12 @@ const PAGE: u32 = 200;
 impl Driver {
     /// Begins to take up what an earlier run has left.
     pub(super) fn take_up_stored_jobs(&mut self) {
+        self.save_volumes();
         self.read_stored_after(None);
         let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
         self.tasks.push(Box::pin(async move {
-            finish_deletions(&store, roots).await;
+            finish_deletions(&store, Arc::clone(&roots)).await;
+            tell_of_orphans(&store, roots).await;
             Done::Nothing
         }));
     }
@@ -129,6 +131,7 @@ impl Driver {
                 info!(job = id.0, done, total = stored.row.identity.total_bytes, "going on where it was");
                 running.place = Some(place);
                 running.part = Some(Arc::new(part));
+                running.must_look = false;
                 // Rows that only the page cache vouched for are made durable by the first checkpoint.
                 running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
                 self.start(id, stored.chunks);
@@ -136,27 +139,32 @@ impl Driver {
             Ok(Found::Gone { place }) => {
                 warn!(job = id.0, "the part file is gone or too short; starting over");
                 running.place = Some(place);
+                running.must_look = false;
                 running.row.part = None;
                 self.forget_and_start(id);
             }
             Ok(Found::Sealed { name }) => self.already_sealed(id, &name),
+            // It waits; what it has is looked at once the disk is well.
+            Err(fault) if fault.kind.awaits_disk().is_some() => {
+                running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
+                self.start(id, stored.chunks);
+            }
             Err(fault) => self.fail(id, &fault),
         }
     }
 
-    /// Starts a job from its first byte because what it had is gone.
+    /// Starts a job from its first byte because what it had is gone, once the rows do not claim it any more.
     fn forget_and_start(&mut self, id: JobId) {
         self.jobs.get_mut(&id).expect("the caller holds the job").forget_bytes();
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let reset = store.reset_chunks(id, false, now_ms()).await.map(|_| ());
-            let forgotten = store.set_part(id, None, now_ms()).await.map(|_| ());
+            let reset = until_stored(|| store.reset_chunks(id, false, now_ms())).await.map(|_| ());
+            let forgotten = until_stored(|| store.set_part(id, None, now_ms())).await.map(|_| ());
             if let Err(error) = reset.and(forgotten) {
                 error!(job = id.0, %error, "cannot store that a job's bytes are gone");
             }
-            Done::Nothing
+            Done::Forgotten { id }
         }));
-        self.start(id, Vec::new());
     }
 
     /// The daemon died between renaming a file and saying so.
@@ -167,8 +175,7 @@ impl Driver {
         let change = PhaseChange { phase: Phase::Completed, reason: None, path: Some(path), verification };
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let row = store.set_phase(id, change, now_ms()).await;
-            if let Err(error) = row.map_err(|error| store_fault(&error)) {
+            if let Err(error) = until_stored(|| store.set_phase(id, change.clone(), now_ms())).await {
                 error!(job = id.0, %error, "cannot store that a job is complete");
             }
             Done::Settled { id }
@@ -205,31 +212,19 @@ fn find(roots: &Roots, row: &JobRow, needed: u64) -> Result<Found, Fault> {
     let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
     let Some(part) = &row.part else { return Ok(Found::Gone { place }) };
     if let Some(part) = PartFile::reopen(Arc::clone(&place), &part.name, part.dev, part.ino)? {
-        let is_whole = part.len()? >= needed;
-        return Ok(if is_whole { Found::Part { place, part } } else { Found::Gone { place } });
+        if part.len()? < needed {
+            return Ok(Found::Gone { place });
+        }
+        reserve(&part, row.identity.total_bytes)?;
+        return Ok(Found::Part { place, part });
     }
-    if row.lifecycle.phase == Phase::Verifying
-        && let Some(name) = name_of(&place, part.dev, part.ino)?
-    {
+    // It was verified, and perhaps renamed before its sealing failed.
+    let may_be_sealed = row.lifecycle.phase == Phase::Verifying || row.verification.is_some();
+    if may_be_sealed && let Some(name) = place.name_of(part.ino)? {
         place.sync()?;
         return Ok(Found::Sealed { name });
     }
     Ok(Found::Gone { place })
-}
-
-/// The name under which a file stands in its directory.
-pub(super) fn name_of(place: &Place, device: u64, inode: u64) -> Result<Option<String>, Fault> {
-    let cannot_list = |error: std::io::Error| haul_transfer::disk_fault(&error, "cannot list the target directory");
-    for entry in std::fs::read_dir(place.path()).map_err(cannot_list)? {
-        let entry = entry.map_err(cannot_list)?;
-        if entry.ino() == inode
-            && let Ok(name) = entry.file_name().into_string()
-            && place.holds(&name, device, inode)
-        {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
 }
 
 /// Completes deletions that an earlier run had begun.
@@ -255,5 +250,25 @@ async fn finish_deletions(store: &haul_store::Store, roots: Arc<Roots>) {
         if let Err(error) = store.delete_jobs(vec![id]).await {
             error!(job = id.0, %error, "cannot delete a job");
         }
+    }
+}
+
+/// Writes down which part files in the roots belong to no job. They may be another daemon's, or of a lost database: they are
+/// never removed by a guess (FAILURES.md, F-DISK-19).
+async fn tell_of_orphans(store: &haul_store::Store, roots: Arc<Roots>) {
+    let known = match store.part_names().await {
+        Ok(known) => known,
+        Err(error) => {
+            error!(%error, "cannot read the names of part files");
+            return;
+        }
+    };
+    let orphans = blocking(move || {
+        let mut parts = roots.part_files();
+        parts.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| !known.contains(name)));
+        Ok(parts)
+    });
+    for path in orphans.await.unwrap_or_default() {
+        warn!(path = %Escaped(path.as_os_str().as_encoded_bytes()), "this part file belongs to no job; remove it if nothing else wants it");
     }
 }

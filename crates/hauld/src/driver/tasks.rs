@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use haul_core::{Fault, FaultKind, JobId, WorkerId};
+use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
 use haul_store::{JobRow, JobRows, Mirror, StoreError, StoredJob, UpdateError};
-use haul_transfer::{PartFile, Place};
+use haul_transfer::{DiskFile, PartFile, Place};
 use tokio::sync::oneshot;
 
 use super::handle::{Answer, DriverError};
@@ -34,12 +35,18 @@ pub(super) enum Done {
     Loaded { id: JobId, stored: Result<Option<StoredJob>, StoreError> },
     /// A stored job's part file has been looked at.
     Prepared { id: JobId, stored: Box<StoredJob>, found: Result<Found, Fault> },
-    /// A job's directory is open.
-    PlaceOpened { id: JobId, place: Result<Arc<Place>, Fault> },
+    /// A job's disk has been looked at: its directory and its part file are open, and there is space; or why not.
+    DiskReady { id: JobId, ready: Result<Ready, Fault> },
     /// The first answer has led to a name and a part file.
     PartReady { id: JobId, worker: WorkerId, made: Result<Made, Fault> },
     /// Rows are durable, or cannot be made so.
     Checkpointed { id: JobId, rows: Result<JobRows, Unsaved> },
+    /// A job's bytes that are not durable are given up; the rows that are left.
+    RolledBack { id: JobId, rows: Result<Vec<Chunk>, StoreError> },
+    /// It is stored that a job has no bytes.
+    Forgotten { id: JobId },
+    /// Rows are marked as written, or not.
+    Marked(Result<(), StoreError>),
     /// A job's bytes are dropped.
     Reset { id: JobId, row: Result<JobRow, Fault> },
     /// A job's rows are stored anew; its part file, where that had to be opened again.
@@ -60,7 +67,14 @@ pub(super) enum Unsaved {
     Unstored(JobRows, StoreError),
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Arc<std::fs::File>, Fault>>;
+pub(super) type Reply = oneshot::Sender<Result<Arc<DiskFile>, Fault>>;
+
+/// What a job needs before its workers can start.
+pub(super) struct Ready {
+    pub(super) place: Arc<Place>,
+    /// Where it has been opened just now.
+    pub(super) part: Option<PartFile>,
+}
 
 /// What became of a stored job's part file.
 pub(super) enum Found {
@@ -86,6 +100,22 @@ pub(super) async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|_| Err(Fault::new(FaultKind::Internal, "a file operation panicked; this is a defect of haul")))
 }
+
+/// Stores something that must be stored before anything goes on: while the database's disk is full, again and again.
+pub(super) async fn until_stored<T, F>(mut store: impl FnMut() -> F) -> Result<T, UpdateError>
+where
+    F: Future<Output = Result<T, UpdateError>>,
+{
+    loop {
+        match store().await {
+            Err(UpdateError::Store(StoreError::Full)) => tokio::time::sleep(FULL_PAUSE).await,
+            stored => return stored,
+        }
+    }
+}
+
+/// How long a full database is left alone.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A database failure as a job's fault: it is the disk's, and passes.
 pub(super) fn store_fault(error: &UpdateError) -> Fault {

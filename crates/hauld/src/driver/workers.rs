@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason};
 use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId};
-use haul_store::{Identity as StoredIdentity, Part, Private, UpdateError};
+use haul_store::{Identity as StoredIdentity, Private, UpdateError};
 use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
 use http::HeaderValue;
 use tracing::{debug, error, info, warn};
 
 use super::Driver;
+use super::disk::{create, reserve, stored_part};
 use super::running::Running;
 use super::tasks::{Done, Made, Reply, blocking, store_fault};
 use crate::convert::now_ms;
@@ -29,17 +30,11 @@ pub(super) struct RunningWorker {
     pub(super) refused: Option<Fault>,
 }
 
-/// Below this size, space is not reserved: the file is written before the reservation would be.
-const RESERVE_FROM: u64 = 4 << 20;
-
-/// What stays free on a file system (DESIGN.md ruling 9), as far as it is a number; the other bound is 2 % of it.
-const KEEP_FREE_MAX: u64 = 256 << 20;
-
 /// Tries for a name that no other job has.
 const NAMES_MAX: u32 = 10_000;
 
 impl Driver {
-    /// Starts a worker, or has its directory opened first.
+    /// Starts a worker, or has its disk looked at first.
     pub(super) fn fetch(&mut self, fetch: Fetch) {
         if self.stopping {
             return;
@@ -56,55 +51,20 @@ impl Driver {
             refused: None,
         };
         self.workers.insert(fetch.worker, worker);
-        if let Some(fault) = running.lost.clone() {
-            self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
-            return;
-        }
-        if let Some(place) = running.place.clone() {
-            self.start_worker(&place, &fetch);
-            return;
-        }
-        running.waiting_orders.push(fetch);
-        if running.waiting_orders.len() == 1 {
-            let id = running.id();
-            self.open_place(id);
-        }
-    }
-
-    fn open_place(&mut self, id: JobId) {
-        let dir = std::path::PathBuf::from(&self.jobs[&id].row.wish.dir);
-        if let Some(place) = self.places.get(&dir).and_then(std::sync::Weak::upgrade) {
-            self.tasks.push(Box::pin(std::future::ready(Done::PlaceOpened { id, place: Ok(place) })));
-            return;
-        }
-        let roots = Arc::clone(&self.roots);
-        self.tasks.push(Box::pin(async move {
-            let place = blocking(move || roots.open(&dir).map(Arc::new)).await;
-            Done::PlaceOpened { id, place }
-        }));
-    }
-
-    pub(super) fn place_opened(&mut self, id: JobId, place: Result<Arc<Place>, Fault>) {
-        let Some(running) = self.jobs.get_mut(&id) else { return };
-        let orders = std::mem::take(&mut running.waiting_orders);
-        match place {
-            Ok(place) => {
-                running.place = Some(Arc::clone(&place));
-                self.places.retain(|_, place| place.strong_count() > 0);
-                self.places.insert(place.path().to_owned(), Arc::downgrade(&place));
-                for order in orders {
-                    self.start_worker(&place, &order);
-                }
-            }
-            Err(fault) => {
-                for order in orders {
-                    self.worker_ended(order.worker, order.from, End::Fault(fault.clone()));
-                }
+        match running.place.clone().filter(|_| !running.must_look) {
+            Some(place) => match running.held_up() {
+                Some(fault) => self.worker_ended(fetch.worker, fetch.from, End::Fault(fault)),
+                None => self.start_worker(&place, &fetch),
+            },
+            None => {
+                let id = running.id();
+                running.waiting_orders.push(fetch);
+                self.look_at_disk(id);
             }
         }
     }
 
-    fn start_worker(&mut self, place: &Place, fetch: &Fetch) {
+    pub(super) fn start_worker(&mut self, place: &Place, fetch: &Fetch) {
         let running = &self.jobs[&fetch.job];
         let header = |text: &str| HeaderValue::from_str(text).ok();
         let mirror = running.mirror(fetch.mirror);
@@ -160,7 +120,7 @@ impl Driver {
         }
     }
 
-    fn worker_ended(&mut self, worker: WorkerId, at: u64, end: End) {
+    pub(super) fn worker_ended(&mut self, worker: WorkerId, at: u64, end: End) {
         let Some(running) = self.workers.remove(&worker) else {
             error!(worker = worker.0, "a worker ended twice");
             return;
@@ -168,8 +128,16 @@ impl Driver {
         debug!(job = running.job.0, worker = worker.0, at, ?end, "a worker ended");
         self.done_bytes += at.saturating_sub(running.told.0);
         let end = running.refused.map_or(end, End::Fault);
+        let disk_fault = match &end {
+            End::Fault(fault) if fault.kind.awaits_disk().is_some() => Some(fault.clone()),
+            End::Fault(_) | End::Finished | End::Stopped => None,
+        };
         self.event(Event::WorkerEnded { worker, at, end });
         self.collect_rows(running.job);
+        if let Some(fault) = disk_fault {
+            self.note_disk_fault(running.job, &fault);
+        }
+        self.take_what_is_left(running.job);
     }
 
     /// An answer has begun and fits.
@@ -306,7 +274,7 @@ impl Driver {
         let (store, place) = (self.store.clone(), running.place.clone().expect("a worker has a place"));
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
         let on_conflict = running.row.wish.on_conflict;
-        let has_part = running.part.is_some();
+        let known = running.part.clone();
         self.tasks.push(Box::pin(async move {
             let made = async {
                 if on_conflict == haul_store::OnConflict::Fail {
@@ -315,9 +283,11 @@ impl Driver {
                 let total = identity.total_bytes;
                 let row = reserve_name(&store, &place, id, identity, on_conflict).await?;
                 let name = row.identity.name.clone().unwrap_or_default();
-                let part =
-                    if has_part { None } else { Some(blocking(move || create(place, &name, tag, total)).await?) };
-                Ok(Made { part, row: Box::new(row) })
+                let part = blocking(move || match known {
+                    Some(part) => reserve(&part, total).map(|()| None),
+                    None => create(place, &name, tag, total).map(Some),
+                });
+                Ok(Made { part: part.await?, row: Box::new(row) })
             };
             Done::PartReady { id, worker, made: made.await }
         }));
@@ -357,7 +327,7 @@ impl Driver {
     /// Keeps a new part file, and has its row say where it is.
     fn note_part(&mut self, id: JobId, part: PartFile) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let stored = Part { name: part.name().to_owned(), dev: part.device(), ino: part.inode() };
+        let stored = stored_part(&part);
         running.row.part = Some(stored.clone());
         running.part = Some(Arc::new(part));
         let store = self.store.clone();
@@ -390,14 +360,21 @@ async fn refuse_taken_name(place: &Arc<Place>, name: Option<&str>) -> Result<(),
 
 async fn is_taken(place: &Arc<Place>, name: &str) -> Result<bool, Fault> {
     let (place, name) = (Arc::clone(place), name.to_owned());
-    blocking(move || Ok(place.has(&name))).await
+    blocking(move || place.has(&name)).await
 }
 
 /// The first number from `from` on whose name no file has.
 async fn first_free(place: &Arc<Place>, wanted: &str, from: u32) -> Result<u32, Fault> {
     let (place, wanted) = (Arc::clone(place), wanted.to_owned());
-    let is_free = move |number: &u32| !place.has(&part::numbered(&wanted, *number));
-    blocking(move || Ok((from..NAMES_MAX).find(is_free).unwrap_or(NAMES_MAX))).await
+    let search = move || {
+        for number in from..NAMES_MAX {
+            if !place.has(&part::numbered(&wanted, number))? {
+                return Ok(number);
+            }
+        }
+        Ok(NAMES_MAX)
+    };
+    blocking(search).await
 }
 
 /// Stores what the answer said under the first name that no other job has reserved and, where the job may not replace
@@ -423,23 +400,6 @@ async fn reserve_name(
         }
     }
     Err(Fault::new(FaultKind::TargetExists, format!("{NAMES_MAX} other jobs have the name {wanted}")))
-}
-
-fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result<PartFile, Fault> {
-    // A run that died before it had noted its part file has left one: nobody else knows this job's random tag.
-    PartFile::remove_leftover(&place, name, tag)?;
-    let part = PartFile::create(Arc::clone(&place), name, tag)?;
-    match total {
-        Some(total) if total >= RESERVE_FROM => {
-            let free = place.free_bytes()?;
-            if let Err(fault) = part.reserve(total, KEEP_FREE_MAX.min(free / 50)) {
-                part.remove()?;
-                return Err(fault);
-            }
-        }
-        Some(_) | None => {}
-    }
-    Ok(part)
 }
 
 /// Writes down what the engine finds worth it.

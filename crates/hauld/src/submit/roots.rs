@@ -1,30 +1,74 @@
 //! The directories that jobs may write to.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use haul_api::{Problem, ProblemCode};
 use haul_core::{Fault, FaultKind};
-use haul_transfer::Place;
+use haul_transfer::{Disks, Place, place};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 /// The allowed roots, each in its one real spelling. The first one is where files go by default.
 ///
 /// This check is lexical below a root; when the file is made, the directory is opened beneath its root once more
 /// without following symbolic links, so that a link which appears in between leads nowhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Roots(Vec<PathBuf>);
+///
+/// Directories that were seen on a volume are remembered, over restarts too. Where a volume is not mounted its mount point
+/// is an ordinary directory, and nothing is ever written there.
+#[derive(Debug)]
+pub(crate) struct Roots {
+    paths: Vec<PathBuf>,
+    disks: Arc<Disks>,
+    volumes: Mutex<Volumes>,
+}
+
+/// What is remembered of volumes, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Volumes {
+    /// The real path of each root, by the path that the configuration has for it.
+    roots: BTreeMap<PathBuf, PathBuf>,
+    /// How many mount points are crossed on the way to a directory, where it is any.
+    mounts: BTreeMap<PathBuf, u32>,
+    /// Something has been learned that is not stored yet.
+    #[serde(skip)]
+    is_news: bool,
+}
 
 impl Roots {
-    /// The download directory, made if it is missing, and the further roots, which must exist.
-    pub(crate) fn new(download_dir: &Path, further: &[PathBuf]) -> io::Result<Self> {
-        std::fs::create_dir_all(download_dir)?;
-        let all = std::iter::once(download_dir).chain(further.iter().map(PathBuf::as_path));
-        all.map(Path::canonicalize).collect::<io::Result<_>>().map(Self)
+    /// The download directory, made if it is missing, and the further roots, which must exist unless they lie on a volume
+    /// that is not mounted now.
+    pub(crate) fn new(
+        download_dir: &Path,
+        further: &[PathBuf],
+        disks: Arc<Disks>,
+        mut volumes: Volumes,
+    ) -> io::Result<Self> {
+        let mut paths = Vec::new();
+        for dir in std::iter::once(download_dir).chain(further.iter().map(PathBuf::as_path)) {
+            match volumes.absent_root(dir, &disks) {
+                Some(real) => {
+                    warn!(dir = %dir.display(), "the volume with this directory is not mounted; its jobs wait for it");
+                    paths.push(real);
+                }
+                None => {
+                    if dir == download_dir {
+                        std::fs::create_dir_all(dir)?;
+                    }
+                    let real = dir.canonicalize()?;
+                    volumes.note_root(dir, &real, disks.mounts_on(&real));
+                    paths.push(real);
+                }
+            }
+        }
+        Ok(Self { paths, disks, volumes: Mutex::new(volumes) })
     }
 
     /// The root that `dir` lies in, and the rest of the path.
     fn split<'a>(&self, dir: &'a Path) -> Option<(&Path, &'a Path)> {
-        self.0.iter().find_map(|root| Some((root.as_path(), dir.strip_prefix(root).ok()?)))
+        self.paths.iter().find_map(|root| Some((root.as_path(), dir.strip_prefix(root).ok()?)))
     }
 
     /// Opens a directory that was accepted before, and makes what is missing of it.
@@ -33,21 +77,45 @@ impl Roots {
     ///
     /// When it does not lie beneath a root any more, or cannot be used.
     pub(crate) fn open(&self, dir: &Path) -> Result<Place, Fault> {
-        match self.split(dir) {
-            Some((root, rest)) => Place::open(root, rest, true),
-            None => {
-                let detail =
-                    format!("{} is not in an allowed root any more; `allowed_roots` can add it", dir.display());
-                Err(Fault::new(FaultKind::TargetNotWritable, detail))
-            }
+        let Some((root, rest)) = self.split(dir) else {
+            let detail = format!("{} is not in an allowed root any more; `allowed_roots` can add it", dir.display());
+            return Err(Fault::new(FaultKind::TargetNotWritable, detail));
+        };
+        if self.is_unmounted(root, dir) {
+            return Err(place::unmounted(dir));
         }
+        let opened = Place::open(&self.disks, root, rest, true)?;
+        // It may have gone between the look and the opening.
+        if opened.mounts() < self.volumes().known(root, dir) {
+            return Err(place::unmounted(dir));
+        }
+        self.volumes().note(root, dir, opened.mounts());
+        Ok(opened)
     }
 
-    /// The directory that a job names: absolute, or below the default one.
+    /// The part files that lie directly in a root. Blocks.
+    pub(crate) fn part_files(&self) -> Vec<PathBuf> {
+        let mut parts = Vec::new();
+        for root in &self.paths {
+            // A root that cannot be listed has nothing to show.
+            let Ok(place) = Place::open(&self.disks, root, Path::new(""), false) else { continue };
+            let names = place.part_names().unwrap_or_default();
+            parts.extend(names.into_iter().map(|name| root.join(name)));
+        }
+        parts
+    }
+
+    /// What has been learned of volumes since this was last asked.
+    pub(crate) fn news(&self) -> Option<Volumes> {
+        let mut volumes = self.volumes();
+        std::mem::take(&mut volumes.is_news).then(|| volumes.clone())
+    }
+
+    /// The directory that a job names: absolute, or below the default one. Blocks.
     ///
     /// # Errors
     ///
-    /// `path-outside-roots` when it lies in no root.
+    /// `path-outside-roots` when it lies in no root, `target-not-writable` when nothing can be written there.
     pub(crate) fn resolve(&self, dir: Option<&str>) -> Result<String, Problem> {
         let refuse = |detail: &str| Problem::new(ProblemCode::PathOutsideRoots, detail).with_field("dir");
         let named = Path::new(dir.unwrap_or_default());
@@ -57,15 +125,70 @@ impl Roots {
         if named.components().any(|part| part == Component::ParentDir) {
             return Err(refuse("the directory must not hold `..`"));
         }
-        let path: PathBuf = self.0[0].join(named).components().collect();
+        let path: PathBuf = self.paths[0].join(named).components().collect();
         let real = real_spelling(&path);
-        let inside = self.split(&real).is_some();
-        if !inside {
+        let Some((root, _)) = self.split(&real) else {
             return Err(refuse(
                 "the directory lies outside of `download_dir` and `allowed_roots`; the settings can add it",
             ));
+        };
+        // A job for a volume that is not mounted waits for it.
+        if !self.is_unmounted(root, &real) {
+            self.refuse_unwritable(&real)?;
         }
         real.into_os_string().into_string().map_err(|_| refuse("the directory's name must be UTF-8"))
+    }
+
+    /// Sees what is there of a directory that is yet to be made (FAILURES.md, F-DISK-06).
+    fn refuse_unwritable(&self, dir: &Path) -> Result<(), Problem> {
+        match self.disks.refusal_of(dir) {
+            None => Ok(()),
+            Some((found, error)) => {
+                let detail = format!("nothing can be saved in `{}`: {error}", found.display());
+                Err(Problem::new(ProblemCode::TargetNotWritable, detail).with_field("dir"))
+            }
+        }
+    }
+
+    fn is_unmounted(&self, root: &Path, dir: &Path) -> bool {
+        self.disks.mounts_on(dir) < self.volumes().known(root, dir)
+    }
+
+    fn volumes(&self) -> MutexGuard<'_, Volumes> {
+        self.volumes.lock().expect("nothing panics while it is held")
+    }
+}
+
+impl Volumes {
+    /// The real path of a root whose volume is not mounted.
+    fn absent_root(&self, dir: &Path, disks: &Disks) -> Option<PathBuf> {
+        let real = self.roots.get(dir)?;
+        let known = self.mounts.get(real).copied().unwrap_or(0);
+        // A link that leads elsewhere now is the user's decision.
+        let still_there = dir.canonicalize().ok().is_none_or(|now| now == *real);
+        (still_there && disks.mounts_on(real) < known).then(|| real.clone())
+    }
+
+    fn note_root(&mut self, dir: &Path, real: &Path, mounts: u32) {
+        if self.roots.get(dir).is_none_or(|known| known != real) {
+            self.roots.insert(dir.to_owned(), real.to_owned());
+            self.is_news = true;
+        }
+        self.note(real, real, mounts);
+    }
+
+    /// How many mount points are crossed at least on the way to a directory when its volume is there.
+    fn known(&self, root: &Path, dir: &Path) -> u32 {
+        let known = self.mounts.get(dir).or_else(|| self.mounts.get(root));
+        known.copied().unwrap_or(0)
+    }
+
+    /// Remembers a directory on a volume. One below a root that lies on the root's own needs no line.
+    fn note(&mut self, root: &Path, dir: &Path, mounts: u32) {
+        if mounts > self.known(root, dir) {
+            self.mounts.insert(dir.to_owned(), mounts);
+            self.is_news = true;
+        }
     }
 }
 
@@ -92,7 +215,8 @@ mod tests {
         let outer = tempfile::tempdir().expect("a temporary directory");
         let (home, other) = (outer.path().join("home"), outer.path().join("other"));
         fs::create_dir_all(&other).expect("a writable directory");
-        let roots = Roots::new(&home, std::slice::from_ref(&other)).expect("both exist");
+        let roots =
+            Roots::new(&home, std::slice::from_ref(&other), Arc::default(), Volumes::default()).expect("both exist");
         let home = home.canonicalize().expect("it was made");
         symlink("/etc", home.join("link")).expect("a new link");
         symlink(&other, home.join("fine")).expect("a new link");
