@@ -63,6 +63,9 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         // Watched from before the start on: whoever hears that the daemon is ready may end it at once.
         let stop = asked_to_stop();
         let mut hangups = signal(SignalKind::hangup()).ok();
+        // A file that may not grow any more is its job's misfortune (FAILURES.md, F-DISK-05): once somebody listens, the
+        // signal ends nobody and the write fails.
+        let _too_large = signal(SignalKind::from_raw(SIGXFSZ)).ok();
         let mut daemon = Daemon::start(&loaded.config).await?;
         let ready = daemon.listen().map_or("ready".to_owned(), |address| format!("listening on {address}"));
         hauld::tell_ready(&ready);
@@ -85,6 +88,9 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         Ok(())
     })
 }
+
+/// The signal for a file that would grow beyond its limit, on Linux but MIPS and PA-RISC.
+const SIGXFSZ: i32 = 25;
 
 /// The next signal, where signals can be watched.
 async fn next(signals: &mut Option<Signal>) -> Option<()> {

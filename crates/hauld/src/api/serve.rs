@@ -20,10 +20,14 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::guard::Via;
+use crate::system;
 
-/// Connections at a time (DESIGN.md section 6). One more waits in the kernel until one ends; none can stay for ever,
-/// because of the deadlines.
+/// Connections at a time (DESIGN.md section 6), half of them for each kind of socket, so that strangers on TCP leave the
+/// owner's socket alone. One more waits in the kernel until one ends; none can stay for ever, because of the deadlines.
 const CONNECTIONS_MAX: usize = 1024;
+
+/// What is left of them however few files may be open. A guess.
+const CONNECTIONS_MIN: usize = 8;
 
 /// How long a peer may take to send the head of a request, the wait for it on a kept connection included (FAILURES.md,
 /// F-API-04).
@@ -45,7 +49,6 @@ struct Shared {
     router: Router,
     stop: CancellationToken,
     tasks: TaskTracker,
-    places: Arc<Semaphore>,
 }
 
 impl Server {
@@ -57,13 +60,14 @@ impl Server {
         stop: CancellationToken,
     ) -> Self {
         let tasks = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let shared = Arc::new(Shared { router, stop: stop.clone(), tasks: tasks.clone(), places });
+        let most = (system::connections_possible() as usize).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+        let places = || Arc::new(Semaphore::new(most / 2));
+        let shared = Arc::new(Shared { router, stop: stop.clone(), tasks: tasks.clone() });
         if let Some(listener) = tcp {
-            tasks.spawn(accept_tcp(listener, Arc::clone(&shared)));
+            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), places()));
         }
         if let Some(listener) = unix {
-            tasks.spawn(accept_unix(listener, shared));
+            tasks.spawn(accept_unix(listener, shared, places()));
         }
         Self { stop, tasks }
     }
@@ -78,9 +82,9 @@ impl Server {
     }
 }
 
-async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphore>) {
     loop {
-        let place = Arc::clone(&shared.places).acquire_owned();
+        let place = Arc::clone(&places).acquire_owned();
         let accepted = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -98,9 +102,9 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn accept_unix(listener: UnixListener, shared: Arc<Shared>) {
+async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, places: Arc<Semaphore>) {
     loop {
-        let place = Arc::clone(&shared.places).acquire_owned();
+        let place = Arc::clone(&places).acquire_owned();
         let accepted = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,

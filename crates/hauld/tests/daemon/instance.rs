@@ -1,7 +1,7 @@
 //! One daemon per database, clear exits, closed files.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -159,4 +159,10 @@ async fn f_proc_05_the_api_works_with_64_descriptors() {
     for id in ids {
         daemon.completed(id).await;
     }
+    // Connections that say nothing take what strangers may have, and no more.
+    let idle: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(daemon.tcp()).expect("the kernel takes it")).collect();
+    daemon.completed(daemon.submit(&server.url("/1.bin")).await).await;
+    assert!(daemon.client().ready().await.expect("an answer on the Unix socket").ready);
+    drop(idle);
 }

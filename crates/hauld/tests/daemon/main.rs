@@ -5,6 +5,7 @@
 //! | `transfers` | files of every shape arrive byte for byte, under the right name |
 //! | `crash` | kills, checkpoints and lost part files cost next to nothing and never a byte |
 //! | `origin` | the two hangs of the first version are gone: slow chunks harm nobody |
+//! | `disk` | file systems that are full, gone or not to be written to are waited for, or refused |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
 //! | `hints` | what servers say about a file's digest is verified, and mirrors that they name are used |
 //! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
@@ -21,6 +22,7 @@
 mod attacks;
 mod control;
 mod crash;
+mod disk;
 mod faults;
 mod hints;
 mod hosts;

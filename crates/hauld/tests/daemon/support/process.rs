@@ -80,6 +80,13 @@ impl Daemon {
         self.tcp = address.map(|address| address.parse().expect("an address"));
     }
 
+    /// Lets no file of the daemon grow beyond this size.
+    pub(crate) fn limit_file_size(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        let pid = Pid::from_child(self.child.as_ref().expect("the process runs"));
+        prlimit(Some(pid), Resource::Fsize, limit).expect("a lower limit is permitted");
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }

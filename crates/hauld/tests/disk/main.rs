@@ -1,0 +1,15 @@
+//! The daemon on disks that fail: in this process, because nothing but a test can give it such a disk.
+//!
+//! | module | what it proves |
+//! | --- | --- |
+//! | `faults` | whichever call to the system fails, every job ends as the right bytes or as a reason |
+//! | `power` | a power cut at any moment costs no byte that a row claims, and no accepted job |
+//! | `space` | a full disk is waited for, and costs nothing |
+//! | `slow` | a disk that hangs holds up nobody but its own jobs |
+//! | `rig` | the daemon, its server, and ways to watch it |
+
+mod faults;
+mod power;
+mod rig;
+mod slow;
+mod space;
