@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) furthest: u64,
     /// Failed attempts since the last gain. Workers that fail side by side count as one attempt.
     pub(super) attempts: u32,
+    /// Those among them that a defect of ours has ended.
+    pub(super) defects: u32,
     /// When the last of these attempts failed.
     pub(super) failed_at: Option<Time>,
     /// The median speed of its workers, when that was last known, in bytes per second.
@@ -121,6 +123,7 @@ impl Job {
             served: done > 0,
             furthest: done,
             attempts: 0,
+            defects: 0,
             failed_at: None,
             usual_speed: None,
             ramp: Ramp::default(),

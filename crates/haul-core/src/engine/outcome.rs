@@ -109,7 +109,8 @@ impl Engine {
                 reason = "speeds are small and positive"
             )]
             let bytes_per_second = speed as u64;
-            let note = Note::Strike { chunk: chunk.range.start, strikes: chunk.strikes, bytes_per_second };
+            let (chunk, strikes) = (chunk.range.start, chunk.strikes);
+            let note = Note::Strike { chunk, mirror: worker.mirror, strikes, bytes_per_second };
             self.effects.push_back(Effect::Note(worker.job, note));
         }
     }
@@ -308,6 +309,7 @@ impl Engine {
         if job.failed_at.is_none_or(|at| worker.started >= at) {
             job.failed_at = Some(now);
             job.attempts += 1;
+            job.defects += u32::from(fault.kind == FaultKind::Internal);
         }
         let (mut start, mut retries) = (0, job.attempts);
         if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
@@ -320,10 +322,12 @@ impl Engine {
                 (start, retries) = (chunk.range.start, chunk.retries);
             }
         }
-        let note = Note::ChunkReturned { chunk: start, retries, wait, fault: fault.clone() };
+        let note = Note::ChunkReturned { chunk: start, mirror: worker.mirror, retries, wait, fault: fault.clone() };
         self.effects.push_back(Effect::Note(worker.job, note));
         let limit = self.policy.retry_limit;
-        if limit > 0 && job.attempts > limit {
+        let is_limited = limit > 0 && job.attempts > limit;
+        // Waiting does not mend a defect of ours (FAILURES.md, F-PROC-03).
+        if is_limited || job.defects >= self.policy.internal_faults_max {
             let detail = format!("no progress in {} attempts; the last one: {fault}", job.attempts);
             self.end_job(now, worker.job, Ending::Fail(Fault { detail, ..fault }));
         }

@@ -130,6 +130,7 @@ impl Engine {
         if job.done_bytes() > job.furthest {
             job.furthest = job.done_bytes();
             job.attempts = 0;
+            job.defects = 0;
             job.mirror_mut(worker.mirror).refusals = 0;
             job.fault = None;
         }

@@ -106,6 +106,9 @@ impl Driver {
         if jobs.is_empty() {
             return;
         }
+        for job in &jobs {
+            self.gained_bytes(job.job);
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             if let Err(error) = store.mark_written(jobs).await {
