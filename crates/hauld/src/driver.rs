@@ -260,6 +260,7 @@ impl Driver {
             self.carry_out();
         }
         self.sweep();
+        self.mark_written();
         self.checkpoint_all().await;
         // Whatever is under way in the database is carried out, and what follows from it is stored; only a blocked disk
         // is not waited for.
