@@ -275,6 +275,7 @@ impl Driver {
             self.carry_out();
         }
         self.sweep();
+        self.mark_written();
         self.checkpoint_all().await;
         self.save_events();
         // Whatever is under way in the database is carried out, and what follows from it is stored; only a blocked disk

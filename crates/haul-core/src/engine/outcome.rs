@@ -78,7 +78,8 @@ impl Engine {
             self.hosts.get_mut(worker.host).note_speed(worker.life_speed(now));
         }
         if worker.age(now).is_some_and(|age| age >= SPEED_KNOWN) && worker.at == worker.request_end {
-            self.hosts.get_mut(worker.host).keep_connection(now, worker.life_speed(now));
+            let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+            job.kept = Some((worker.host, worker.life_speed(now), now));
         }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();

@@ -182,6 +182,9 @@ impl Driver {
     fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
         let Some(asked) = self.workers.get(&worker) else { return };
         let (id, index, kind, host) = (asked.job, asked.mirror, asked.kind, asked.host.clone());
+        if kind == FetchKind::Range {
+            self.sweep.hurry();
+        }
         self.host_answered(&host);
         let Some(running) = self.jobs.get_mut(&id) else { return };
         let is_first = running.row.identity.total_bytes.is_none();
