@@ -15,11 +15,12 @@ pub use self::address::Address;
 pub use self::error::ClientError;
 use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
+use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
 use crate::job::{BulkResult, Job, JobList, JobState, PatchJob};
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
-use crate::query::{DeleteQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
+use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
 use crate::submit::{BatchRef, METALINK_MEDIA_TYPE, SubmitJob};
 use crate::why::Why;
@@ -152,6 +153,11 @@ impl Client {
     /// Shows the chunks of one job.
     pub async fn chunks(&self, id: u64) -> Result<ChunkList, ClientError> {
         self.get(&paths::job_chunks(id)).await
+    }
+
+    /// Lists one page of what has happened to one job, the oldest first.
+    pub async fn events(&self, id: u64, query: &EventQuery) -> Result<EventList, ClientError> {
+        self.call(self.request(Method::GET, &paths::job_events(id), &query.to_query())).await
     }
 
     /// Tells what holds one job back.

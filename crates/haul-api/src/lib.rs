@@ -22,6 +22,7 @@ pub mod body;
 pub mod chunk;
 pub mod client;
 pub mod duration;
+pub mod event;
 pub mod host;
 pub mod job;
 pub mod paths;
@@ -37,13 +38,14 @@ pub use batch::{BatchItem, BatchResult, Outcome};
 pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
 pub use client::{Address, Client, ClientError};
 pub use duration::HumanDuration;
+pub use event::{Event, EventList};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
 pub use job::{
     BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason, Verification,
     WaitingFor,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
-pub use query::{DeleteQuery, Files, HostQuery, JobQuery, WaitQuery};
+pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};

@@ -11,6 +11,8 @@ pub const JOBS: &str = "/v1/jobs";
 pub const JOB: &str = "/v1/jobs/{id}";
 /// The chunks of one job.
 pub const JOB_CHUNKS: &str = "/v1/jobs/{id}/chunks";
+/// What has happened to one job.
+pub const JOB_EVENTS: &str = "/v1/jobs/{id}/events";
 /// What holds one job back.
 pub const JOB_WHY: &str = "/v1/jobs/{id}/why";
 /// Pause one job.
@@ -61,6 +63,11 @@ pub fn job_chunks(id: u64) -> String {
     fill(JOB_CHUNKS, id)
 }
 
+/// The path of what has happened to one job.
+pub fn job_events(id: u64) -> String {
+    fill(JOB_EVENTS, id)
+}
+
 /// The path of what holds one job back.
 pub fn job_why(id: u64) -> String {
     fill(JOB_WHY, id)
@@ -106,6 +113,7 @@ mod tests {
     fn the_id_takes_its_place_in_the_pattern() {
         assert_eq!(job(17), "/v1/jobs/17");
         assert_eq!(job_chunks(17), "/v1/jobs/17/chunks");
+        assert_eq!(job_events(17), "/v1/jobs/17/events");
         assert_eq!(job_why(17), "/v1/jobs/17/why");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
         assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);

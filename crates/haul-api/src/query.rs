@@ -106,6 +106,46 @@ impl HostQuery {
     }
 }
 
+/// Which events of a job to list: `?limit=100&cursor=...`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// The events behind this one: the `next_cursor` of the page before, or the `id` of the last one that is known.
+    pub cursor: Option<u64>,
+    /// Events per page, 1 to [`LIMIT_MAX`].
+    pub limit: Option<u32>,
+}
+
+impl EventQuery {
+    /// Reads the query of `GET /v1/jobs/{id}/events`.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "cursor" => parsed.cursor = Some(event_id(&value)?),
+                "limit" => parsed.limit = Some(limit(&value)?),
+                other => return Err(unknown_field(other, "`cursor`, `limit`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query, empty when there is nothing to say.
+    pub fn to_query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if let Some(cursor) = self.cursor {
+            query.append_pair("cursor", &cursor.to_string());
+        }
+        if let Some(limit) = self.limit {
+            query.append_pair("limit", &limit.to_string());
+        }
+        query.finish()
+    }
+}
+
 /// How long to wait for a change: `?wait=30&state=active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitQuery {
@@ -217,6 +257,10 @@ fn limit(value: &str) -> Result<u32, Problem> {
         .ok_or_else(|| invalid_value("limit", &format!("a whole number from 1 to {LIMIT_MAX}")))
 }
 
+fn event_id(value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_| invalid_value("cursor", "the `next_cursor` of the page before, or the `id` of an event"))
+}
+
 fn wait_seconds(value: &str) -> Result<u64, Problem> {
     value
         .parse()
@@ -244,6 +288,10 @@ mod tests {
         assert_eq!(HostQuery::parse(&hosts.to_query()), Ok(hosts));
         assert_eq!(HostQuery::default().to_query(), "");
 
+        let events = EventQuery { cursor: Some(4711), limit: Some(5) };
+        assert_eq!(EventQuery::parse(&events.to_query()), Ok(events));
+        assert_eq!(EventQuery::default().to_query(), "");
+
         let wait = WaitQuery { wait_seconds: Some(30), state: Some(JobState::Probing) };
         assert_eq!(wait.to_query(), "wait=30&state=probing");
         assert_eq!(WaitQuery::parse(&wait.to_query()), Ok(wait));
@@ -267,6 +315,9 @@ mod tests {
             assert_eq!(problem.field.as_deref(), Some(field), "{query}");
         }
         assert!(HostQuery::parse("limit=0").is_err() && HostQuery::parse("state=active").is_err());
+        for query in ["cursor=", "cursor=-1", "cursor=a", "limit=0", "order=asc"] {
+            assert!(EventQuery::parse(query).is_err(), "{query}");
+        }
         assert!(WaitQuery::parse("wait=-1").is_err());
         assert!(DeleteQuery::parse("files=maybe").is_err());
     }

@@ -87,6 +87,8 @@ pub enum FaultKind {
     Local,
     /// A defect of ours, contained.
     Internal,
+    /// The process has ended again and again while it worked on this job.
+    Quarantined,
 }
 
 /// How a fault is treated.
@@ -143,7 +145,8 @@ impl FaultKind {
             | Self::DiskIo
             | Self::TooLarge
             | Self::TargetNotWritable
-            | Self::TargetExists => Class::Permanent,
+            | Self::TargetExists
+            | Self::Quarantined => Class::Permanent,
         }
     }
 
@@ -218,6 +221,7 @@ impl FaultKind {
             Self::TargetExists => "target-exists",
             Self::Local => "local-resources",
             Self::Internal => "internal",
+            Self::Quarantined => "quarantined",
         }
     }
 }

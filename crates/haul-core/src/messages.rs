@@ -258,6 +258,8 @@ pub enum Note {
     ChunkReturned {
         /// Where it starts.
         chunk: u64,
+        /// Whom its bytes were asked of.
+        mirror: MirrorIndex,
         /// Its retries by now.
         retries: u32,
         /// How long it will be held back.
@@ -269,6 +271,8 @@ pub enum Note {
     Strike {
         /// Where it starts.
         chunk: u64,
+        /// Who was too slow.
+        mirror: MirrorIndex,
         /// Its strikes by now.
         strikes: u32,
         /// The speed that was too low, in bytes per second.

@@ -23,6 +23,11 @@ pub struct Policy {
     pub stall_timeout_max: Duration,
     /// Attempts of a job without progress before it fails; 0 means no limit.
     pub retry_limit: u32,
+    /// Attempts of a job that a defect of ours may end, without progress in between, before the job fails.
+    pub internal_faults_max: u32,
+    /// Runs of the process that may end without warning, one after the other, while they work on a job and have got nothing
+    /// of it (FAILURES.md, F-PROC-04).
+    pub unclean_ends_max: u32,
     /// The first backoff.
     pub retry_wait: Duration,
     /// The longest backoff.
@@ -83,6 +88,9 @@ impl Default for Policy {
             stall_timeout: Duration::from_secs(5),
             stall_timeout_max: Duration::from_secs(60),
             retry_limit: 0,
+            // A guess: a race that one attempt has lost may not come again.
+            internal_faults_max: 3,
+            unclean_ends_max: 3,
             retry_wait: Duration::from_secs(1),
             retry_wait_max: Duration::from_secs(300),
             speed_floor: 300_000,

@@ -55,6 +55,12 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no database.
+    #[error("there is no database at `{}`", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A thread could not be started.
     #[error("could not start a thread of the store")]
     Thread(#[source] io::Error),
@@ -82,6 +88,9 @@ pub enum StoreError {
     /// The store has been closed.
     #[error("the database has been closed")]
     Closed,
+    /// Another file has taken the place of the database, or it was removed: what would be written now would be lost.
+    #[error("the database was moved, removed or replaced while it was in use")]
+    Replaced,
     /// SQLite failed for another reason.
     #[error("the database failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),

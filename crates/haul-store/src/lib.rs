@@ -1,4 +1,4 @@
-//! Remembers jobs, chunks and hosts in one SQLite file.
+//! Remembers jobs, their chunks and their history, and hosts in one SQLite file.
 //!
 //! The store carries out what it is told and keeps its rows consistent; it decides nothing. One thread writes, with
 //! two connections: one whose commits survive a power cut, and one whose commits survive the end of the process and
@@ -9,10 +9,14 @@
 //! - operations are committed in the order of their submission, whichever connection carries them out;
 //! - `durable <= written <= length` in each row of `chunks`, and the sums in `jobs` are the sums of these rows;
 //! - a job that is completed or canceled stays so, and has no secret headers;
-//! - two jobs that may still write never share a final path.
+//! - two jobs that may still write never share a final path;
+//! - what changes a job's state stands in `events`, in the same transaction.
 
 mod error;
+mod event;
+mod inspect;
 mod open;
+mod place;
 mod reader;
 mod rows;
 mod schema;
@@ -21,6 +25,8 @@ mod types;
 mod writer;
 
 pub use error::{ActError, OpenError, StoreError, UpdateError};
+pub use event::{EventKind, JobEvent, NewEvent};
+pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{

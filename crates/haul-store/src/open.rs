@@ -4,16 +4,20 @@
 //! keeps a second process out; it stays there for ever, since removing it would let two processes lock two files of
 //! one name.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use haul_core::JobId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tracing::{info, warn};
 
 use crate::OpenError;
+use crate::place::{Place, network_file_system};
+use crate::rows::at_work;
 use crate::schema::{self, Migration};
 
 /// Since when the WAL-reset bug is gone: SQLite 3.51.3.
@@ -33,19 +37,51 @@ pub struct Opened {
     pub same_boot: bool,
     /// The copy that was made before the schema was changed.
     pub backup: Option<PathBuf>,
+    /// Jobs that were being worked on when the process ended without warning, and in how many runs one after the other.
+    pub at_work: BTreeMap<JobId, u32>,
+}
+
+/// Who may have the file open at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Several connections, through shared memory and a WAL.
+    Wal,
+    /// One connection: shared memory does not reach over a network.
+    Exclusive,
+}
+
+impl Sharing {
+    /// What the file system of `dir` permits (F-DB-11).
+    pub(crate) fn of(dir: &Path) -> Result<Self, OpenError> {
+        let Some(name) = network_file_system(dir).map_err(failed("look at", dir))? else {
+            return Ok(Self::Wal);
+        };
+        warn!(dir = ?dir, file_system = name, "the database is on a network file system: slower, and only as safe as that");
+        Ok(Self::Exclusive)
+    }
 }
 
 /// The open connections and the lock that guards them.
 pub(crate) struct Connections {
-    pub(crate) written: Connection,
+    /// None where only one connection may have the file.
+    pub(crate) written: Option<Connection>,
     pub(crate) durable: Connection,
+    /// None where only one connection may have the file.
     pub(crate) readers: Vec<Connection>,
     pub(crate) lock: File,
+    pub(crate) place: Place,
 }
 
-pub(crate) fn open(path: &Path, boot_id: &str, migrations: &[Migration]) -> Result<(Connections, Opened), OpenError> {
+/// Opens it; `sharing` is asked for the directory once that is there.
+pub(crate) fn open(
+    path: &Path,
+    boot_id: &str,
+    migrations: &[Migration],
+    sharing: impl FnOnce(&Path) -> Result<Sharing, OpenError>,
+) -> Result<(Connections, Opened), OpenError> {
     assert!(rusqlite::version_number() >= SQLITE_VERSION_MIN, "the bundled SQLite is too old to be trusted with a WAL");
     make_directory(path)?;
+    let sharing = sharing(directory(path))?;
     let lock = lock(path)?;
     let known = migrations.last().map_or(0, |m| m.number);
     let created = !is_ours(path, known)?;
@@ -56,6 +92,10 @@ pub(crate) fn open(path: &Path, boot_id: &str, migrations: &[Migration]) -> Resu
     let mut durable = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Until all is known to be well, closing must not change the file either.
     durable.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if sharing == Sharing::Exclusive {
+        // Before the first look: from then on nothing needs shared memory.
+        schema::set_up_exclusive(&durable)?;
+    }
     if created {
         schema::mark_as_ours(&durable)?;
     }
@@ -65,20 +105,25 @@ pub(crate) fn open(path: &Path, boot_id: &str, migrations: &[Migration]) -> Resu
     if !was_closed {
         refuse_damaged(&durable)?;
     }
-    schema::set_up_writer(&durable, "FULL")?;
+    let journal = match sharing {
+        Sharing::Wal => "WAL",
+        Sharing::Exclusive => "TRUNCATE",
+    };
+    schema::set_up_writer(&durable, journal, "FULL")?;
     let backup = if 0 < found && found < known { Some(back_up(&durable, path, found)?) } else { None };
     schema::migrate(&mut durable, migrations, found)?;
     let same_boot = schema::note_opened(&mut durable, boot_id)?;
+    let at_work = at_work::all(&durable)?;
     durable.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    let connections = Connections {
-        written: written(path)?,
-        readers: (0..READERS).map(|_| reader(path)).collect::<Result<_, _>>()?,
-        durable,
-        lock,
+    let (written, readers) = match sharing {
+        Sharing::Wal => (Some(written(path)?), (0..READERS).map(|_| reader(path)).collect::<Result<_, _>>()?),
+        Sharing::Exclusive => (None, Vec::new()),
     };
-    let opened = Opened { created, was_closed, same_boot, backup };
+    let place = Place::of(path).map_err(failed("look at", path))?;
+    let connections = Connections { written, durable, readers, lock, place };
+    let opened = Opened { created, was_closed, same_boot, backup, at_work };
     info!(
-        path = ?path, sqlite = rusqlite::version(), schema = known, created, was_closed, same_boot,
+        path = ?path, sqlite = rusqlite::version(), schema = known, created, was_closed, same_boot, journal,
         "opened the database"
     );
     Ok((connections, opened))
@@ -103,7 +148,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// Reads whose file it is and which schema it has, without SQLite, which would change something beside it. `false` means
 /// that there is nothing yet. (File format: <https://sqlite.org/fileformat2.html#the_database_header>.)
-fn is_ours(path: &Path, known: u32) -> Result<bool, OpenError> {
+pub(crate) fn is_ours(path: &Path, known: u32) -> Result<bool, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -164,18 +209,29 @@ fn back_up(conn: &Connection, path: &Path, found: u32) -> Result<PathBuf, OpenEr
         }
         Ok(()) | Err(_) => {}
     }
-    let file = private().create_new(true).open(&copy).map_err(failed("create", &copy))?;
-    let not_text = || failed("name", &copy)(io::ErrorKind::InvalidFilename.into());
-    schema::back_up(conn, copy.to_str().ok_or_else(not_text)?)?;
-    file.sync_all().map_err(failed("sync", &copy))?;
-    sync_directory(path)?;
+    copy_into(conn, &copy)?;
     info!(copy = ?copy, schema = found, "copied the database before changing its schema");
     Ok(copy)
 }
 
+/// Copies the database, as it is at this moment, into a new file that only its owner can read.
+pub(crate) fn copy_into(conn: &Connection, copy: &Path) -> Result<(), OpenError> {
+    let not_text = || failed("name", copy)(io::ErrorKind::InvalidFilename.into());
+    let name = copy.to_str().ok_or_else(not_text)?;
+    let file = private().create_new(true).open(copy).map_err(failed("create", copy))?;
+    let copied = schema::back_up(conn, name).map_err(OpenError::from);
+    let synced = copied.and_then(|()| file.sync_all().map_err(failed("sync", copy)));
+    if synced.is_err() {
+        // Half a copy must not be taken for one; the first error is the one to tell.
+        fs::remove_file(copy).ok();
+    }
+    synced?;
+    sync_directory(copy)
+}
+
 fn written(path: &Path) -> Result<Connection, OpenError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    schema::set_up_writer(&conn, "OFF")?;
+    schema::set_up_writer(&conn, "WAL", "OFF")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(conn)
 }
@@ -187,7 +243,7 @@ fn reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema::set_up(&conn)?;
     Ok(conn)
@@ -200,11 +256,15 @@ fn private() -> OpenOptions {
 }
 
 fn sync_directory(path: &Path) -> Result<(), OpenError> {
-    let dir = match path.parent() {
+    let dir = directory(path);
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         Some(_) | None => Path::new("."),
-    };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -213,7 +273,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { action, path, source }
 }

@@ -1,9 +1,11 @@
-//! All SQL about jobs, chunks, hosts and settings, and the conversions between rows and types.
+//! All SQL about jobs, chunks, events, hosts and settings, and the conversions between rows and types.
 //!
 //! The functions run inside a transaction that the caller owns. A `u64` that SQLite cannot hold is an error, in both
 //! directions; device and inode numbers, of which all 64 bits may be used, are stored as they are.
 
+pub(crate) mod at_work;
 pub(crate) mod chunks;
+pub(crate) mod events;
 pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod list;

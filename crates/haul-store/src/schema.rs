@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::OpenError;
+use crate::rows::at_work;
 
 /// The mark of our databases: `haul` in ASCII.
 pub(crate) const APPLICATION_ID: u32 = 0x6861_756C;
@@ -17,6 +18,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") },
     Migration { number: 2, name: "mirrors", sql: include_str!("../../../migrations/0002_mirrors.sql") },
     Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
+    Migration { number: 4, name: "events", sql: include_str!("../../../migrations/0004_events.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.
@@ -51,12 +53,17 @@ pub(crate) fn mark_as_ours(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Sets what a writing connection wants. Both checkpoint only when told to ([`checkpoint`]).
-pub(crate) fn set_up_writer(conn: &Connection, synchronous: &str) -> rusqlite::Result<()> {
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+pub(crate) fn set_up_writer(conn: &Connection, journal: &str, synchronous: &str) -> rusqlite::Result<()> {
+    conn.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", synchronous)?;
     conn.execute_batch(
         "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON;",
     )
+}
+
+/// Sets what the only connection to a file wants; before it looks at the file.
+pub(crate) fn set_up_exclusive(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
 }
 
 /// Sets what a reading connection wants.
@@ -83,6 +90,31 @@ pub(crate) fn checkpoint_all(conn: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn find_damage(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let found: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((found != "ok").then_some(found))
+}
+
+/// Looks for all damage there is, thoroughly or quickly; empty means there is none.
+pub(crate) fn find_all_damage(conn: &Connection, thoroughly: bool) -> rusqlite::Result<Vec<String>> {
+    let sql = if thoroughly { "PRAGMA integrity_check" } else { "PRAGMA quick_check" };
+    let mut found: Vec<String> =
+        conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    found.retain(|line| line != "ok");
+    let mut dangling = conn.prepare("PRAGMA foreign_key_check")?;
+    let lines = dangling.query_map([], |row| {
+        Ok(format!(
+            "a row of {} belongs to a row of {} that is not there",
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(2)?
+        ))
+    })?;
+    for line in lines {
+        found.push(line?);
+    }
+    Ok(found)
+}
+
+/// How many jobs there are.
+pub(crate) fn count_jobs(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0))
 }
 
 /// The number of the newest applied migration.
@@ -135,18 +167,21 @@ pub(crate) fn was_closed(conn: &Connection) -> rusqlite::Result<bool> {
     Ok(note(conn, "clean_shutdown")?.as_deref() == Some("1"))
 }
 
-/// Notes that this run ends in order.
+/// Notes that this run ends in order: nobody's fault.
 pub(crate) fn note_closed(conn: &Connection) -> rusqlite::Result<()> {
+    at_work::clear(conn)?;
     set_note(conn, "clean_shutdown", "1")
 }
 
 /// Notes that a run begins in the boot `boot_id` and tells whether the last one was in the same. If not, `written`
-/// marks are forgotten in the same transaction: what they speak of may be gone.
+/// marks are forgotten in the same transaction: what they speak of may be gone. And then it was the machine that has
+/// ended the last run, whatever that was working on.
 pub(crate) fn note_opened(conn: &mut Connection, boot_id: &str) -> rusqlite::Result<bool> {
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let same_boot = !boot_id.is_empty() && note(&tx, "boot_id")?.as_deref() == Some(boot_id);
     if !same_boot {
         tx.execute_batch(FORGET_WRITTEN)?;
+        at_work::clear(&tx)?;
     }
     set_note(&tx, "boot_id", boot_id)?;
     set_note(&tx, "clean_shutdown", "0")?;

@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::error::OpError;
+use crate::place::Place;
 use crate::reader::{self, Read};
-use crate::rows::{self, chunks, chunks::Mark, hosts, jobs, list};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OpenError, Opened, Page,
-    Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
+    ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
+    OpenError, Opened, Page, Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -36,6 +37,9 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     writes: mpsc::Sender<Request>,
     reads: mpsc::Sender<Read>,
+    /// 0 where only one connection may have the file; then its thread reads, too.
+    readers: usize,
+    place: Place,
     counters: Arc<Counters>,
     // Last, because it waits for the threads, and they wait for the senders to go.
     _threads: Threads,
@@ -55,14 +59,19 @@ impl Store {
     }
 
     fn open_with(path: &Path, boot_id: &str, migrations: &[schema::Migration]) -> Result<(Self, Opened), OpenError> {
-        let (connections, opened) = open::open(path, boot_id, migrations)?;
+        Self::start(open::open(path, boot_id, migrations, open::Sharing::of)?)
+    }
+
+    fn start((connections, opened): (open::Connections, Opened)) -> Result<(Self, Opened), OpenError> {
         let counters = Arc::new(Counters::default());
+        let readers = connections.readers.len();
         let (reads, mut threads) = reader::start(connections.readers).map_err(OpenError::Thread)?;
         let (writes, requests) = mpsc::channel(WAITING_MAX);
         let writer = Writer {
             written: connections.written,
             durable: connections.durable,
             lock: connections.lock,
+            place: connections.place.clone(),
             counters: Arc::clone(&counters),
         };
         let writer = thread::Builder::new()
@@ -70,7 +79,8 @@ impl Store {
             .spawn(move || writer.run(requests))
             .map_err(OpenError::Thread)?;
         threads.push(writer);
-        let shared = Shared { writes, reads, counters, _threads: Threads(threads) };
+        let place = connections.place;
+        let shared = Shared { writes, reads, readers, place, counters, _threads: Threads(threads) };
         Ok((Self(Arc::new(shared)), opened))
     }
 
@@ -112,11 +122,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn patch(&self, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.durable(move |conn| {
-            jobs::get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
-            jobs::edit(conn, id, now_ms, |row| patch.apply(&mut row.wish))
-        })
-        .await
+        self.durable(move |conn| jobs::patch(conn, id, patch, now_ms)).await
     }
 
     /// Notes what the server said of the file in place of what was noted before, and reserves the final name within the
@@ -126,11 +132,7 @@ impl Store {
     ///
     /// [`UpdateError::NameTaken`] when another live job has that name: choose another one.
     pub async fn set_opened(&self, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.edit(id, now_ms, move |row| {
-            row.identity = identity;
-            row.started_at_ms.get_or_insert(now_ms);
-        })
-        .await
+        self.durable(move |conn| jobs::set_opened(conn, id, identity, now_ms)).await
     }
 
     /// Notes the part file that was created for a job, or that it is gone.
@@ -180,15 +182,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn reset_chunks(&self, id: JobId, is_restart: bool, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.durable(move |conn| {
-            chunks::clear(conn, id)?;
-            jobs::edit(conn, id, now_ms, |row| {
-                row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
-                row.verification = None;
-                row.restarts += u32::from(is_restart);
-            })
-        })
-        .await
+        self.durable(move |conn| jobs::reset(conn, id, is_restart, now_ms)).await
     }
 
     /// Puts these rows in the place of all that a job has, because some of them have lost bytes. What was durable of the
@@ -241,7 +235,59 @@ impl Store {
     ///
     /// [`StoreError`]; then no mark was set.
     pub async fn mark_written(&self, jobs: Vec<JobRows>) -> Result<(), StoreError> {
+        if self.0.readers == 0 {
+            // There, each commit waits for a disk elsewhere; a kill costs what came since the last checkpoint.
+            return Ok(());
+        }
         self.mark(Lane::Written, Mark::Written, jobs).await
+    }
+
+    /// Adds to the history of jobs; those that are gone are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing was added.
+    pub async fn note_events(&self, events: Vec<NewEvent>) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(events::append_all(conn, &events)?)).await
+    }
+
+    /// The history of a job behind the event `after`, oldest first, `limit` at most, and whether there is more. `None`
+    /// where there is no such job, or it is hidden.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn events(&self, id: JobId, after: u64, limit: u32) -> Result<Option<(Vec<JobEvent>, bool)>, StoreError> {
+        self.read(move |conn| {
+            let job = jobs::get_visible(conn, id)?;
+            job.map(|_| events::page(conn, id, after, limit)).transpose()
+        })
+        .await
+    }
+
+    /// Notes that a job is being worked on, in so many runs of the process one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn begin_work(&self, id: JobId, runs: u32) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(at_work::begin(conn, id, runs)?)).await
+    }
+
+    /// Notes that the process has survived its work on a job. Marks that say of new bytes, and the end of a job, note
+    /// the same.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn survived_work(&self, id: JobId) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(at_work::survived(conn, id)?)).await
+    }
+
+    /// Tells whether the database is still the file that was opened. Blocks.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.0.place.is_kept()
     }
 
     /// Hides jobs from all lists and actions; answers with those that were not hidden yet. Their names are free at once.
@@ -418,7 +464,7 @@ impl Store {
     /// [`StoreError`]; the threads have ended all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
         let (alive, mut readers_gone) = mpsc::channel(1);
-        for _ in 0..open::READERS {
+        for _ in 0..self.0.readers {
             let sent = self.0.reads.send(Read::Stop(alive.clone())).await;
             sent.map_err(|_| StoreError::Closed)?;
         }
@@ -477,6 +523,9 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if self.0.readers == 0 {
+            return self.durable(move |conn| Ok(query(conn)?)).await;
+        }
         let (reply, answer) = oneshot::channel();
         let query = Read::Query(Box::new(move |conn| {
             // Whoever asked may have stopped listening.

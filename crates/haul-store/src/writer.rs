@@ -16,10 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::error::OpError;
+use crate::place::Place;
 use crate::{StoreError, schema};
 
 /// Operations in one transaction at most. Measured (LIBRARIES.md): groups of 64 writers reach 63.5 by themselves; four
@@ -136,9 +138,11 @@ impl Counters {
 
 /// What the thread owns.
 pub(crate) struct Writer {
-    pub(crate) written: Connection,
+    /// None where only one connection may have the file.
+    pub(crate) written: Option<Connection>,
     pub(crate) durable: Connection,
     pub(crate) lock: File,
+    pub(crate) place: Place,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -175,10 +179,15 @@ impl Writer {
     }
 
     fn commit(&self, lane: Lane, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
-        let (conn, commits) = if lane == Lane::Written && self.wal_goes_on()? {
-            (&self.written, &self.counters.written_commits)
-        } else {
-            (&self.durable, &self.counters.durable_commits)
+        if !self.place.is_kept() {
+            // Closing must not touch the files that stand there now (F-DB-15).
+            self.durable.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            return Err(StoreError::Replaced);
+        }
+        let written = self.written.as_ref().filter(|_| lane == Lane::Written);
+        let (conn, commits) = match written {
+            Some(written) if self.wal_goes_on()? => (written, &self.counters.written_commits),
+            Some(_) | None => (&self.durable, &self.counters.durable_commits),
         };
         let done = transact(conn, group);
         match done {
@@ -207,7 +216,11 @@ impl Writer {
     }
 
     fn close(self) -> Result<(), StoreError> {
-        let Self { written, durable, lock, counters: _ } = self;
+        let Self { written, durable, lock, place, counters: _ } = self;
+        if !place.is_kept() {
+            durable.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            return Err(StoreError::Replaced);
+        }
         schema::note_closed(&durable)?;
         drop(written);
         // The durable connection goes last: the last one to close syncs in its own manner.

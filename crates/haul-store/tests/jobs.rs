@@ -105,7 +105,7 @@ async fn actions_follow_the_lifecycle() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_job_has_is_unknown_even_where_sqlite_cannot_hold_it() {
+async fn f_api_09_an_id_that_no_job_has_is_unknown_even_where_sqlite_cannot_hold_it() {
     let world = World::new();
     let (store, _) = world.open("b");
     for id in [JobId(0), JobId(7), JobId(u64::MAX)] {
@@ -120,7 +120,7 @@ async fn an_id_that_no_job_has_is_unknown_even_where_sqlite_cannot_hold_it() {
 }
 
 #[tokio::test]
-async fn a_canceled_job_stays_so_and_keeps_no_secret() {
+async fn f_db_13_a_canceled_job_stays_so_and_keeps_no_secret() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
@@ -137,7 +137,7 @@ async fn a_canceled_job_stays_so_and_keeps_no_secret() {
 }
 
 #[tokio::test]
-async fn a_completed_job_knows_its_path_and_keeps_no_secret_in_the_file() {
+async fn f_db_13_a_completed_job_knows_its_path_and_keeps_no_secret_in_the_file() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
@@ -236,7 +236,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn pages_run_from_the_newest_down_and_miss_nothing() {
+async fn f_db_14_pages_run_from_the_newest_down_and_miss_nothing() {
     let world = World::new();
     let (store, _) = world.open("b");
     let ids = store.insert_jobs(vec![job("https://example.org/a"); 25], 1).await.unwrap();

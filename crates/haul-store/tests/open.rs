@@ -15,7 +15,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn everything_it_creates_is_for_its_owner_only() {
+async fn f_db_12_everything_it_creates_is_for_its_owner_only() {
     let world = World::new();
     let (store, opened) = world.open("b");
     submitted(&store).await;
@@ -28,7 +28,7 @@ async fn everything_it_creates_is_for_its_owner_only() {
 }
 
 #[tokio::test]
-async fn a_second_instance_is_refused_until_the_first_has_closed() {
+async fn f_db_10_a_second_instance_is_refused_until_the_first_has_closed() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
@@ -88,7 +88,7 @@ async fn a_newer_schema_is_refused_and_the_file_untouched() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_that_is_only_in_the_log_is_refused_and_both_stay() {
+async fn f_db_08_a_newer_schema_that_is_only_in_the_log_is_refused_and_both_stay() {
     let world = World::new();
     let (store, _) = world.open("b");
     store.close().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_newer_schema_that_is_only_in_the_log_is_refused_and_both_stay() {
 }
 
 #[test]
-fn a_database_of_another_program_is_refused_and_untouched() {
+fn f_db_08_a_database_of_another_program_is_refused_and_untouched() {
     let world = World::new();
     fs::create_dir(world.path().parent().unwrap()).unwrap();
     let conn = Connection::open(world.path()).unwrap();
@@ -140,7 +140,7 @@ fn an_empty_file_is_taken_as_a_new_database() {
 }
 
 #[tokio::test]
-async fn damage_is_found_after_an_unclean_stop() {
+async fn f_db_06_damage_is_found_after_an_unclean_stop() {
     let world = World::new();
     let (store, _) = world.open("b");
     store.insert_jobs(vec![common::job("https://example.org/a"); 500], 1).await.unwrap();
@@ -165,7 +165,7 @@ async fn damage_is_found_after_an_unclean_stop() {
 }
 
 #[tokio::test]
-async fn written_marks_count_in_the_same_boot_only_and_never_come_back() {
+async fn f_db_01_02_written_marks_count_in_the_same_boot_only_and_never_come_back() {
     let world = World::new();
     let (store, _) = world.open("boot-1");
     let id = submitted(&store).await;

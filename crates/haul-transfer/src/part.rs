@@ -535,12 +535,14 @@ mod tests {
     }
 
     #[test]
-    fn f_name_04_part_and_numbered_names_fit() {
+    fn f_name_04_06_part_and_numbered_names_fit() {
         let t = Fixture::new();
         let name = format!("{}.iso", "é".repeat(125));
         assert_eq!(name.len(), 254);
         let part = t.part(&name);
         assert!(part.name().len() <= 255 && part.name().contains(".iso."));
+        let tag = part.name().strip_suffix(".haul-part").and_then(|rest| rest.rsplit('.').next()).expect("our suffix");
+        assert!(tag.len() == 8 && tag.chars().all(|c| c.is_ascii_hexdigit()), "{tag}");
         t.put(&name);
         let sealed = part.seal(&name, OnConflict::Rename).expect("sealed");
         assert!(sealed.ends_with(" (1).iso") && sealed.len() <= 255, "{sealed}");

@@ -105,6 +105,8 @@ pub(crate) enum Command {
     /// `haul host` lists what is known of servers, `haul host http://example.org:8080` shows one; `example.org` alone
     /// means `https`. With options it changes what all jobs together may use of it.
     Host(Host),
+    /// Look after the daemon's database, also while it runs
+    Db(Db),
     /// Print where the token is, for programs that talk to the daemon
     Token {
         /// Print the token itself
@@ -220,6 +222,9 @@ pub(crate) struct Show {
     /// Show its chunks
     #[arg(long)]
     pub(crate) chunks: bool,
+    /// Show what has happened to it, the oldest first
+    #[arg(long, conflicts_with = "chunks")]
+    pub(crate) events: bool,
 }
 
 #[derive(Args, Debug)]
@@ -259,6 +264,34 @@ impl FromStr for HostConnections {
         let number = text.parse().ok().filter(|number| (1..=64).contains(number));
         number.map(Self::Max).ok_or_else(|| "write a number from 1 to 64, or `default`".to_owned())
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Db {
+    /// The database in this directory instead of the daemon's usual one
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Copy it, as it is at this moment, into a new file
+    ///
+    /// The copy holds secrets that jobs were given, and only you can read it. An existing file is never replaced. To go
+    /// back to a copy: stop the daemon, put the copy in the place of `haul.db`, remove `haul.db-wal` and `haul.db-shm`.
+    Backup {
+        /// The new file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Look for damage
+    Check {
+        /// Compare every index with its table, too, which takes longer
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -328,6 +361,9 @@ mod tests {
             &["haul", "pause", "--all", "3"],
             &["haul", "limit", "1", "2", "3"],
             &["haul", "why"],
+            &["haul", "show", "1", "--chunks", "--events"],
+            &["haul", "db"],
+            &["haul", "db", "backup"],
             &["haul", "host", "--limit", "2MB"],
             &["haul", "host", "a.example", "-x", "65"],
             &["haul", "host", "a.example", "--forget", "--unblock"],

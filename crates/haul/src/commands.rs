@@ -1,6 +1,7 @@
 //! The commands that ask the daemon once or a few times and print the answer.
 
 mod act;
+mod db;
 mod host;
 mod limit;
 mod list;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             let limit = limit::read(words, label.as_deref())?;
             limit::limit(&daemon.await?, limit, out).await
         }
+        Command::Db(args) => db::db(args, out),
         Command::Token { show } => token(&cli.global, *show, out),
     }
 }

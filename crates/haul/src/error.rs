@@ -19,11 +19,12 @@ pub(crate) enum Exit {
     Unauthorized = 4,
     UnknownJob = 5,
     Local = 6,
+    Damaged = 7,
     Interrupted = 130,
 }
 
 impl Exit {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fine,
         Self::Failed,
         Self::Usage,
@@ -31,6 +32,7 @@ impl Exit {
         Self::Unauthorized,
         Self::UnknownJob,
         Self::Local,
+        Self::Damaged,
         Self::Interrupted,
     ];
 
@@ -48,6 +50,7 @@ impl Exit {
             Self::Unauthorized => "the daemon does not accept the token or the user",
             Self::UnknownJob => "no job has this id",
             Self::Local => "a file, directory or the configuration of this side is to blame",
+            Self::Damaged => "the database is damaged (`haul db check`)",
             Self::Interrupted => "interrupted (Ctrl-C)",
         }
     }
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_words_cannot_steer_the_terminal() {
+    fn f_sec_24_foreign_words_cannot_steer_the_terminal() {
         let problem = Problem::new(ProblemCode::InvalidUrl, "no \x1b[2J").with_field("\x1b]0;x\x07");
         let failure = Failure::from_problem(problem, None);
         let shown: String = failure.lines(true).iter().map(|(_, line)| *line).collect();
@@ -301,7 +304,7 @@ mod tests {
     #[test]
     fn the_table_shows_every_code() {
         let table = Exit::table();
-        for code in ["  0 ", "  1 ", "  2 ", "  3 ", "  4 ", "  5 ", "  6 ", "130 "] {
+        for code in ["  0 ", "  1 ", "  2 ", "  3 ", "  4 ", "  5 ", "  6 ", "  7 ", "130 "] {
             assert!(table.contains(code), "{table}");
         }
     }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `args` | what can be typed |
 //! | `find` | which daemon is meant, and the token for it |
-//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, ... |
+//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `db`, ... |
 //! | `get`, `adopt`, `state_dir` | `haul get`: through the daemon or by itself, going on where it was |
 //! | `submit` | URLs and options as the API wants them |
 //! | `follow` | polling until jobs are over, also across a restart of the daemon |
@@ -23,6 +23,7 @@
 //! | 4 | the daemon does not accept the token or the user |
 //! | 5 | no job has this id |
 //! | 6 | a file, directory or the configuration of this side is to blame |
+//! | 7 | the database is damaged (`haul db check`) |
 //! | 130 | interrupted (Ctrl-C) |
 
 mod adopt;

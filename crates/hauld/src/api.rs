@@ -49,6 +49,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route(paths::JOBS, get(jobs::list).post(jobs::submit))
         .route(paths::JOB, get(jobs::show).patch(jobs::patch).delete(jobs::delete))
         .route(paths::JOB_CHUNKS, get(jobs::chunks))
+        .route(paths::JOB_EVENTS, get(jobs::events))
         .route(paths::JOB_WHY, get(jobs::why))
         .route(paths::JOB_PAUSE, post(jobs::pause))
         .route(paths::JOB_RESUME, post(jobs::resume))

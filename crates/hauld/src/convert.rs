@@ -1,5 +1,6 @@
 //! From rows and views to what goes over the wire.
 
+mod event;
 mod host;
 mod why;
 
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::driver::{Limits, Live};
 
+pub(crate) use event::event;
 pub(crate) use host::{core_fault, host, host_fault};
 pub(crate) use why::{explained, stored};
 
@@ -184,6 +186,11 @@ fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
         WaitingFor::Link => haul_api::WaitingFor::Link,
         WaitingFor::Volume => haul_api::WaitingFor::Volume,
     }
+}
+
+/// The word by which an event tells what a job waits for.
+pub(crate) fn waiting_word(what: WaitingFor) -> &'static str {
+    wire_waiting(what).as_str()
 }
 
 fn verification(word: &str) -> Option<Verification> {

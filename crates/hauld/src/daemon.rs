@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul_store::{HostRow, OpenError, Store};
+use haul_store::{HostRow, OpenError, Opened, Store};
 use haul_transfer::Disks;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
@@ -31,6 +31,32 @@ const DRIVER_STOPS_WITHIN: Duration = Duration::from_millis(1700);
 
 /// What the service manager is asked for at the start: a guess at a million jobs on a slow disk.
 const CHECK_TAKES_AT_MOST_USEC: u32 = 120_000_000;
+
+/// How often it is looked whether the database is in its place while nothing is written: each commit looks, too. A guess:
+/// rare enough for a machine that sleeps.
+const PLACE_CHECKED_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a running daemon cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Breakdown {
+    /// The driver has ended by itself, which only a defect makes it do.
+    Driver,
+    /// The database is not the file any more that was opened: what would be written would be lost.
+    DatabaseReplaced,
+}
+
+impl Breakdown {
+    /// The exit code: one with which systemd starts the daemon again.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            // EX_SOFTWARE of `sysexits.h`.
+            Self::Driver => 70,
+            Self::DatabaseReplaced => 1,
+        }
+    }
+}
 
 /// A running daemon.
 pub struct Daemon {
@@ -138,7 +164,7 @@ impl Daemon {
             "" => None,
             address => Some(bind_tcp(address).await?),
         };
-        let store = open_store(config).await?;
+        let (store, opened) = open_store(config).await?;
         let volumes = stored_volumes(&store).await;
         let roots = Roots::new(&config.download_dir, &config.allowed_roots, disks, volumes)
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
@@ -157,7 +183,7 @@ impl Daemon {
         let roots = Arc::new(roots);
         let (driver, handle) = Driver::new(config, changes, hosts, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
-        let driver = driver.watched(system::watchdog_period());
+        let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work);
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let stop = CancellationToken::new();
@@ -189,15 +215,36 @@ impl Daemon {
         }
     }
 
-    /// Completes when the driver has ended by itself, which only a defect makes it do.
+    /// Completes when it cannot go on.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is consumed.
-    pub async fn failed(&mut self) {
-        if let Err(error) = (&mut self.driver).await {
-            error!(%error, "the driver ended; this is a defect of haul");
+    pub async fn failed(&mut self) -> Breakdown {
+        let store = self.store.clone();
+        tokio::select! {
+            biased;
+            ended = &mut self.driver => {
+                error!(error = ?ended.err(), "the driver has ended; this is a defect of haul");
+                Breakdown::Driver
+            }
+            () = replaced(&store) => {
+                error!("the database was moved, removed or replaced while it was in use");
+                Breakdown::DatabaseReplaced
+            }
         }
+    }
+
+    /// Ends what still runs after a breakdown. The database is not closed in order, so the next start checks it and knows
+    /// what was being worked on.
+    pub async fn abandon(self) {
+        system::notify(&[NotifyState::Stopping]);
+        self.server.stop().await;
+        self.stop_driver.cancel();
+        if !self.driver.is_finished() && tokio::time::timeout(DRIVER_STOPS_WITHIN, self.driver).await.is_err() {
+            warn!("the driver did not stop in time");
+        }
+        remove_socket(self.socket.as_deref());
     }
 
     /// Stops everything in reverse order, each step with a deadline; under 2 s in all unless a disk hangs.
@@ -208,13 +255,28 @@ impl Daemon {
         if !self.driver.is_finished() && tokio::time::timeout(DRIVER_STOPS_WITHIN, self.driver).await.is_err() {
             error!("the driver did not stop in time; the next start goes on from the last checkpoint");
         }
-        if let Some(path) = &self.socket
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            warn!(%error, path = %path.display(), "cannot remove the Unix socket");
-        }
+        remove_socket(self.socket.as_deref());
         close(&self.store).await;
         info!("stopped");
+    }
+}
+
+/// Completes when the database is not the file any more that was opened.
+async fn replaced(store: &Store) {
+    loop {
+        tokio::time::sleep(PLACE_CHECKED_EVERY).await;
+        let store = store.clone();
+        if !tokio::task::spawn_blocking(move || store.is_in_place()).await.unwrap_or(true) {
+            return;
+        }
+    }
+}
+
+fn remove_socket(socket: Option<&Path>) {
+    if let Some(path) = socket
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        warn!(%error, path = %path.display(), "cannot remove the Unix socket");
     }
 }
 
@@ -227,17 +289,17 @@ fn make_private(dir: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::Directory { path: dir.to_owned(), source })
 }
 
-async fn open_store(config: &Config) -> Result<Store, StartError> {
+async fn open_store(config: &Config) -> Result<(Store, Opened), StartError> {
     // After an unclean stop the whole database is checked, which may take longer than the service manager waits.
     system::notify(&[NotifyState::ExtendTimeoutUsec(CHECK_TAKES_AT_MOST_USEC)]);
-    let path = config.data_dir.join("haul.db");
+    let path = crate::database::path_in(&config.data_dir);
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, &system::boot_id())).await;
     match opened.expect("opening the database does not panic") {
         Ok((store, opened)) => {
             if !opened.was_closed {
                 info!(same_boot = opened.same_boot, "the last run did not end in order; the database is sound");
             }
-            Ok(store)
+            Ok((store, opened))
         }
         Err(OpenError::Locked { .. }) => Err(StartError::Locked { path: config.data_dir.clone() }),
         Err(error) => Err(StartError::Database(error)),

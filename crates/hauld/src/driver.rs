@@ -7,9 +7,11 @@
 //! Side tasks are polled in the order in which they were begun, so operations reach the store in that order, and the
 //! store commits them in it.
 
+mod at_work;
 mod check;
 mod disk;
 mod ending;
+mod events;
 mod handle;
 mod hosts;
 mod limiters;
@@ -22,7 +24,7 @@ mod tasks;
 mod wishes;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -72,6 +74,9 @@ pub(crate) struct Driver {
     jobs: HashMap<JobId, Running>,
     workers: HashMap<WorkerId, RunningWorker>,
     hosts: Book,
+    /// Jobs that earlier runs of the process have died at, and how many of them one after the other.
+    died_at: BTreeMap<JobId, u32>,
+    events: events::Waiting,
     /// Directories that jobs have open, so that many files in one directory open it once.
     places: HashMap<PathBuf, Weak<Place>>,
     tasks: FuturesUnordered<Task>,
@@ -134,6 +139,8 @@ impl Driver {
             jobs: HashMap::new(),
             workers: HashMap::new(),
             hosts: Book::new(hosts),
+            died_at: BTreeMap::new(),
+            events: events::Waiting::default(),
             places: HashMap::new(),
             tasks: FuturesUnordered::new(),
             wishes,
@@ -156,6 +163,12 @@ impl Driver {
         self
     }
 
+    /// Tells which jobs earlier runs of the process have died at, and how many of them one after the other.
+    pub(crate) fn mindful_of(mut self, died_at: BTreeMap<JobId, u32>) -> Self {
+        self.died_at = died_at;
+        self
+    }
+
     /// Works until it is told to stop, then leaves everything so that the next start can go on.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         self.apply_host_limits();
@@ -175,6 +188,7 @@ impl Driver {
             }
             self.sweep_if_due();
             self.save_hosts_if_due();
+            self.save_events_if_due();
             self.follow_schedule_if_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -201,7 +215,7 @@ impl Driver {
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
             wake_at = wake_at.min(at);
         }
-        for at in [self.hosts.due_at(), self.schedule_due].into_iter().flatten() {
+        for at in [self.hosts.due_at(), self.events.due_at(), self.schedule_due].into_iter().flatten() {
             wake_at = wake_at.min(at);
         }
         wake_at
@@ -251,6 +265,7 @@ impl Driver {
     async fn shut_down(mut self) {
         self.stopping = true;
         self.save_all_hosts();
+        self.save_events();
         for worker in self.workers.values() {
             worker.lane.stop();
         }
@@ -265,7 +280,9 @@ impl Driver {
             self.carry_out();
         }
         self.sweep();
+        self.mark_written();
         self.checkpoint_all().await;
+        self.save_events();
         // Whatever is under way in the database is carried out, and what follows from it is stored; only a blocked disk
         // is not waited for.
         let drained = async {

@@ -8,6 +8,7 @@
 //! | `submit` | whether a job can be accepted |
 //! | `api` | HTTP: parse, one wish, await, convert |
 //! | [`metalink`] | what a Metalink says about files, their URLs and digests |
+//! | [`database`] | checking and copying a database without being the daemon |
 //! | `convert` | rows and views as JSON |
 //! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
 
@@ -15,6 +16,7 @@ mod api;
 pub mod config;
 mod convert;
 mod daemon;
+pub mod database;
 mod driver;
 mod embedded;
 pub mod logging;
@@ -23,7 +25,7 @@ mod submit;
 mod system;
 mod token;
 
-pub use daemon::{Daemon, StartError};
+pub use daemon::{Breakdown, Daemon, StartError};
 pub use embedded::Embedded;
 
 /// Installs what must be there before the first TLS connection; call it first thing in `main`.

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     hauld::install_crypto();
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(error) => {
             // Nobody may be reading standard error; then there is nobody to tell.
             writeln!(std::io::stderr(), "hauld: {error}").ok();
@@ -42,12 +42,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), StartError> {
+fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     let layers = Layers::of_process(arguments.config, arguments.set);
     let loaded = layers.clone().load()?;
     if arguments.print_config {
         write!(std::io::stdout(), "{}", loaded.print()).ok();
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     hauld::logging::start(&loaded.config)?;
     hauld::prepare_process();
@@ -77,15 +77,15 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
                     info!(signal = name, "stopping");
                     break;
                 }
-                () = daemon.failed() => {
-                    error!("stopping because a part of the daemon has failed");
-                    break;
+                breakdown = daemon.failed() => {
+                    daemon.abandon().await;
+                    return Ok(ExitCode::from(breakdown.exit_code()));
                 }
                 Some(()) = next(&mut hangups) => reload(&daemon, &layers).await,
             }
         }
         daemon.stop().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }
 

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_in_the_url_and_an_authorization_header_contradict_each_other() {
+    fn f_http_15_a_user_in_the_url_and_an_authorization_header_contradict_each_other() {
         let headers = || Some(BTreeMap::from([("Authorization".into(), "Bearer canary".into())]));
         for url in [Some("http://ann:canary@host.example/".to_owned()), None] {
             let (code, field) = refusal(|job| {

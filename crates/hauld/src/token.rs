@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_start_makes_a_token_that_only_the_owner_can_read() {
+    fn f_sec_04_the_first_start_makes_a_token_that_only_the_owner_can_read() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("token");
         let check = TokenCheck::load_or_create(&path).expect("a new token");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_others_can_read_is_refused() {
+    fn f_sec_04_a_token_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("token");
         fs::write(&path, "0123456789abcdef0123").expect("a file");

@@ -13,10 +13,6 @@ const ANSWERS: usize = 9;
 /// The longest that a start is thought to cost: more is not the start's fault.
 const LAG_MAX: Duration = Duration::from_secs(3);
 
-/// How long the last speed of a connection that is kept is remembered. A guess: not much longer than until the next
-/// request.
-const KEPT_FOR: Duration = Duration::from_secs(1);
-
 /// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
 const REFUSALS_MIN: u32 = 2;
 
@@ -69,8 +65,6 @@ pub(super) struct Host {
     pub(super) useful: Option<u32>,
     /// What a connection gives, in bytes per second: a slow average.
     typical: Option<f64>,
-    /// The speed of the last request that was read to its end, and when that was: its connection takes the next one.
-    kept: Option<(f64, Time)>,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +98,6 @@ impl Host {
             answered_at: None,
             useful: None,
             typical: None,
-            kept: None,
         }
     }
 
@@ -197,21 +190,6 @@ impl Host {
         let (most, at) = self.served;
         let soon = 2 * self.answer_time().unwrap_or_default();
         if now.since(at) <= soon { most.max(self.opened) } else { self.opened }
-    }
-
-    /// A request was read to its end at this speed.
-    pub(super) fn keep_connection(&mut self, now: Time, bytes_per_second: f64) {
-        self.kept = Some((bytes_per_second, now));
-    }
-
-    /// The speed to expect of the next request, where it follows another on its connection.
-    pub(super) fn kept(&self, now: Time) -> Option<f64> {
-        self.kept.filter(|(_, at)| now.since(*at) <= KEPT_FOR).map(|(speed, _)| speed)
-    }
-
-    /// The connection that was kept has been taken.
-    pub(super) fn take_kept(&mut self) {
-        self.kept = None;
     }
 
     /// A worker of this host has run at this speed for a while.

@@ -15,6 +15,10 @@ use super::ramp::Ramp;
 /// The place in the queue: higher priority first, then first come, first served.
 pub(super) type Rank = (Reverse<i32>, JobId);
 
+/// How long the last speed of a connection that is kept is remembered. A guess: not much longer than until the next
+/// request.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
 /// The stretch over which a job's speed is shown.
 const SHOWN_WINDOW: Duration = Duration::from_secs(3);
 
@@ -44,10 +48,14 @@ pub(super) struct Job {
     pub(super) furthest: u64,
     /// Failed attempts since the last gain. Workers that fail side by side count as one attempt.
     pub(super) attempts: u32,
+    /// Those among them that a defect of ours has ended.
+    pub(super) defects: u32,
     /// When the last of these attempts failed.
     pub(super) failed_at: Option<Time>,
     /// The median speed of its workers, when that was last known, in bytes per second.
     pub(super) usual_speed: Option<f64>,
+    /// The speed of its last request that was read to its end, whose connection takes its next one, and when that was.
+    pub(super) kept: Option<(HostId, f64, Time)>,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
     /// Trials of another connection in the place of a slow one, and when the last one was.
@@ -121,8 +129,10 @@ impl Job {
             served: done > 0,
             furthest: done,
             attempts: 0,
+            defects: 0,
             failed_at: None,
             usual_speed: None,
+            kept: None,
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,
@@ -152,6 +162,11 @@ impl Job {
     /// Connections in use.
     pub(super) fn connections(&self) -> u32 {
         u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The speed to expect of the next request to a host, where it follows another one of this job on its connection.
+    pub(super) fn kept_speed(&self, now: Time, host: HostId) -> Option<f64> {
+        self.kept.filter(|(of, _, at)| *of == host && now.since(*at) <= KEPT_FOR).map(|(_, speed, _)| speed)
     }
 
     pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {

@@ -78,7 +78,8 @@ impl Engine {
             self.hosts.get_mut(worker.host).note_speed(worker.life_speed(now));
         }
         if worker.age(now).is_some_and(|age| age >= SPEED_KNOWN) && worker.at == worker.request_end {
-            self.hosts.get_mut(worker.host).keep_connection(now, worker.life_speed(now));
+            let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+            job.kept = Some((worker.host, worker.life_speed(now), now));
         }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();
@@ -109,7 +110,8 @@ impl Engine {
                 reason = "speeds are small and positive"
             )]
             let bytes_per_second = speed as u64;
-            let note = Note::Strike { chunk: chunk.range.start, strikes: chunk.strikes, bytes_per_second };
+            let (chunk, strikes) = (chunk.range.start, chunk.strikes);
+            let note = Note::Strike { chunk, mirror: worker.mirror, strikes, bytes_per_second };
             self.effects.push_back(Effect::Note(worker.job, note));
         }
     }
@@ -309,6 +311,7 @@ impl Engine {
         if job.failed_at.is_none_or(|at| worker.started >= at) {
             job.failed_at = Some(now);
             job.attempts += 1;
+            job.defects += u32::from(fault.kind == FaultKind::Internal);
         }
         let (mut start, mut retries) = (0, job.attempts);
         if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
@@ -321,10 +324,12 @@ impl Engine {
                 (start, retries) = (chunk.range.start, chunk.retries);
             }
         }
-        let note = Note::ChunkReturned { chunk: start, retries, wait, fault: fault.clone() };
+        let note = Note::ChunkReturned { chunk: start, mirror: worker.mirror, retries, wait, fault: fault.clone() };
         self.effects.push_back(Effect::Note(worker.job, note));
         let limit = self.policy.retry_limit;
-        if limit > 0 && job.attempts > limit {
+        let is_limited = limit > 0 && job.attempts > limit;
+        // Waiting does not mend a defect of ours (FAILURES.md, F-PROC-03).
+        if is_limited || job.defects >= self.policy.internal_faults_max {
             let detail = format!("no progress in {} attempts; the last one: {fault}", job.attempts);
             self.end_job(now, worker.job, Ending::Fail(Fault { detail, ..fault }));
         }

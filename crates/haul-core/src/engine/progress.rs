@@ -131,6 +131,7 @@ impl Engine {
         if job.done_bytes() > job.furthest {
             job.furthest = job.done_bytes();
             job.attempts = 0;
+            job.defects = 0;
             job.mirror_mut(worker.mirror).refusals = 0;
             // What the last workers bring does not take away the reason why the job ends or waits.
             if !matches!(job.stage, Stage::Ending(_)) {

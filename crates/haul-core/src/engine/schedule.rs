@@ -195,7 +195,7 @@ impl Engine {
             Some(usual) => {
                 let left: u64 = ready + others().map(Worker::remaining).sum::<u64>();
                 let running: f64 = others().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
-                let own = host.kept(now).filter(|_| taker.is_none()).unwrap_or(usual);
+                let own = job.kept_speed(now, job.host()).filter(|_| taker.is_none()).unwrap_or(usual);
                 let newcomers = usual * f64::from(idle - 1) + own;
                 let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
@@ -286,11 +286,11 @@ impl Engine {
         let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         job.workers.insert(id);
         job.promise = None;
+        job.kept = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let fetch =
             Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
-        self.hosts.get_mut(host).take_kept();
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));
         }

@@ -154,9 +154,9 @@ impl Engine {
         let there = |id: &&WorkerId| self.workers[id].mirror == mirror;
         let speeds = job.workers.iter().filter(there).filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
         let own = median(speeds.collect());
-        let host = self.hosts.get(job.mirror(mirror).host);
-        let wait = host.start_cost().unwrap_or_default().as_secs_f64();
-        Pace { speed: host.kept(now).or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
+        let host = job.mirror(mirror).host;
+        let wait = self.hosts.get(host).start_cost().unwrap_or_default().as_secs_f64();
+        Pace { speed: job.kept_speed(now, host).or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
     /// The median speed of a job's workers, once some have run long enough for it to mean something; else what it was

@@ -104,6 +104,29 @@ fn the_retry_limit_counts_attempts_and_not_workers() {
 }
 
 #[test]
+fn f_proc_03_a_defect_that_ends_every_attempt_fails_its_job_and_no_other() {
+    let mut t = Script::with(connections(1));
+    t.serve(|fetch| (fetch.job == JOB).then_some(FaultKind::Internal));
+    t.start_at(&["http://a"], JOB, 32 * MIB);
+    t.start_at(&["http://b"], OTHER, 32 * MIB);
+    t.flow(60.0, |_, _| 1e5);
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::Internal));
+    assert_eq!(t.fetched(JOB), 3);
+    assert_eq!(t.view(OTHER).state, JobState::Active, "the other one goes on");
+}
+
+#[test]
+fn a_defect_in_between_is_tried_again() {
+    let mut t = Script::with(connections(1)).probed(JOB, 32 * MIB);
+    for _ in 0..10 {
+        let worker = t.only_worker();
+        t.fault(worker, FaultKind::Internal);
+        t.flow(20.0, |_, _| 1e4);
+    }
+    assert_eq!(t.outcome(JOB), None, "it gets on, so it goes on");
+}
+
+#[test]
 fn a_changed_source_starts_over_at_most_three_times() {
     let mut t = Script::with(connections(2));
     t.start(JOB);

@@ -342,10 +342,7 @@ fn what_two_mirrors_raced_for_is_suspect_too() {
     t.start_at(&[A, B], JOB, 16 * MIB);
     t.seal_faults = vec![FaultKind::ChecksumMismatch];
     // The main mirror slows down near the end of its first lease.
-    let rate = |fetch: &Fetch, at: u64| match fetch.kind {
-        FetchKind::Probe if at > 4_000_000 => 100e3,
-        _ => 1e6,
-    };
+    let rate = |fetch: &Fetch, at: u64| if fetch.kind == FetchKind::Probe && at > 4_000_000 { 100e3 } else { 1e6 };
     let between_mirrors =
         |t: &Script| t.racing().filter(|(a, b)| t.fetch(*a).mirror.0 == 0 && t.fetch(*b).mirror.0 == 1).map(|(_, b)| b);
     while between_mirrors(&t).is_none() {

@@ -310,7 +310,7 @@ impl World {
             Class::Link | Class::Permanent if site.file.status.is_some() => true,
             Class::Link => site.file.links_left == 0,
             Class::Permanent => job.seal_fault == Some(fault.kind) || job.checksum,
-            Class::Transient | Class::Busy => limited(&self.policy),
+            Class::Transient | Class::Busy => limited(&self.policy) || fault.kind == FaultKind::Internal,
             Class::Disk | Class::Volume | Class::Local => false,
         }
     }

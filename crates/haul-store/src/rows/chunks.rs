@@ -6,7 +6,7 @@
 use haul_core::{ByteRange, Chunk, ChunkState, JobId, MirrorIndex, Phase};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use super::{ChunkWord, Stored, Word, key};
+use super::{ChunkWord, Stored, Word, at_work, key};
 use crate::{ChunkRow, JobRows};
 
 /// Which mark a row's `done` sets.
@@ -26,6 +26,9 @@ pub(crate) fn mark(conn: &Connection, job: &JobRows, mark: Mark) -> rusqlite::Re
     let mut change = Sums::default();
     for chunk in &job.rows {
         change.add(put(conn, job.job, chunk, mark)?);
+    }
+    if change.written > 0 {
+        at_work::survived(conn, job.job)?;
     }
     conn.prepare_cached(ADD_SUMS)?.execute(named_params! {
         ":id": key(job.job),

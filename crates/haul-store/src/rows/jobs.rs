@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use haul_core::{Action, Changed, JobId, Lifecycle, MirrorIndex, Phase};
+use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params};
 
-use super::{Stored, Word, key, mirrors};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors};
 use crate::{
-    ActError, Counts, Identity, JobPatch, JobRow, Mirror, NewJob, Part, PhaseChange, Private, Reason, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, JobPatch, JobRow, Mirror, NewJob, Part, PhaseChange, Private, Reason,
+    UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -35,6 +36,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     let id = u64::try_from(conn.last_insert_rowid()).map(JobId);
     let id = id.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     mirrors::append(conn, id, &wish.mirrors)?;
+    events::append(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
     Ok(id)
 }
 
@@ -76,6 +78,8 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
         row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
     }
     save(conn, &mut row, now_ms)?;
+    events::append(conn, id, now_ms, &events::of_action(action))?;
+    at_work::survived(conn, id)?;
     Ok((changed, row))
 }
 
@@ -96,10 +100,63 @@ pub(crate) fn set_phase(
     row.verification = change.verification.or(row.verification);
     row.finished_at_ms = match change.phase {
         Phase::Fetching | Phase::Verifying => None,
-        Phase::Completed | Phase::Failed | Phase::Canceled => Some(now_ms),
+        Phase::Completed | Phase::Failed | Phase::Canceled => {
+            at_work::survived(conn, id)?;
+            Some(now_ms)
+        }
     };
     save(conn, &mut row, now_ms)?;
+    if let Some(kind) = events::of_phase(&row) {
+        events::append(conn, id, now_ms, &kind)?;
+    }
     Ok((Changed::Yes, row))
+}
+
+/// Changes what a user wishes of a job.
+pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
+    get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    let edited = events::of_patch(&patch);
+    let row = edit(conn, id, now_ms, |row| patch.apply(&mut row.wish))?;
+    if let Some(edited) = edited {
+        events::append(conn, id, now_ms, &edited)?;
+    }
+    Ok(row)
+}
+
+/// Notes what the server said of the file; the first time is the job's start.
+pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
+    let started = EventKind::Started {
+        filename: identity.name.clone(),
+        total_bytes: identity.total_bytes,
+        accepts_ranges: identity.accepts_ranges,
+    };
+    let mut is_start = false;
+    let row = edit(conn, id, now_ms, |row| {
+        row.identity = identity;
+        is_start = row.started_at_ms.is_none();
+        row.started_at_ms.get_or_insert(now_ms);
+    })?;
+    if is_start {
+        events::append(conn, id, now_ms, &started)?;
+    }
+    Ok(row)
+}
+
+/// Forgets what the server said of a file whose bytes are dropped, but for its name.
+pub(crate) fn reset(conn: &Connection, id: JobId, is_restart: bool, now_ms: i64) -> Result<JobRow, UpdateError> {
+    let dropped_bytes = get(conn, id)?.ok_or(UpdateError::Unknown)?.counts.done_bytes;
+    chunks::clear(conn, id)?;
+    let row = edit(conn, id, now_ms, |row| {
+        row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
+        row.verification = None;
+        row.restarts += u32::from(is_restart);
+    })?;
+    if is_restart {
+        events::append(conn, id, now_ms, &EventKind::Restarted { restarts: row.restarts, dropped_bytes })?;
+    } else if dropped_bytes > 0 {
+        events::append(conn, id, now_ms, &EventKind::BytesDropped { dropped_bytes })?;
+    }
+    Ok(row)
 }
 
 /// Changes one row and stores it.
@@ -143,6 +200,7 @@ pub(crate) fn hide(conn: &Connection, ids: &[JobId], now_ms: i64) -> rusqlite::R
     for id in ids {
         if hide.execute(named_params! { ":id": key(*id), ":now": now_ms })? > 0 {
             hidden.extend(get(conn, *id)?);
+            events::append(conn, *id, now_ms, &EventKind::Deleted)?;
         }
     }
     Ok(hidden)
@@ -163,18 +221,20 @@ pub(crate) fn restore(conn: &Connection, ids: &[JobId], now_ms: i64) -> Result<V
             }
             saved => saved?,
         }
+        events::append(conn, *id, now_ms, &EventKind::Restored)?;
         restored.push(row);
     }
     Ok(restored)
 }
 
-/// Removes jobs with their chunks and tells what they were.
+/// Removes jobs with their chunks and their history, and tells what they were.
 pub(crate) fn delete(conn: &Connection, ids: &[JobId]) -> rusqlite::Result<Vec<JobRow>> {
     let mut delete = conn.prepare_cached("DELETE FROM jobs WHERE id = ?1")?;
     let mut gone = Vec::new();
     for id in ids {
         gone.extend(get(conn, *id)?);
         delete.execute([key(*id)])?;
+        events::forget(conn, *id)?;
     }
     Ok(gone)
 }

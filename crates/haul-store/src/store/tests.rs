@@ -209,7 +209,7 @@ fn a_transaction_that_is_taken_back_fails_all_of_its_group() {
 }
 
 #[test]
-fn the_wal_never_begins_anew_without_a_sync() {
+fn f_db_07_the_wal_never_begins_anew_without_a_sync() {
     let bench = Bench::new();
     wait(bench.append(Lane::Durable, "a".to_owned())).unwrap();
     wait(bench.append(Lane::Written, "b".to_owned())).unwrap();
@@ -229,7 +229,7 @@ fn the_wal_never_begins_anew_without_a_sync() {
 }
 
 #[test]
-fn the_wal_is_copied_back_before_it_grows_large() {
+fn f_db_14_the_wal_is_copied_back_before_it_grows_large() {
     let bench = Bench::new();
     for n in 0..100 {
         let text = n.to_string().repeat(50_000);
@@ -241,7 +241,7 @@ fn the_wal_is_copied_back_before_it_grows_large() {
 }
 
 #[test]
-fn every_answered_insert_survives_the_end_of_the_process_at_any_moment() {
+fn f_db_01_02_every_answered_insert_survives_the_end_of_the_process_at_any_moment() {
     let bench = Bench::new();
     let answered = Arc::new(Mutex::new(Vec::new()));
     let writers: Vec<_> = (0..4)
@@ -279,7 +279,7 @@ fn every_answered_insert_survives_the_end_of_the_process_at_any_moment() {
 }
 
 #[test]
-fn a_power_cut_takes_written_marks_and_nothing_else() {
+fn f_db_01_02_a_power_cut_takes_written_marks_and_nothing_else() {
     let bench = Bench::new();
     let runtime = runtime();
     let ids = runtime.block_on(bench.store.insert_jobs(vec![new_job(1)], 1)).unwrap();
@@ -306,6 +306,101 @@ fn a_power_cut_takes_written_marks_and_nothing_else() {
     }
 }
 
+#[test]
+fn f_db_04_one_thread_writes_and_none_of_a_runtime_does() {
+    let bench = Bench::new();
+    let name = || thread::current().name().map(str::to_owned);
+    for lane in [Lane::Durable, Lane::Written] {
+        assert_eq!(wait(bench.send(lane, move |_| Ok(name()))).unwrap().as_deref(), Some("haul-store"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let reader = runtime.block_on(bench.store.read(move |_| Ok(name()))).unwrap();
+    assert_eq!(reader.as_deref(), Some("haul-read"));
+
+    // A group holds the write lock from its first moment: it never finds out later that it may not write.
+    let release = bench.hold();
+    let other = Connection::open(bench.dir.path().join("haul.db")).unwrap();
+    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let busy = other.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+    assert_eq!(busy.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+    drop(release);
+}
+
+#[test]
+fn f_db_07_14_no_connection_maps_the_file_or_copies_the_wal_by_itself_and_the_wal_is_bounded() {
+    assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    let bench = Bench::new();
+    let number = |conn: &Connection, pragma: &str| {
+        conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    for lane in [Lane::Durable, Lane::Written] {
+        let settings = wait(bench.send(lane, move |conn| {
+            Ok(["mmap_size", "wal_autocheckpoint", "journal_size_limit", "secure_delete"]
+                .map(|name| number(conn, name)))
+        }));
+        assert_eq!(settings.unwrap(), [0, 0, 64 << 20, 1]);
+    }
+    let reader =
+        runtime().block_on(bench.store.read(move |conn| Ok([number(conn, "mmap_size"), number(conn, "query_only")])));
+    assert_eq!(reader.unwrap(), [0, 1]);
+}
+
+#[test]
+fn f_db_15_nothing_is_written_once_another_file_stands_in_the_place_of_the_database() {
+    let bench = Bench::new();
+    let path = bench.dir.path().join("haul.db");
+    let other = Bench::new();
+    runtime().block_on(other.store.close()).unwrap();
+    assert!(bench.store.is_in_place());
+    fs::rename(other.dir.path().join("haul.db"), &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(!bench.store.is_in_place());
+    let refused = runtime().block_on(bench.store.insert_jobs(vec![new_job(1)], 1));
+    assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
+    let closed = runtime().block_on(bench.store.close());
+    assert!(matches!(closed, Err(StoreError::Replaced)), "{closed:?}");
+    assert_eq!(fs::read(&path).unwrap(), before, "not even closing touches it");
+
+    let removed = Bench::new();
+    fs::remove_file(removed.dir.path().join("haul.db")).unwrap();
+    assert!(!removed.store.is_in_place());
+    let refused = runtime().block_on(removed.store.insert_jobs(vec![new_job(1)], 1));
+    assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
+}
+
+#[test]
+fn f_db_11_over_a_network_one_connection_has_the_file_for_itself_and_keeps_no_shared_memory() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("haul.db");
+    let runtime = runtime();
+    // What a local disk has left goes on there.
+    let (store, _) = Store::open(&path, "boot").unwrap();
+    let id = runtime.block_on(store.insert_jobs(vec![new_job(1)], 1)).unwrap()[0];
+    drop(store);
+
+    let alone = || Store::start(open::open(&path, "boot", schema::MIGRATIONS, |_| Ok(open::Sharing::Exclusive))?);
+    let (store, opened) = alone().unwrap();
+    assert!(opened.same_boot && !opened.was_closed);
+    assert!(!path.with_extension("db-wal").exists() && !path.with_extension("db-shm").exists());
+    let other = Connection::open(&path).unwrap();
+    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let busy = other.query_row("SELECT count(*) FROM jobs", [], |row| row.get::<_, i64>(0)).unwrap_err();
+    assert_eq!(busy.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+
+    runtime.block_on(store.checkpoint(vec![written(id, 100)])).unwrap();
+    runtime.block_on(store.mark_written(vec![written(id, 700)])).unwrap();
+    let found = runtime.block_on(store.stored_job(id)).unwrap().unwrap();
+    assert_eq!(found.chunks[0].done, 100, "there, only what is durable is stored");
+    assert_eq!(store.stats().written_commits, 0);
+    runtime.block_on(store.close()).unwrap();
+    drop(store);
+    let (store, opened) = alone().unwrap();
+    assert!(opened.was_closed);
+    drop(store);
+    let (store, _) = Store::open(&path, "boot").unwrap();
+    assert!(runtime.block_on(store.job(id)).unwrap().is_some(), "and back again");
+}
+
 /// The number that the next migration will have.
 const NEXT: u32 = schema::MIGRATIONS[schema::MIGRATIONS.len() - 1].number + 1;
 
@@ -316,7 +411,7 @@ fn and_then(sql: &'static str) -> Vec<Migration> {
 }
 
 #[test]
-fn a_database_is_copied_before_its_schema_changes() {
+fn f_db_09_a_database_is_copied_before_its_schema_changes() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
     let runtime = runtime();
@@ -341,7 +436,7 @@ fn a_database_is_copied_before_its_schema_changes() {
 }
 
 #[test]
-fn a_migration_that_fails_changes_nothing() {
+fn f_db_09_a_migration_that_fails_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
     drop(Store::open(&path, "boot").unwrap());
@@ -374,14 +469,18 @@ const FIRST_RELEASE: &str = "
         150, 100, 1, 2, 1, 1
     );
     INSERT INTO chunks VALUES (1, 0, 100, 100, 100, 'done', 0, 0), (1, 100, 200, 0, 50, 'ready', 1, 2);
+    INSERT INTO meta VALUES ('boot_id', 'boot'), ('clean_shutdown', '0');
 ";
 
 #[test]
 fn a_database_of_the_first_release_is_taken_over_with_its_jobs_and_marks() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("haul.db");
-    drop(Store::open_with(&path, "boot", &schema::MIGRATIONS[..1]).unwrap());
-    Connection::open(&path).unwrap().execute_batch(FIRST_RELEASE).unwrap();
+    let mut conn = Connection::open(&path).unwrap();
+    schema::mark_as_ours(&conn).unwrap();
+    schema::migrate(&mut conn, &schema::MIGRATIONS[..1], 0).unwrap();
+    conn.execute_batch(FIRST_RELEASE).unwrap();
+    conn.close().unwrap();
 
     let (store, opened) = Store::open(&path, "boot").unwrap();
     assert!(opened.backup.is_some(), "the schema changes");

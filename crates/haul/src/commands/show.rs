@@ -1,6 +1,7 @@
-//! `show`: all about one job, and its chunks.
+//! `show`: all about one job, its chunks, and what has happened to it.
 
-use haul_api::{Chunk, ChunkState, Job, Mirror, Rate, Size};
+use haul_api::query::LIMIT_MAX;
+use haul_api::{Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, Rate, Size};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -24,6 +25,15 @@ pub(crate) async fn show(daemon: &Daemon, args: &Show, out: &Out) -> Result<Exit
         }
         return Ok(Exit::Fine);
     }
+    if args.events {
+        let list = all_events(daemon, args.id).await.map_err(failed)?;
+        if out.is_json() {
+            out.json(&list)?;
+        } else {
+            out.line(event_lines(&list.events))?;
+        }
+        return Ok(Exit::Fine);
+    }
     let job = daemon.client.job(args.id).await.map_err(failed)?;
     if out.is_json() {
         out.json(&job)?;
@@ -35,6 +45,30 @@ pub(crate) async fn show(daemon: &Daemon, args: &Show, out: &Out) -> Result<Exit
         }
     }
     Ok(Exit::Fine)
+}
+
+async fn all_events(daemon: &Daemon, id: u64) -> Result<EventList, ClientError> {
+    let mut query = EventQuery { cursor: None, limit: Some(LIMIT_MAX) };
+    let mut events = Vec::new();
+    loop {
+        let page = daemon.client.events(id, &query).await?;
+        events.extend(page.events);
+        if page.next_cursor.is_none() {
+            return Ok(EventList { events, next_cursor: None });
+        }
+        query.cursor = events.last().map(|event| event.id);
+    }
+}
+
+/// A line for each event: when, what, and in words.
+fn event_lines(events: &[Event]) -> String {
+    let kinds: Vec<_> = events.iter().map(|event| escaped(&event.kind)).collect();
+    let width = kinds.iter().map(|kind| kind.chars().count()).max().unwrap_or(0);
+    let lines = events.iter().zip(&kinds).map(|(event, kind)| {
+        let time = event.at.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+        format!("{time}  {kind:<width$}  {}", escaped(&event.message))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Everything that is known of a job, under the names of the API.
@@ -163,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_harmless() {
+    fn f_sec_24_foreign_text_is_harmless() {
         let mut job = job_because(JobState::Failed, "\x1b[2J", None);
         job.path = Some("/srv/\x1b]0;x\x07".to_owned());
         job.label = Some("a\nb".to_owned());
@@ -201,6 +235,23 @@ mod tests {
         assert!(shown[1].ends_with(" another version of the file (source-changed)"), "{shown:?}");
         assert!(!shown[1].contains(char::is_control), "{shown:?}");
         assert_eq!(shown[2], "http://c/f");
+    }
+
+    #[test]
+    fn events_are_lines_with_their_kinds_aligned() {
+        let event = |kind: &str, message: &str| Event {
+            id: 1,
+            job: 17,
+            at: Timestamp::UNIX_EPOCH,
+            kind: kind.to_owned(),
+            message: message.to_owned(),
+            data: serde_json::Map::new(),
+        };
+        let text =
+            event_lines(&[event("accepted", "accepted"), event("host-cap", "a \x1b[2J"), event("fault", "broke")]);
+        let ends: Vec<_> = text.lines().map(|line| line.split_once("  ").expect("a time").1).collect();
+        assert_eq!(ends, ["accepted  accepted", "host-cap  a \\u{1b}[2J", "fault     broke"]);
+        assert_eq!(event_lines(&[]), "");
     }
 
     #[test]

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_this_machine_are_hosts() {
+    fn f_sec_01_only_names_of_this_machine_are_hosts() {
         let allowed = Allowed::new("192.168.1.5:4285", &["haul.lan".to_owned()], &[]);
         for host in ["localhost:4285", "127.0.0.1", "[::1]:4285", "LOCALHOST", "192.168.1.5:4285", "haul.lan:80"] {
             assert!(allowed.host(host), "{host}");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_null_origins_are_refused() {
+    fn f_sec_03_foreign_and_null_origins_are_refused() {
         let allowed = Allowed::new("127.0.0.1:4285", &[], &["https://front.example".to_owned()]);
         for origin in
             ["http://127.0.0.1:4285", "chrome-extension://abc", "moz-extension://abc", "https://front.example"]

@@ -10,8 +10,8 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use haul_api::{
-    BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, Files, Job, JobList, JobQuery, JobState, PatchJob,
-    Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
+    BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobList, JobQuery,
+    JobState, PatchJob, Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Policy};
 use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
@@ -221,6 +221,15 @@ pub(super) async fn chunks(State(api): State<Api>, Id(id): Id) -> Result<Json<Ch
             .collect()
     };
     Ok(Json(ChunkList { chunks }))
+}
+
+pub(super) async fn events(State(api): State<Api>, Id(id): Id, uri: Uri) -> Result<Json<EventList>, Refused> {
+    let query = EventQuery::parse(uri.query().unwrap_or_default())?;
+    let (after, limit) = (query.cursor.unwrap_or(0), query.limit.unwrap_or(query::LIMIT_DEFAULT));
+    let found = api.store.events(id, after, limit).await?;
+    let (events, has_more) = found.ok_or_else(|| Refused::unknown_job(id.0))?;
+    let next_cursor = events.last().filter(|_| has_more).map(|event| event.id.to_string());
+    Ok(Json(EventList { events: events.iter().map(convert::event).collect(), next_cursor }))
 }
 
 pub(super) async fn why(State(api): State<Api>, Id(id): Id) -> Result<Json<Why>, Refused> {

@@ -79,3 +79,18 @@ pub(crate) fn refused(id: u64, refusal: Refusal) -> Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_api_13_who_stops_or_has_no_database_says_when_to_come_back() {
+        for (refused, status) in [(Refused::shutting_down(), 503), (StoreError::Full.into(), 507)] {
+            let response = refused.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_MEDIA_TYPE);
+        }
+    }
+}

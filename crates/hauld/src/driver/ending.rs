@@ -29,6 +29,8 @@ const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
 impl Driver {
     /// Gives a complete file its name.
     pub(super) fn seal(&mut self, id: JobId) {
+        self.save_events();
+        self.begin_work(id);
         let view = self.engine.job(self.now(), id);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let plan = match SealPlan::of(running, view.as_ref()) {
@@ -124,6 +126,7 @@ impl Driver {
     /// Stores that a job has failed, and why.
     pub(super) fn fail(&mut self, id: JobId, fault: &Fault) {
         warn!(job = id.0, code = fault.kind.code(), "failed: {fault}");
+        self.save_events();
         let change =
             PhaseChange { phase: Phase::Failed, reason: Some(reason(fault, None)), path: None, verification: None };
         let store = self.store.clone();
@@ -164,6 +167,7 @@ impl Driver {
 
     /// Drops all bytes of a job so that it can start over.
     pub(super) fn reset(&mut self, id: JobId) {
+        self.save_events();
         let restarts = self.engine.job(self.now(), id).map_or(0, |view| view.restarts);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let is_restart = restarts > running.row.restarts;
@@ -242,8 +246,13 @@ impl Driver {
     /// What a client sees of a job has changed.
     pub(super) fn job_changed(&mut self, id: JobId) {
         let now = self.now();
-        let (Some(view), Some(running)) = (self.engine.job(now, id), self.jobs.get_mut(&id)) else { return };
+        let (Some(view), true) = (self.engine.job(now, id), self.jobs.contains_key(&id)) else { return };
         let lasting = view.retry_in.is_none_or(|wait| wait >= WAIT_STORED_FROM);
+        self.tell_state(id, &view, lasting);
+        if matches!(view.state, JobState::Waiting(_)) {
+            self.survived_work(id);
+        }
+        let running = self.jobs.get_mut(&id).expect("it was just there");
         let reason = match (view.state, &view.fault) {
             (JobState::Waiting(what), Some(fault)) if lasting || what.is_the_disk() => {
                 // The disk is looked at every few seconds, which is no news.

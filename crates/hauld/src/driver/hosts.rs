@@ -55,6 +55,17 @@ impl Driver {
         }
     }
 
+    /// A job runs on: how many connections it has found to be useful is kept already, so that it can begin with them after
+    /// a kill.
+    pub(super) fn note_useful_connections(&mut self, hosts: &[String]) {
+        for name in hosts {
+            let useful = self.engine.host(self.now(), name).and_then(|memory| memory.useful);
+            if useful.is_some() && useful != self.hosts.get(name).and_then(|row| row.useful_connections) {
+                self.hosts.note(name);
+            }
+        }
+    }
+
     pub(super) fn save_hosts_if_due(&mut self) {
         if self.hosts.due_at().is_some_and(|at| at <= std::time::Instant::now()) {
             self.save_hosts();

@@ -25,6 +25,9 @@ const SWEEP_BYTES: u64 = 1 << 20;
 /// Unsynced bytes that are worth a checkpoint before its time: half of what there may be (FAILURES.md, F-DISK-15), so that
 /// workers go on while they are synced.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
+/// For so long after the answer to a further connection of a job, the looks are as frequent as can be: what it brings
+/// decides on how many more the job gets.
+const HURRY: Duration = Duration::from_millis(200);
 /// How late a checkpoint may be, less what a sync may take (DESIGN.md section 5: at most 1 s in all).
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
 
@@ -32,11 +35,16 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
 pub(super) struct Sweep {
     last: Instant,
     every: Duration,
+    hurry_until: Instant,
+    /// When the rows were marked as written, and the bytes since then.
+    marked: Instant,
+    unmarked_bytes: u64,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { last: Instant::now(), every: SWEEP_MAX }
+        let now = Instant::now();
+        Self { last: now, every: SWEEP_MAX, hurry_until: now, marked: now, unmarked_bytes: 0 }
     }
 }
 
@@ -46,12 +54,30 @@ impl Sweep {
         something.then(|| self.last + self.every)
     }
 
+    /// A further connection of a job has been answered.
+    pub(super) fn hurry(&mut self) {
+        self.hurry_until = Instant::now() + HURRY;
+        self.every = SWEEP_MIN;
+    }
+
     /// Adapts to how much came since the last look.
     fn done(&mut self, bytes: u64) {
         let elapsed = self.last.elapsed();
-        self.last = Instant::now();
+        self.last += elapsed;
+        self.unmarked_bytes += bytes;
         let share = SWEEP_BYTES as f64 / bytes.max(1) as f64;
-        self.every = elapsed.mul_f64(share.min(100.0)).clamp(SWEEP_MIN, SWEEP_MAX);
+        let most = if self.last < self.hurry_until { SWEEP_MIN } else { SWEEP_MAX };
+        self.every = elapsed.mul_f64(share.min(100.0)).clamp(SWEEP_MIN, most);
+    }
+
+    /// Tells whether the rows are to be marked as written, which costs a transaction.
+    fn marks(&mut self) -> bool {
+        let due = self.last.duration_since(self.marked) >= SWEEP_MAX || self.unmarked_bytes >= SWEEP_BYTES;
+        if due {
+            self.marked = self.last;
+            self.unmarked_bytes = 0;
+        }
+        due
     }
 }
 
@@ -95,7 +121,9 @@ impl Driver {
         self.done_bytes += came;
         self.sweep.done(came);
         self.carry_out();
-        self.mark_written();
+        if self.sweep.marks() {
+            self.mark_written();
+        }
         self.checkpoint_if_due();
     }
 
@@ -106,7 +134,7 @@ impl Driver {
         }
     }
 
-    fn mark_written(&mut self) {
+    pub(super) fn mark_written(&mut self) {
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         for id in ids {
             self.collect_rows(id);
@@ -115,6 +143,9 @@ impl Driver {
             self.jobs.values_mut().filter(|job| job.part.is_some()).filter_map(Running::take_unwritten).collect();
         if jobs.is_empty() {
             return;
+        }
+        for job in &jobs {
+            self.gained_bytes(job.job);
         }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move { Done::Marked(store.mark_written(jobs).await) }));
@@ -174,6 +205,8 @@ impl Driver {
                     info!(job = id.0, "the database takes checkpoints again");
                 }
                 debug!(job = id.0, durable = running.durable_bytes(), "checkpoint");
+                let hosts = running.hosts();
+                self.note_useful_connections(&hosts);
             }
             Err(Unsaved::Unstored(rows, error)) => {
                 if running.unstored.is_none() {

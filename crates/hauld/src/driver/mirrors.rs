@@ -2,7 +2,7 @@
 
 use haul_core::JobId;
 use haul_core::messages::Command;
-use haul_store::{Mirror, UpdateError};
+use haul_store::{EventKind, Mirror, UpdateError};
 use haul_transfer::Hints;
 use tracing::{debug, error, info};
 use url::Url;
@@ -45,6 +45,7 @@ impl Driver {
                 let hosts = running.extend_mirrors(mirrors);
                 if !hosts.is_empty() {
                     info!(job = id.0, ?hosts, "has further mirrors");
+                    self.tell(id, EventKind::MirrorsAdded { hosts: hosts.clone() });
                     self.introduce(&hosts);
                     self.command(Command::AddMirrors(id, hosts));
                     self.announce(id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use haul_core::messages::{Fetch, FetchKind, JobSpec, Source, Tuning};
-use haul_core::{Chunk, Fault, JobId, MirrorIndex, WorkerId};
+use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, WorkerId};
 use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob};
 use haul_transfer::{Identity, Limiter, PartFile, Place, host_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -71,6 +71,10 @@ pub(super) struct Running {
     pub(super) wanted_again: bool,
     /// Whether a reason stands in the row that a later state has to take back.
     pub(super) reason_stored: bool,
+    /// The state that its history was last told.
+    pub(super) told_state: Option<JobState>,
+    /// It is noted as one that this process works on.
+    pub(super) at_work: bool,
 }
 
 /// One of the places where a job's file is to be had.
@@ -161,6 +165,8 @@ impl Running {
             then: None,
             wanted_again: false,
             reason_stored: row.reason.is_some(),
+            told_state: None,
+            at_work: false,
             row,
         })
     }

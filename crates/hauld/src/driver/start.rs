@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haul_core::messages::Command;
 use haul_core::{Chunk, Fault, FaultKind, JobId, Phase};
-use haul_store::{JobRow, PhaseChange, StoreError, StoredJob};
+use haul_store::{EventKind, JobRow, PhaseChange, StoreError, StoredJob};
 use haul_transfer::{Escaped, PartFile};
 use tracing::{error, info, warn};
 
@@ -48,9 +48,19 @@ impl Driver {
         let last = jobs.last().map(|stored| stored.row.id);
         let is_full = jobs.len() == PAGE as usize;
         for stored in jobs {
-            if stored.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&stored.row.id) {
-                self.take_up(stored);
+            let id = stored.row.id;
+            if !stored.row.lifecycle.wants_to_run() || self.jobs.contains_key(&id) {
+                continue;
             }
+            if let Some(fault) = self.quarantine(id) {
+                self.fail(id, &fault);
+                continue;
+            }
+            let done_bytes = stored.row.counts.done_bytes;
+            if done_bytes > 0 {
+                self.tell(id, EventKind::TakenUp { done_bytes, total_bytes: stored.row.identity.total_bytes });
+            }
+            self.take_up(stored);
         }
         if is_full {
             self.read_stored_after(last);
@@ -155,6 +165,7 @@ impl Driver {
 
     /// Starts a job from its first byte because what it had is gone, once the rows do not claim it any more.
     fn forget_and_start(&mut self, id: JobId) {
+        self.save_events();
         self.jobs.get_mut(&id).expect("the caller holds the job").forget_bytes();
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {

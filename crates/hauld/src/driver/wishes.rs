@@ -16,6 +16,9 @@ use crate::convert::now_ms;
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
         let now = self.now();
+        if matches!(wish, Wish::Act(..) | Wish::ActAll(..) | Wish::Patch(..) | Wish::Delete { .. }) {
+            self.save_events();
+        }
         match wish {
             Wish::Submit(jobs, answer) => self.submit(jobs, answer),
             Wish::Act(id, action, answer) => self.act(id, action, answer),
@@ -157,6 +160,8 @@ impl Driver {
     /// Does what a stored action calls for.
     fn acted(&mut self, row: &JobRow, nudge: bool) {
         let id = row.id;
+        // Whoever asks for it has seen how it is.
+        self.died_at.remove(&id);
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.lifecycle = row.lifecycle;
         }

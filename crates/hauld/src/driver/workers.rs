@@ -51,6 +51,10 @@ impl Driver {
             refused: None,
         };
         self.workers.insert(fetch.worker, worker);
+        if !running.at_work {
+            self.begin_work(fetch.job);
+        }
+        let running = self.jobs.get_mut(&fetch.job).expect("it was just there");
         match running.place.clone().filter(|_| !running.must_look) {
             Some(place) => match running.held_up() {
                 Some(fault) => self.worker_ended(fetch.worker, fetch.from, End::Fault(fault)),
@@ -110,6 +114,8 @@ impl Driver {
         if let Some(running) = self.workers.get(&worker) {
             debug!(job = running.job.0, worker = worker.0, ?reason, "stopping a worker");
             running.lane.stop();
+            let (job, host) = (running.job, running.host.clone());
+            self.tell_replaced(job, host, reason);
         }
     }
 
@@ -144,6 +150,9 @@ impl Driver {
     fn opened(&mut self, worker: WorkerId, opened: Opened, reply: Option<Reply>) {
         let Some(asked) = self.workers.get(&worker) else { return };
         let (id, index, kind, host) = (asked.job, asked.mirror, asked.kind, asked.host.clone());
+        if kind == FetchKind::Range {
+            self.sweep.hurry();
+        }
         self.host_answered(&host);
         let Some(running) = self.jobs.get_mut(&id) else { return };
         let is_first = running.row.identity.total_bytes.is_none();
@@ -192,6 +201,7 @@ impl Driver {
     /// Writes down what the engine finds worth it, and draws the conclusion that is the driver's.
     pub(super) fn note(&mut self, id: JobId, note: &Note) {
         log(id, self.jobs.get(&id), note);
+        self.tell_note(id, note);
         if let Note::MirrorDropped { mirror, .. } = note
             && let Some(running) = self.jobs.get_mut(&id)
         {
@@ -268,6 +278,7 @@ impl Driver {
     }
 
     fn push_part(&mut self, id: JobId, worker: WorkerId, identity: StoredIdentity) {
+        self.save_events();
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         debug_assert!(!running.making_part, "a second part file would take the place of the first");
         running.making_part = true;
@@ -407,10 +418,10 @@ fn log(job: JobId, running: Option<&Running>, note: &Note) {
     let job = job.0;
     let host = |mirror: MirrorIndex| running.map(|running| running.mirror(mirror).host.clone());
     match note {
-        Note::ChunkReturned { chunk, retries, wait, fault } => {
+        Note::ChunkReturned { chunk, mirror: _, retries, wait, fault } => {
             warn!(job, chunk, retries, ?wait, code = fault.kind.code(), "a chunk is tried again: {fault}");
         }
-        Note::Strike { chunk, strikes, bytes_per_second } => {
+        Note::Strike { chunk, mirror: _, strikes, bytes_per_second } => {
             info!(job, chunk, strikes, bytes_per_second, "a connection was below the speed floor and is replaced");
         }
         Note::HostCap { host, cap } => info!(job, host, cap, "the host takes no more connections"),

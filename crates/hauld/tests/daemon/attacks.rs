@@ -82,7 +82,7 @@ impl Request {
 const SUBMIT: &str = "POST /v1/jobs";
 
 #[tokio::test]
-async fn f_api_10_a_bad_job_is_refused_with_its_code_and_field() {
+async fn f_api_02_10_f_sec_09_16_17_a_bad_job_is_refused_with_its_code_and_field() {
     let daemon = Daemon::start().await;
     for (body, status, code, field) in [
         (r#"{"url": "http://h/a", "conections": 4}"#, 422, "unknown-field", Some("conections")),
@@ -130,7 +130,7 @@ async fn f_api_10_a_bad_job_is_refused_with_its_code_and_field() {
 }
 
 #[tokio::test]
-async fn other_routes_refuse_bad_input_as_precisely() {
+async fn f_api_09_10_f_sec_02_other_routes_refuse_bad_input_as_precisely() {
     let daemon = Daemon::start().await;
     let job = SubmitJob { start: Some(Start::Paused), ..SubmitJob::new("http://127.0.0.1:9/a") };
     assert_eq!(daemon.submit_job(&job).await, 1);
@@ -268,7 +268,7 @@ async fn hosts_with_weird_names_are_refused_as_precisely() {
 }
 
 #[tokio::test]
-async fn f_sec_01_strangers_are_refused_before_anything_else() {
+async fn f_sec_01_03_05_f_api_03_12_strangers_are_refused_before_anything_else() {
     let daemon = Daemon::start().await;
     let good = || Request::new("GET /v1/jobs", &daemon);
     assert_eq!(good().send(&daemon).status, 200);
@@ -288,6 +288,8 @@ async fn f_sec_01_strangers_are_refused_before_anything_else() {
         Request::new("GET /healthz", &daemon).with("Host", host).is_refused(&daemon, 421, "host-not-allowed", None);
     }
     good().without("Host").is_refused(&daemon, 421, "host-not-allowed", None);
+    let stranger = good().with("Host", "evil.example").without("Authorization").and("Origin", "null");
+    stranger.is_refused(&daemon, 421, "host-not-allowed", None);
     for origin in ["null", "http://evil.example", "https://localhost.evil.example", "file://", ""] {
         good().and("Origin", origin).is_refused(&daemon, 403, "origin-not-allowed", None);
     }
@@ -311,6 +313,28 @@ async fn f_sec_01_strangers_are_refused_before_anything_else() {
     let patch = Request::new("PATCH /v1/settings", &daemon).with("Content-Type", "text/plain").body("{}");
     patch.is_refused(&daemon, 415, "unsupported-media-type", None);
     assert!(daemon.client().jobs(&haul_api::JobQuery::default()).await.expect("a list").jobs.is_empty());
+}
+
+#[tokio::test]
+async fn f_sec_02_26_every_answer_keeps_browsers_away_and_sets_no_cookie() {
+    let daemon = Daemon::start().await;
+    for line in ["GET /v1/jobs", "GET /v1/jobs/7", "GET /healthz", "GET /nothing", "POST /v1/jobs", "OPTIONS /v1/jobs"]
+    {
+        for request in [Request::new(line, &daemon), Request::new(line, &daemon).with("Host", "evil.example")] {
+            let answer = request.send(&daemon);
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("cross-origin-resource-policy", "same-origin"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(answer.header(name), Some(value), "{line}: {answer:?}");
+            }
+            for name in ["set-cookie", "access-control-allow-origin", "server"] {
+                assert_eq!(answer.header(name), None, "{line}: {answer:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -435,7 +459,7 @@ fn mutated(random: &mut StdRng, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f_api_04_a_peer_that_dawdles_is_cut_off() {
+async fn f_api_04_05_a_peer_that_dawdles_is_cut_off() {
     let daemon = Daemon::start().await;
     let token = daemon.home().token();
     let begun = Instant::now();
@@ -466,7 +490,7 @@ async fn f_api_04_a_peer_that_dawdles_is_cut_off() {
 }
 
 #[tokio::test]
-async fn inv_7_no_secret_reaches_the_log_or_an_answer() {
+async fn inv_7_f_sec_19_20_f_api_14_no_secret_reaches_the_log_or_an_answer() {
     let (server, other) = (Server::start(), Server::start());
     let mut daemon = Daemon::with("log = \"trace\"\nretry_limit = 2\nconnections_per_job = 2").await;
     let token = daemon.home().token();

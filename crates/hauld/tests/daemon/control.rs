@@ -109,7 +109,7 @@ async fn cancel_removes_the_bytes_of_a_paused_and_of_a_failed_job() {
 }
 
 #[tokio::test]
-async fn an_ended_job_refuses_what_makes_no_sense_and_says_what_would() {
+async fn f_api_08_an_ended_job_refuses_what_makes_no_sense_and_says_what_would() {
     let (server, daemon) = (Server::start(), Daemon::start().await);
     server.add("/a.bin", File::new(Content::seeded(6, 100)));
     let done = daemon.submit(&server.url("/a.bin")).await;
@@ -412,7 +412,7 @@ async fn a_batch_accepts_its_good_items_and_names_what_is_wrong_with_the_others(
 }
 
 #[tokio::test]
-async fn lists_page_and_filter_and_the_totals_add_up() {
+async fn f_api_11_lists_page_and_filter_and_the_totals_add_up() {
     let (server, daemon) = (Server::start(), Daemon::with("max_active_jobs = 2").await);
     let client = daemon.client();
     server.add("/ok.bin", File::new(Content::seeded(16, 100)));

@@ -77,7 +77,7 @@ async fn f_sec_04_a_token_that_others_can_read_is_refused() {
 }
 
 #[tokio::test]
-async fn f_db_12_everything_that_is_kept_is_closed_to_others() {
+async fn f_db_12_f_sec_07_everything_that_is_kept_is_closed_to_others() {
     let (server, daemon) = (Server::start(), Daemon::start().await);
     server.add("/a.iso", File::new(Content::seeded(2, 8 * MIB)).shared_rate(1_000_000));
     server.add("/b.bin", File::new(Content::seeded(3, 10)));

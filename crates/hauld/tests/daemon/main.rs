@@ -9,6 +9,11 @@
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
 //! | `hints` | what servers say about a file's digest is verified, and mirrors that they name are used |
 //! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
+//! | `clock` | a wall clock that jumps changes nothing |
+//! | `crash_loop` | kills at random moments over jobs of all kinds, and then the oracle |
+//! | `database` | it alone holds the state; whoever takes it away ends the daemon; a job that ends it is left alone |
+//! | `events` | what has happened to a job can be read afterwards |
+//! | `soak` | what a daemon uses does not grow with what it has done |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
@@ -20,9 +25,13 @@
 //! | `support` | the daemon in a process, and ways to watch it |
 
 mod attacks;
+mod clock;
 mod control;
 mod crash;
+mod crash_loop;
+mod database;
 mod disk;
+mod events;
 mod faults;
 mod hints;
 mod hosts;
@@ -32,6 +41,7 @@ mod metalink;
 mod mirrors;
 mod nginx;
 mod origin;
+mod soak;
 mod support;
 mod transfers;
 mod why;

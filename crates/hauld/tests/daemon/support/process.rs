@@ -23,6 +23,8 @@ pub(crate) struct Daemon {
     tolerated: Option<&'static str>,
     /// The limit on open files, if it is not the usual one.
     descriptors: Option<u64>,
+    /// Variables that it gets beside the usual ones.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Daemon {
@@ -38,18 +40,25 @@ impl Daemon {
 
     /// A daemon in a home that is there already.
     pub(crate) async fn at(home: Home) -> Self {
-        Self::limited(home, None).await
+        Self::limited(home, None, &[]).await
+    }
+
+    /// A daemon with these variables in its environment.
+    pub(crate) async fn at_with_environment(home: Home, environment: &[(&'static str, String)]) -> Self {
+        Self::limited(home, None, environment).await
     }
 
     /// A daemon that may have so many files open.
     pub(crate) async fn at_with_descriptors(home: Home, descriptors: u64) -> Self {
-        Self::limited(home, Some(descriptors)).await
+        Self::limited(home, Some(descriptors), &[]).await
     }
 
-    async fn limited(home: Home, descriptors: Option<u64>) -> Self {
+    async fn limited(home: Home, descriptors: Option<u64>, environment: &[(&'static str, String)]) -> Self {
         hauld::install_crypto();
         let client = Client::new(Address::Unix(home.socket()), None).expect("a client");
-        let mut daemon = Self { home, child: None, client, log_from: 0, tcp: None, tolerated: None, descriptors };
+        let environment = environment.to_vec();
+        let mut daemon =
+            Self { home, child: None, client, log_from: 0, tcp: None, tolerated: None, descriptors, environment };
         daemon.restart().await;
         daemon
     }
@@ -64,7 +73,9 @@ impl Daemon {
         assert!(self.child.is_none(), "the process still runs");
         self.log_from = self.whole_log().len();
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a writable file");
-        let child = self.home.command().stderr(Stdio::from(log)).spawn().expect("the program can be started");
+        let mut command = self.home.command();
+        command.envs(self.environment.iter().cloned()).stderr(Stdio::from(log));
+        let child = command.spawn().expect("the program can be started");
         if let Some(files) = self.descriptors {
             let limit = Rlimit { current: Some(files), maximum: Some(files) };
             prlimit(Some(Pid::from_child(&child)), Resource::Nofile, limit).expect("a lower limit is permitted");
@@ -187,6 +198,22 @@ impl Daemon {
         kill_process(pid, Signal::TERM).expect("it is our child");
         let status = child.wait().expect("it is our child");
         (status, asked.elapsed())
+    }
+
+    /// Waits until the process has ended by itself and tells how it ended and how long that took.
+    pub(crate) async fn ended_by_itself(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        let ended = wait_until("the process ends", async || {
+            self.child.as_mut().expect("the process runs").try_wait().expect("it is our child")
+        });
+        let status = ended.await;
+        self.child = None;
+        (status, begun.elapsed())
+    }
+
+    /// The number of the process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().expect("the process runs").id()
     }
 
     fn assert_clean(&self) {

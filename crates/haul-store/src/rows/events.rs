@@ -1,0 +1,262 @@
+//! The history of jobs, and its bounds.
+
+use haul_core::{Action, JobId, Phase};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde_json::{Value, json};
+
+use super::key;
+use crate::{EventKind, JobEvent, JobPatch, JobRow, NewEvent};
+
+/// Events of one job that are kept. A guess: more than a person reads, and some 200 KB.
+const OF_ONE_JOB_MAX: i64 = 1000;
+
+/// Events of all jobs that are kept. A guess: the last 20,000 ordinary jobs, and some 20 MB.
+const OF_ALL_MAX: i64 = 100_000;
+
+/// How often the latter is looked after, in events: counting all of them takes a millisecond or two.
+const COUNT_EVERY: i64 = 1000;
+
+/// Appends what has happened to a job, and forgets the oldest that is one too many.
+pub(crate) fn append(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
+    let (word, data) = stored(kind)?;
+    conn.prepare_cached(INSERT)?.execute(params![key(job), at_ms, word, data])?;
+    let id = conn.last_insert_rowid();
+    conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])?;
+    if id % COUNT_EVERY == 0 {
+        conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])?;
+    }
+    Ok(())
+}
+
+/// Appends events in their order. Jobs that are gone have no history any more.
+pub(crate) fn append_all(conn: &Connection, events: &[NewEvent]) -> rusqlite::Result<()> {
+    for event in events {
+        if conn.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1")?.exists([key(event.job)])? {
+            append(conn, event.job, event.at_ms, &event.kind)?;
+        }
+    }
+    Ok(())
+}
+
+/// The events of a job behind `after`, oldest first, `limit` at most; and whether there are more.
+pub(crate) fn page(conn: &Connection, job: JobId, after: u64, limit: u32) -> rusqlite::Result<(Vec<JobEvent>, bool)> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut events: Vec<JobEvent> = conn
+        .prepare_cached(SELECT)?
+        .query_map(params![key(job), after, i64::from(limit) + 1], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = events.len() > limit;
+    events.truncate(limit);
+    Ok((events, has_more))
+}
+
+/// Forgets the history of a job that is removed, but for the last word.
+pub(crate) fn forget(conn: &Connection, job: JobId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM events WHERE job_id = ?1 AND kind <> 'deleted'")?.execute([key(job)]).map(drop)
+}
+
+/// What a user's action looks like in the history.
+pub(crate) fn of_action(action: Action) -> EventKind {
+    match action {
+        Action::Pause => EventKind::Paused,
+        Action::Resume => EventKind::Resumed,
+        Action::Retry => EventKind::Retried,
+        Action::Cancel => EventKind::Canceled,
+    }
+}
+
+/// What a step of the work looks like in the history; none where it only goes on.
+pub(crate) fn of_phase(row: &JobRow) -> Option<EventKind> {
+    let reason = row.reason.as_ref();
+    match row.lifecycle.phase {
+        Phase::Fetching => None,
+        Phase::Verifying => Some(EventKind::Verifying),
+        Phase::Completed => Some(EventKind::Completed {
+            path: row.path.clone(),
+            total_bytes: row.identity.total_bytes.unwrap_or(row.counts.done_bytes),
+            verification: row.verification.clone(),
+        }),
+        Phase::Failed => Some(EventKind::Failed {
+            code: reason.map(|reason| reason.code.clone()),
+            detail: reason.map(|reason| reason.message.clone()),
+        }),
+        Phase::Canceled => Some(EventKind::Canceled),
+    }
+}
+
+/// What a change of wishes looks like in the history.
+pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
+    let JobPatch { url, filename, priority, bandwidth_limit, connections, headers, label } = patch;
+    let fields = [
+        ("url", url.is_some()),
+        ("filename", filename.is_some()),
+        ("priority", priority.is_some()),
+        ("bandwidth_limit", bandwidth_limit.is_some()),
+        ("connections", connections.is_some()),
+        ("headers", headers.is_some()),
+        ("label", label.is_some()),
+    ];
+    let fields: Vec<String> = fields.into_iter().filter(|field| field.1).map(|field| field.0.to_owned()).collect();
+    (!fields.is_empty()).then_some(EventKind::Edited { fields })
+}
+
+/// An event in its two columns.
+fn stored(kind: &EventKind) -> rusqlite::Result<(String, Option<String>)> {
+    let value = serde_json::to_value(kind).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    let word = value["kind"].as_str().unwrap_or_default().to_owned();
+    Ok((word, value.get("data").map(Value::to_string)))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<JobEvent> {
+    let (word, data): (String, Option<String>) = (row.get(3)?, row.get(4)?);
+    let not_read = |e: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(4, Type::Text, e.into());
+    let data: Option<Value> = data.as_deref().map(serde_json::from_str).transpose().map_err(not_read)?;
+    let value = match data {
+        Some(data) => json!({"kind": word, "data": data}),
+        None => json!({"kind": word}),
+    };
+    Ok(JobEvent {
+        id: row.get(0)?,
+        job: JobId(row.get(1)?),
+        at_ms: row.get(2)?,
+        kind: serde_json::from_value(value).map_err(not_read)?,
+    })
+}
+
+const INSERT: &str = "INSERT INTO events (job_id, at_ms, kind, data) VALUES (?1, ?2, ?3, ?4)";
+
+const SELECT: &str = "
+    SELECT id, job_id, at_ms, kind, data FROM events WHERE job_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+const TRIM_ONE_JOB: &str = "
+    DELETE FROM events WHERE job_id = ?1 AND id <= (
+        SELECT id FROM events WHERE job_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2
+    )";
+
+const TRIM_ALL: &str = "
+    DELETE FROM events WHERE id IN (
+        SELECT id FROM events ORDER BY id LIMIT max(0, (SELECT count(*) FROM events) - ?1)
+    )";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    fn database() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        conn
+    }
+
+    fn every_kind() -> Vec<EventKind> {
+        let text = |text: &str| text.to_owned();
+        let host = || text("https://example.org");
+        vec![
+            EventKind::Accepted { paused: true },
+            EventKind::Paused,
+            EventKind::Edited { fields: vec![text("label")] },
+            EventKind::Started { filename: None, total_bytes: Some(u64::MAX), accepts_ranges: Some(true) },
+            EventKind::Waiting {
+                waiting_for: text("retry"),
+                code: Some(text("connect")),
+                detail: Some(text("refused")),
+                retry_in_ms: None,
+            },
+            EventKind::Fault {
+                host: host(),
+                code: text("reset"),
+                detail: text("the connection broke"),
+                chunk_start: 1,
+                retries: 2,
+                wait_ms: 3,
+                count: 4,
+            },
+            EventKind::MirrorsAdded { hosts: vec![host()] },
+        ]
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_in_pages_oldest_first() {
+        let conn = database();
+        let job = JobId(7);
+        for (kind, at_ms) in every_kind().iter().zip(100..) {
+            append(&conn, job, at_ms, kind).unwrap();
+            append(&conn, JobId(8), at_ms, &EventKind::Active).unwrap();
+        }
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let (events, has_more) = page(&conn, job, after, 3).unwrap();
+            after = events.last().unwrap().id;
+            found.extend(events);
+            if !has_more {
+                break;
+            }
+        }
+        assert_eq!(found.iter().map(|event| event.kind.clone()).collect::<Vec<_>>(), every_kind());
+        assert_eq!(found.iter().map(|event| event.at_ms).collect::<Vec<_>>(), (100..107).collect::<Vec<_>>());
+        assert!(found.windows(2).all(|two| two[0].id < two[1].id));
+        assert_eq!(page(&conn, job, u64::MAX, 3).unwrap(), (Vec::new(), false));
+    }
+
+    #[test]
+    fn one_job_keeps_its_newest_events_and_takes_none_from_others() {
+        let conn = database();
+        append(&conn, JobId(1), 0, &EventKind::Accepted { paused: false }).unwrap();
+        for n in 0..OF_ONE_JOB_MAX + 50 {
+            append(&conn, JobId(2), n, &EventKind::Active).unwrap();
+        }
+        let (events, has_more) = page(&conn, JobId(2), 0, u32::MAX).unwrap();
+        assert_eq!((events.len() as i64, has_more), (OF_ONE_JOB_MAX, false));
+        assert_eq!(events[0].at_ms, 50, "the oldest are gone");
+        assert_eq!(page(&conn, JobId(1), 0, 10).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn all_jobs_together_are_bounded_and_ids_are_never_used_again() {
+        let conn = database();
+        let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 101500)
+            INSERT INTO events (job_id, at_ms, kind) SELECT n, n, 'active' FROM n";
+        conn.execute_batch(many).unwrap();
+        for n in 0..COUNT_EVERY {
+            append(&conn, JobId(200_000 + n.cast_unsigned()), n, &EventKind::Active).unwrap();
+        }
+        let (count, oldest, newest): (i64, i64, i64) = conn
+            .query_row("SELECT count(*), min(id), max(id) FROM events", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert!((OF_ALL_MAX..OF_ALL_MAX + COUNT_EVERY).contains(&count), "{count}");
+        assert_eq!(oldest, newest - count + 1, "the oldest are gone");
+        conn.execute_batch("DELETE FROM events").unwrap();
+        append(&conn, JobId(1), 0, &EventKind::Active).unwrap();
+        assert_eq!(page(&conn, JobId(1), 0, 1).unwrap().0[0].id, newest.cast_unsigned() + 1);
+    }
+
+    #[test]
+    fn a_removed_job_leaves_nothing_but_that_it_was_deleted() {
+        let conn = database();
+        for kind in every_kind().into_iter().chain([EventKind::Deleted]) {
+            append(&conn, JobId(3), 1, &kind).unwrap();
+        }
+        forget(&conn, JobId(3)).unwrap();
+        let (events, _) = page(&conn, JobId(3), 0, 100).unwrap();
+        assert_eq!(events.iter().map(|event| event.kind.clone()).collect::<Vec<_>>(), [EventKind::Deleted]);
+    }
+
+    #[test]
+    fn an_edit_names_its_fields_and_none_of_their_values() {
+        let patch = JobPatch {
+            url: Some(("https://u:canary@h/?canary".into(), "https://h:443".to_owned())),
+            headers: Some(Some("canary".into())),
+            ..JobPatch::default()
+        };
+        let kind = of_patch(&patch).unwrap();
+        assert_eq!(kind, EventKind::Edited { fields: vec!["url".to_owned(), "headers".to_owned()] });
+        assert_eq!(of_patch(&JobPatch::default()), None);
+    }
+}
