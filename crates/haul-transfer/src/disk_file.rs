@@ -118,10 +118,11 @@ impl DiskFile {
         self.written.load(Ordering::Acquire).saturating_sub(synced)
     }
 
-    /// Tells whether so many bytes are unsynced that no more should be written before a sync (F-DISK-15).
+    /// Tells whether so many bytes are unsynced that no more should be written before a sync (F-DISK-15). A file that lies
+    /// nowhere in particular has nobody to sync it.
     #[must_use]
     pub fn is_full_of_unsynced(&self) -> bool {
-        self.unsynced_bytes() >= UNSYNCED_MAX
+        self.place.is_some() && self.unsynced_bytes() >= UNSYNCED_MAX
     }
 
     /// Completes when more may be written. Cancel safe: nothing is consumed.
