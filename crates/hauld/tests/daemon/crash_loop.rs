@@ -92,8 +92,8 @@ async fn f_db_01_f_proc_02_kills_at_random_moments_lose_nothing_and_cost_next_to
         "{kills} kills in {killed_for:?}, {} of them power cuts; {} times a job was quarantined",
         world.power_cuts, world.quarantined
     ));
-    // On a busy machine a run may end before a job has got its first byte, and then three of them in a row.
-    assert!(world.quarantined <= kills / 5, "{} jobs were quarantined", world.quarantined);
+    // Kills that come faster than first bytes do blame the innocent; they go on when their user says so.
+    assert!(world.quarantined <= kills / 2, "{} jobs were quarantined", world.quarantined);
 }
 
 impl World {
