@@ -27,9 +27,13 @@ pub(crate) enum Use {
 }
 
 /// Where a body goes and what bounds it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Body<'a> {
     pub(crate) used_to: Use,
+    /// Bytes at its beginning that are there already and are compared, as far as they are still to come.
+    pub(crate) overlap: u64,
+    /// A strong validator says that it is of the version that is there: who sends other bytes then lies.
+    pub(crate) vouched: bool,
     /// Where the body ends in the file, as its head declares.
     pub(crate) end: Option<u64>,
     /// The length of the file, where it is known.
@@ -55,7 +59,7 @@ impl Body<'_> {
     /// Makes use of the body from the lane's offset on, until its end, the end mark, or a stop.
     ///
     /// The end mark is read before each wait and with each piece, because it may have been moved meanwhile.
-    pub(crate) async fn transfer(self, mut response: Response) -> Result<End, Fault> {
+    pub(crate) async fn transfer(&mut self, mut response: Response) -> Result<End, Fault> {
         let mut changed = pin!(self.lane.changed());
         changed.as_mut().enable();
         let mut silence = Silence::new(self.stall);
@@ -101,25 +105,38 @@ impl Body<'_> {
 
     /// Takes a piece, in slices where a bandwidth limit would make it jerk. Each is paid for before it is used, so that a
     /// limit holds from the first byte on, and however many workers obey it.
-    async fn take(&self, mut piece: Bytes) -> Result<Used, Fault> {
+    async fn take(&mut self, mut piece: Bytes) -> Result<Used, Fault> {
         while !piece.is_empty() && !self.lane.is_stopped() {
-            let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
+            let mut len = as_u64(piece.len()).min(limiter::slice(self.limiters));
+            if self.overlap > 0 {
+                len = len.min(self.overlap);
+                let slice = piece.split_to(as_usize(len));
+                if !limiter::pay(self.limiters, len, self.lane).await {
+                    break;
+                }
+                let kind = if self.vouched { FaultKind::RangeMismatch } else { FaultKind::BytesDiffer };
+                self.compare(&slice, self.lane.at() - self.overlap, kind)?;
+                self.overlap -= len;
+                continue;
+            }
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
             if !limiter::pay(self.limiters, allowed, self.lane).await {
                 break;
             }
             let at = self.lane.at();
+            let beyond = slice.slice(as_usize(allowed)..);
             let slice = &slice[..as_usize(allowed)];
             match self.used_to {
                 Use::Write => self
                     .file
                     .write_all_at(slice, at)
                     .map_err(|error| disk_fault(&error, "cannot write the part file"))?,
-                Use::Compare => self.compare(slice, at)?,
+                Use::Compare => self.compare(slice, at, FaultKind::BytesDiffer)?,
             }
             self.lane.advance(at + allowed);
             if allowed < len {
+                self.note_beyond(beyond);
                 return Ok(Used::UpToTheEnd);
             }
         }
@@ -127,7 +144,7 @@ impl Body<'_> {
     }
 
     /// Compares bytes with those that the file has at `at`.
-    fn compare(&self, bytes: &[u8], mut at: u64) -> Result<(), Fault> {
+    fn compare(&self, bytes: &[u8], mut at: u64, kind: FaultKind) -> Result<(), Fault> {
         let mut buffer = [0; COMPARED_BYTES];
         for bytes in bytes.chunks(COMPARED_BYTES) {
             let known = &mut buffer[..bytes.len()];
@@ -135,7 +152,7 @@ impl Body<'_> {
             if known != bytes {
                 let same = as_u64(known.iter().zip(bytes).take_while(|(known, sent)| known == sent).count());
                 let detail = format!("{} sent another byte {} than is there", Masked(self.url), at + same);
-                return Err(Fault::new(FaultKind::BytesDiffer, detail));
+                return Err(Fault::new(kind, detail));
             }
             at += as_u64(bytes.len());
         }
@@ -154,9 +171,23 @@ impl Body<'_> {
         }
     }
 
-    /// Takes note of the end of a body that has been read as a whole, so that its connection can be used again.
+    /// Keeps the first bytes behind the end mark for whoever compares them.
+    fn note_beyond(&self, bytes: Bytes) {
+        if self.lane.reads_on() && !bytes.is_empty() {
+            let len = bytes.len().min(BEYOND_BYTES);
+            // A copy: the piece that it is part of may be large.
+            self.lane.note_beyond(Bytes::copy_from_slice(&bytes[..len]));
+        }
+    }
+
+    /// Takes note of the end of a body that has been read as a whole, so that its connection can be used again; or of what
+    /// comes behind the end mark, where that is to be compared.
     async fn read_to_the_end(&self, mut response: Response) {
-        if self.end == Some(self.lane.at()) {
+        if self.lane.reads_on() && self.end.is_none_or(|end| end > self.lane.at()) {
+            if let Ok(Ok(Some(piece))) = timeout(BEYOND_MAX, response.chunk()).await {
+                self.note_beyond(piece);
+            }
+        } else if self.end == Some(self.lane.at()) {
             // No byte is left to wait for; a connection that does not say so in time is closed.
             let _at_end = timeout(LAST_READ_MAX, response.chunk()).await.is_ok();
         }
@@ -169,6 +200,12 @@ const TURN_BYTES: u64 = 1 << 20;
 
 /// Bytes that are compared at once, on the stack.
 const COMPARED_BYTES: usize = 16 << 10;
+
+/// Bytes behind the end mark that are kept (DESIGN.md section 5).
+const BEYOND_BYTES: usize = 4 << 10;
+
+/// How long the first of them may take. A guess: who is that slow is not waited for.
+const BEYOND_MAX: Duration = Duration::from_millis(500);
 
 /// Measures how long nothing has come.
 ///

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use haul_core::messages::End;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -29,6 +30,8 @@ pub struct Lane {
     throttled_nanos: AtomicU64,
     resting: AtomicBool,
     first_byte: OnceLock<Instant>,
+    reads_on: AtomicBool,
+    beyond: OnceLock<Bytes>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,8 @@ impl Lane {
             throttled_nanos: AtomicU64::new(0),
             resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
+            reads_on: AtomicBool::new(false),
+            beyond: OnceLock::new(),
         }
     }
 
@@ -86,6 +91,27 @@ impl Lane {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// Has the worker read on when it arrives at its end mark, so that what another one has fetched from there on can be
+    /// compared. It does as far as its answer goes on.
+    pub fn read_on(&self) {
+        self.reads_on.store(true, Ordering::Release);
+    }
+
+    /// What the worker has read beyond its end.
+    #[must_use]
+    pub fn beyond(&self) -> Option<&Bytes> {
+        self.beyond.get()
+    }
+
+    pub(crate) fn reads_on(&self) -> bool {
+        self.reads_on.load(Ordering::Acquire)
+    }
+
+    /// Notes what comes behind the end mark.
+    pub(crate) fn note_beyond(&self, bytes: Bytes) {
+        self.beyond.get_or_init(|| bytes);
     }
 
     /// Tells whether the worker has been asked to stop.
