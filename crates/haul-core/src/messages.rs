@@ -127,8 +127,7 @@ pub enum Event {
         /// Why it ended.
         end: End,
     },
-    /// A worker that was told so ([`Fetch::left`]) has read so many bytes beyond its end. Comes right before the worker's
-    /// own end.
+    /// A worker whose answer goes on beyond its end has read so many bytes there. Comes right before its own end.
     ReadBeyond {
         /// The worker's job.
         job: JobId,
@@ -244,8 +243,9 @@ pub struct Fetch {
     /// worker ends with [`FaultKind::RangeMismatch`](crate::FaultKind) or [`FaultKind::BytesDiffer`](crate::FaultKind)
     /// where one of them is another.
     pub overlap: u64,
-    /// The worker whose lease ends where this one begins: it shall read on over the seam when it arrives.
-    pub left: Option<WorkerId>,
+    /// So many bytes behind `end` are asked for, too: they are not the worker's to write, but to read
+    /// ([`Event::ReadBeyond`]).
+    pub reach: u64,
     /// Start from the submitted URL, even where a redirect is known.
     pub resolve: bool,
     /// How long to wait for what.

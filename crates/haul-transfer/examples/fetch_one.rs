@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             stall: Duration::from_secs(5),
         },
         overlap: 0,
+        reach: 0,
         identity: Identity::default(),
         others: Vec::new(),
         if_range: true,

@@ -51,8 +51,8 @@ pub(crate) struct Body<'a> {
 enum Used {
     /// It was, unless the worker has been asked to stop.
     All,
-    /// The end mark came first.
-    UpToTheEnd,
+    /// The end mark came first; these bytes are behind it.
+    UpToTheEnd(Vec<u8>),
 }
 
 impl Body<'_> {
@@ -70,7 +70,7 @@ impl Body<'_> {
                 return Ok(End::Stopped);
             }
             if self.lane.close_if_reached() {
-                self.read_to_the_end(response).await;
+                self.read_on(response, Vec::new()).await;
                 return Ok(End::Finished);
             }
             let piece = tokio::select! {
@@ -91,7 +91,8 @@ impl Body<'_> {
                 return self.at_end_of_body();
             };
             self.lane.note_byte();
-            if let Used::UpToTheEnd = self.take(piece).await? {
+            if let Used::UpToTheEnd(beyond) = self.take(piece).await? {
+                self.read_on(response, beyond).await;
                 return Ok(End::Finished);
             }
             silence.broken();
@@ -125,8 +126,7 @@ impl Body<'_> {
                 break;
             }
             let at = self.lane.at();
-            let beyond = slice.slice(as_usize(allowed)..);
-            let slice = &slice[..as_usize(allowed)];
+            let (slice, behind) = slice.split_at(as_usize(allowed));
             match self.used_to {
                 Use::Write => self
                     .file
@@ -136,8 +136,9 @@ impl Body<'_> {
             }
             self.lane.advance(at + allowed);
             if allowed < len {
-                self.note_beyond(beyond);
-                return Ok(Used::UpToTheEnd);
+                let mut beyond = behind[..behind.len().min(BEYOND_BYTES)].to_vec();
+                beyond.extend_from_slice(&piece[..piece.len().min(BEYOND_BYTES)]);
+                return Ok(Used::UpToTheEnd(beyond));
             }
         }
         Ok(Used::All)
@@ -171,25 +172,28 @@ impl Body<'_> {
         }
     }
 
-    /// Keeps the first bytes behind the end mark for whoever compares them.
-    fn note_beyond(&self, bytes: Bytes) {
-        if self.lane.reads_on() && !bytes.is_empty() {
-            let len = bytes.len().min(BEYOND_BYTES);
-            // A copy: the piece that it is part of may be large.
-            self.lane.note_beyond(Bytes::copy_from_slice(&bytes[..len]));
-        }
-    }
-
-    /// Takes note of the end of a body that has been read as a whole, so that its connection can be used again; or of what
-    /// comes behind the end mark, where that is to be compared.
-    async fn read_to_the_end(&self, mut response: Response) {
-        if self.lane.reads_on() && self.end.is_none_or(|end| end > self.lane.at()) {
-            if let Ok(Ok(Some(piece))) = timeout(BEYOND_MAX, response.chunk()).await {
-                self.note_beyond(piece);
+    /// Reads on behind the end mark, for whoever compares what is there; and to the end of the body where that is near, so
+    /// that its connection can be used again.
+    async fn read_on(&self, mut response: Response, mut beyond: Vec<u8>) {
+        let left = self.end.map(|end| as_usize(end.saturating_sub(self.lane.at())));
+        let wanted = left.map_or(BEYOND_BYTES, |left| left.min(BEYOND_BYTES));
+        let rest = async {
+            while beyond.len() < wanted {
+                match response.chunk().await {
+                    Ok(Some(piece)) => beyond.extend_from_slice(&piece[..piece.len().min(BEYOND_BYTES)]),
+                    Ok(None) | Err(_) => return,
+                }
             }
-        } else if self.end == Some(self.lane.at()) {
-            // No byte is left to wait for; a connection that does not say so in time is closed.
-            let _at_end = timeout(LAST_READ_MAX, response.chunk()).await.is_ok();
+            if left == Some(wanted) {
+                // No byte is left to wait for.
+                let _at_end = response.chunk().await.is_ok();
+            }
+        };
+        // A connection that does not deliver in time is closed.
+        let _all_came = timeout(BEYOND_MAX, rest).await.is_ok();
+        beyond.truncate(wanted);
+        if self.used_to == Use::Write && !beyond.is_empty() {
+            self.lane.note_beyond(beyond.into());
         }
     }
 }
@@ -204,8 +208,8 @@ const COMPARED_BYTES: usize = 16 << 10;
 /// Bytes behind the end mark that are kept (DESIGN.md section 5).
 const BEYOND_BYTES: usize = 4 << 10;
 
-/// How long the first of them may take. A guess: who is that slow is not waited for.
-const BEYOND_MAX: Duration = Duration::from_millis(500);
+/// How long they may take, and the end of a body of which no byte is left. A guess: who is that slow is not waited for.
+const BEYOND_MAX: Duration = Duration::from_millis(200);
 
 /// Measures how long nothing has come.
 ///
@@ -256,9 +260,6 @@ fn as_usize(len: u64) -> usize {
 
 /// Beyond this a timer's lateness is that of the thread. Timers tick in milliseconds.
 const LATE: Duration = Duration::from_millis(200);
-
-/// How long the end of a fully read body may take: it is in the same packet but for chunked ones.
-const LAST_READ_MAX: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

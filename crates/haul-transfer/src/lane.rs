@@ -30,7 +30,6 @@ pub struct Lane {
     throttled_nanos: AtomicU64,
     resting: AtomicBool,
     first_byte: OnceLock<Instant>,
-    reads_on: AtomicBool,
     beyond: OnceLock<Bytes>,
 }
 
@@ -53,7 +52,6 @@ impl Lane {
             throttled_nanos: AtomicU64::new(0),
             resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
-            reads_on: AtomicBool::new(false),
             beyond: OnceLock::new(),
         }
     }
@@ -93,20 +91,11 @@ impl Lane {
         self.changed.notify_waiters();
     }
 
-    /// Has the worker read on when it arrives at its end mark, so that what another one has fetched from there on can be
-    /// compared. It does as far as its answer goes on.
-    pub fn read_on(&self) {
-        self.reads_on.store(true, Ordering::Release);
-    }
-
-    /// What the worker has read beyond its end.
+    /// What the worker has read beyond its end mark, where its answer goes on there: what another one has fetched from there
+    /// on can be compared with it.
     #[must_use]
     pub fn beyond(&self) -> Option<&Bytes> {
         self.beyond.get()
-    }
-
-    pub(crate) fn reads_on(&self) -> bool {
-        self.reads_on.load(Ordering::Acquire)
     }
 
     /// Notes what comes behind the end mark.

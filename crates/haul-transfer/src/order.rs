@@ -29,6 +29,8 @@ pub struct Order {
     /// So many bytes before the range are asked for, too. The file has them, and they are compared before anything is
     /// written.
     pub overlap: u64,
+    /// So many bytes behind the range are asked for, too: see [`Lane::beyond`].
+    pub reach: u64,
     /// What is known of the file so far; empty before the first answer.
     pub identity: Identity,
     /// The validators that other hosts have sent which the URL has led to.

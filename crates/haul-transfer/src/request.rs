@@ -33,7 +33,9 @@ impl Asked {
         let start = at.saturating_sub(order.overlap);
         let (ranged, end) = match order.kind {
             FetchKind::Probe => (true, None),
-            FetchKind::Range | FetchKind::Compare => (true, Some(end).filter(|&end| end != Lane::OPEN && end > at)),
+            FetchKind::Range | FetchKind::Compare => {
+                (true, Some(end).filter(|&end| end != Lane::OPEN && end > at).map(|end| end + order.reach))
+            }
             FetchKind::Whole => (false, None),
         };
         Self { start, end, ranged, conditional: false, in_doubt: order.kind == FetchKind::Compare }

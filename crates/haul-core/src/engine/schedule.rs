@@ -288,10 +288,9 @@ impl Engine {
         job.promise = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
-        let (overlap, left) =
-            if kind == FetchKind::Range { self.seam(job_id, id, mirror, from, end) } else { (0, None) };
+        let (overlap, reach) = if kind == FetchKind::Range { self.seam(job_id, mirror, from, end) } else { (0, 0) };
         let timeouts = self.timeouts(stalls);
-        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, overlap, left, resolve, timeouts };
+        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, overlap, reach, resolve, timeouts };
         self.hosts.get_mut(host).take_kept();
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));

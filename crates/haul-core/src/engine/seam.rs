@@ -1,17 +1,17 @@
 //! Seams: where the bytes of one answer meet those of another. A server can say 206 and the right range and send other
 //! bytes, or those of another version, and no header tells. So a few bytes are fetched twice and compared.
 //!
-//! | due where | the left neighbour | who compares |
-//! | --- | --- | --- |
-//! | the first range of a mirror, a resume, a fault, any large lease | is there | the new request, which starts a little earlier |
-//! | the first range of a mirror, a steal | is being fetched | the left range, which reads on over the seam when it arrives |
+//! | the left neighbour | who compares |
+//! | --- | --- |
+//! | is there | the new request, which starts a little earlier |
+//! | is being fetched, or yet to be | the left range, which reads on over the seam when it arrives |
 //!
 //! Neither costs a round trip. What differs before anything is written is asked for again, like any lie about ranges.
 //! Where both are in the file already, nobody can tell which of them is wrong: the job starts over, and with a single
 //! connection where the server's own validators say that both are of one version.
 
 use crate::messages::{Effect, FetchKind, Note};
-use crate::{Fault, FaultKind, JobId, MirrorIndex, Time, WorkerId};
+use crate::{Fault, FaultKind, JobId, MirrorIndex, Time};
 
 use super::Engine;
 use super::job::{Ending, Stage};
@@ -20,53 +20,33 @@ use super::worker::Worker;
 /// Bytes that are compared at a seam (DESIGN.md section 5).
 const SEAM_BYTES: u64 = 4 << 10;
 
+/// The least: by chance they are equal where a file is empty space.
+const SEAM_BYTES_MIN: u64 = 64;
+
 /// Bytes that are compared when a job goes on from what an earlier run has left: perhaps nothing else vouches for them
 /// (FAILURES.md section 3).
 const RESUME_BYTES: u64 = 64 << 10;
 
-/// All overlaps together may be this share of the file, but for the first one and those after a lie.
-const SEAM_SHARE: u64 = 500;
-
-/// A lease of this size has an overlap also where nothing is suspicious: it costs 0.4 % of it. A guess.
-const LARGE_LEASE: u64 = 1 << 20;
+/// Each of a lease's two seams may be this share of it, and the first one of a job this share of the file.
+const SEAM_SHARE: u64 = 512;
 
 impl Engine {
-    /// How a new range that begins at `from` is joined to its left neighbour: bytes to ask for once more, or the worker
-    /// that is to read on. The overlap is charged to the job.
-    pub(super) fn seam(
-        &mut self,
-        id: JobId,
-        worker: WorkerId,
-        index: MirrorIndex,
-        from: u64,
-        end: Option<u64>,
-    ) -> (u64, Option<WorkerId>) {
-        let job = &self.jobs[&id];
-        let Some(ledger) = job.ledger.as_ref().filter(|_| from > 0) else { return (0, None) };
-        let share = ledger.total() / SEAM_SHARE;
-        let mirror = job.mirror(index);
-        let (is_first, has_lied) = (!mirror.compared && job.seam_bytes == 0, mirror.seam_lies > 0);
-        let want = if is_first { RESUME_BYTES.min(share.max(SEAM_BYTES)) } else { SEAM_BYTES };
-        let there = ledger.done_before(from, want);
-        if there == 0 {
-            let is_left = |left: &Worker| {
-                left.id != worker
-                    && left.contributes()
-                    && left.end == from
-                    && left.request_end > from
-                    && !left.is_over()
-            };
-            return (0, job.workers.iter().copied().find(|left| self.workers.get(left).is_some_and(is_left)));
-        }
-        let goes_on = ledger.chunk_at(from).is_some_and(|chunk| chunk.done > 0 || chunk.retries > 0);
-        let is_large = end.is_none_or(|end| end - from >= LARGE_LEASE);
-        let is_affordable = job.seam_bytes + there <= share;
-        let is_due = is_first || has_lied || is_affordable && (!mirror.compared || goes_on || is_large);
-        if !is_due {
-            return (0, None);
-        }
-        self.jobs.get_mut(&id).expect("it was just there").seam_bytes += there;
-        (there, None)
+    /// How a new range is joined to its neighbours: bytes before it and behind it to ask for once more.
+    pub(super) fn seam(&mut self, id: JobId, index: MirrorIndex, from: u64, end: Option<u64>) -> (u64, u64) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let (Some(ledger), Some(end)) = (&job.ledger, end) else { return (0, 0) };
+        let (mirror, total) = (job.mirror(index), ledger.total());
+        let is_resume = !mirror.compared && !job.joined;
+        let usual = ((end - from) / SEAM_SHARE).clamp(SEAM_BYTES_MIN, SEAM_BYTES);
+        let before = match () {
+            () if is_resume => RESUME_BYTES.min((total / SEAM_SHARE).max(SEAM_BYTES)),
+            // Who has lied is looked at more closely.
+            () if mirror.seam_lies > 0 => SEAM_BYTES,
+            () => usual,
+        };
+        let overlap = ledger.done_before(from, before);
+        job.joined |= overlap > 0;
+        (overlap, usual.min(total - end))
     }
 
     /// A worker has read on beyond the end of its lease.

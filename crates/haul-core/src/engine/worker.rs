@@ -108,11 +108,6 @@ impl Worker {
         self.end.saturating_sub(self.at.max(self.claimed))
     }
 
-    /// It has been asked to end.
-    pub(super) fn is_over(&self) -> bool {
-        self.stopping.is_some()
-    }
-
     /// It is the younger one of two that race.
     pub(super) fn is_second(&self) -> bool {
         self.rival.is_some_and(|rival| rival < self.id)

@@ -113,7 +113,7 @@ impl Naive {
             from,
             end,
             overlap: 0,
-            left: None,
+            reach: 0,
             resolve: false,
             timeouts,
         }));

@@ -168,6 +168,8 @@ impl World {
         };
         self.check(is_sane, || format!("an odd range: {fetch:?}"));
         let is_there = fetch.overlap <= from && job.written.covers(from - fetch.overlap, from);
+        let reach = fetch.reach <= job.identity.total.unwrap_or(0).saturating_sub(end);
+        self.check(fetch.reach == 0 || reach, || format!("nothing is behind {fetch:?}"));
         self.check(fetch.overlap == 0 || is_there, || format!("nothing to compare with before {fetch:?}"));
         let mirror = fetch.mirror.0 as usize;
         match fetch.kind {

@@ -80,6 +80,7 @@ impl Rig {
                 stall: Duration::from_secs(20),
             },
             overlap: 0,
+            reach: 0,
             identity: Identity::default(),
             others: Vec::new(),
             if_range: true,

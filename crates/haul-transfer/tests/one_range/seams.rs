@@ -100,15 +100,14 @@ fn a_body_that_ends_within_the_overlap_has_brought_nothing() {
     assert_eq!(run.fault().kind, FaultKind::Truncated);
 }
 
-/// A worker for everything whose end mark is set to `end` while it runs, and that has been told to read on or not.
-fn cut_at(rig: &Rig, end: u64, read_on: bool) -> Arc<Lane> {
+/// A worker for everything whose end mark is set to `end` while it runs.
+fn cut_at(rig: &Rig, end: u64) -> Arc<Lane> {
     let (mut order, mut received) = rig.order(FetchKind::Range, 0, LEN);
     order.identity = rig.known(None);
     let lane = Arc::clone(&order.lane);
     rig.threads.start(0, order).expect("started");
-    if read_on {
-        lane.read_on();
-    }
+    // The request is for more than the worker is to write.
+    assert!(rig.server.wait_until(std::time::Duration::from_secs(20), |server| server.requests(PATH) == 1));
     assert_eq!(lane.set_end(end), end, "it had not got there yet");
     let run = rig.collect(&mut received, |_| ());
     assert_eq!((run.end, run.at), (End::Finished, end));
@@ -116,12 +115,12 @@ fn cut_at(rig: &Rig, end: u64, read_on: bool) -> Arc<Lane> {
 }
 
 #[test]
-fn a_worker_that_is_told_to_reads_on_beyond_its_end_and_writes_nothing_there() {
+fn a_worker_whose_lease_is_cut_reads_on_beyond_its_end_and_writes_nothing_there() {
     // An end within a piece, and one where a piece ends.
     for rate in [10_000_000, 400_000] {
         let rig = Rig::new(|file| file.rate_per_connection(rate).delay(std::time::Duration::from_millis(100)));
         let end = 65_536;
-        let lane = cut_at(&rig, end, true);
+        let lane = cut_at(&rig, end);
         let beyond = lane.beyond().expect("something has come behind the end");
         assert!(!beyond.is_empty() && beyond.len() <= 4096);
         let at = usize::try_from(end).expect("small");
@@ -133,9 +132,18 @@ fn a_worker_that_is_told_to_reads_on_beyond_its_end_and_writes_nothing_there() {
 }
 
 #[test]
-fn a_worker_that_is_not_told_to_reads_on_for_nobody() {
-    let rig = Rig::new(|file| file.rate_per_connection(400_000).delay(std::time::Duration::from_millis(100)));
-    assert_eq!(cut_at(&rig, 50_001, false).beyond(), None);
+fn a_request_reaches_behind_its_range_and_its_connection_is_used_again() {
+    let rig = Rig::new(|file| file);
+    for _ in 0..2 {
+        rig.wipe();
+        let (mut order, received) = rig.order(FetchKind::Range, 1000, 50_000);
+        (order.identity, order.reach) = (rig.known(None), 4096);
+        let lane = Arc::clone(&order.lane);
+        rig.run(order, received).finished_at(50_000);
+        assert_eq!(lane.beyond().map(|bytes| &bytes[..]), Some(&rig.content.bytes()[50_000..54_096]));
+    }
+    assert_eq!(rig.sent(PATH, "range")[0].as_deref(), Some("bytes=1000-54095"));
+    assert_eq!(rig.server.connections(), 1);
 }
 
 #[test]

@@ -139,6 +139,7 @@ impl Renewal {
                 lane: Arc::new(Lane::new(from, end)),
                 timeouts: TIMEOUTS,
                 overlap: 0,
+                reach: 0,
                 identity: Identity { total: Some(total), ..Identity::default() },
                 others: Vec::new(),
                 if_range: false,

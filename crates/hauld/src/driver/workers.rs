@@ -56,9 +56,6 @@ impl Driver {
             refused: None,
         };
         self.workers.insert(fetch.worker, worker);
-        if let Some(left) = fetch.left.and_then(|left| self.workers.get(&left)) {
-            left.lane.read_on();
-        }
         if let Some(fault) = running.lost.clone() {
             self.worker_ended(fetch.worker, fetch.from, End::Fault(fault));
             return;
@@ -123,6 +120,7 @@ impl Driver {
             lane: Arc::clone(&self.workers[&fetch.worker].lane),
             timeouts: fetch.timeouts,
             overlap: fetch.overlap,
+            reach: fetch.reach,
             identity: running.known(fetch.mirror, fetch.kind),
             others: running.others(fetch.mirror, fetch.kind),
             if_range: true,
