@@ -55,8 +55,8 @@ pub(super) struct Job {
     pub(super) tried_at: Time,
     /// Bytes that races have fetched twice, or that were on their way when a lease was cut, as far as can be known.
     pub(super) wasted_bytes: u64,
-    /// A range has begun with bytes that were there already.
-    pub(super) joined: bool,
+    /// Bytes that were asked for once more, to compare them before others are written.
+    pub(super) seam_bytes: u64,
     /// What workers have read beyond their ends: where it begins, and how much it is.
     pub(super) beyond: BTreeMap<u64, u64>,
     /// Seams that are being compared.
@@ -137,7 +137,7 @@ impl Job {
             trials: 0,
             tried_at: now,
             wasted_bytes: 0,
-            joined: false,
+            seam_bytes: 0,
             beyond: BTreeMap::new(),
             comparing: BTreeSet::new(),
             compared: false,
@@ -252,7 +252,7 @@ impl Job {
             (mirror.compared, mirror.seam_lies, mirror.doubts) = (false, 0, 0);
         }
         self.wasted_bytes = 0;
-        self.joined = false;
+        self.seam_bytes = 0;
         self.beyond.clear();
         self.comparing.clear();
         self.compared = false;

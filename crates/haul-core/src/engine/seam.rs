@@ -27,7 +27,8 @@ const SEAM_BYTES_MIN: u64 = 64;
 /// (FAILURES.md section 3).
 const RESUME_BYTES: u64 = 64 << 10;
 
-/// Each of a lease's two seams may be this share of it, and the first one of a job this share of the file.
+/// A seam may be this share of its lease, and all overlaps together this share of the file, but for the first one and those
+/// after a lie. What is beyond that is joined by the least.
 const SEAM_SHARE: u64 = 512;
 
 impl Engine {
@@ -36,17 +37,21 @@ impl Engine {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         let (Some(ledger), Some(end)) = (&job.ledger, end) else { return (0, 0) };
         let (mirror, total) = (job.mirror(index), ledger.total());
-        let is_resume = !mirror.compared && !job.joined;
+        let is_resume = !mirror.compared && job.seam_bytes == 0;
+        let goes_on = ledger.chunk_at(from).is_some_and(|chunk| chunk.done > 0 || chunk.retries > 0);
         let usual = ((end - from) / SEAM_SHARE).clamp(SEAM_BYTES_MIN, SEAM_BYTES);
         let before = match () {
             () if is_resume => RESUME_BYTES.min((total / SEAM_SHARE).max(SEAM_BYTES)),
             // Who has lied is looked at more closely.
             () if mirror.seam_lies > 0 => SEAM_BYTES,
+            () if job.seam_bytes + SEAM_BYTES > total / SEAM_SHARE => SEAM_BYTES_MIN,
+            () if goes_on => SEAM_BYTES,
             () => usual,
         };
         let overlap = ledger.done_before(from, before);
-        job.joined |= overlap > 0;
-        (overlap, usual.min(total - end))
+        let reach = usual.min(total - end);
+        job.seam_bytes += overlap;
+        (overlap, reach)
     }
 
     /// A worker has read on beyond the end of its lease.
