@@ -49,5 +49,5 @@ pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{METALINK_MEDIA_TYPE, OnConflict, Pieces, Start, SubmitBody, SubmitJob};
+pub use submit::{METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, Start, SubmitBody, SubmitJob};
 pub use why::{Why, WhyReason};

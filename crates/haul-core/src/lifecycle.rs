@@ -148,6 +148,8 @@ pub enum WaitingFor {
     Retry,
     /// Space on the disk.
     Disk,
+    /// A network: this machine has none, and every job waits for it.
+    Network,
     /// The host, which asked us to stay away or does not answer.
     Host,
     /// A renewed link, from a person.
@@ -162,7 +164,7 @@ impl WaitingFor {
     pub const fn is_the_disk(self) -> bool {
         match self {
             Self::Disk | Self::Volume => true,
-            Self::Retry | Self::Host | Self::Link => false,
+            Self::Retry | Self::Host | Self::Link | Self::Network => false,
         }
     }
 }

@@ -203,6 +203,20 @@ pub enum EventKind {
         /// The fault.
         detail: String,
     },
+    /// A mirror's servers name the same bytes differently: samples are compared instead.
+    ValidatorsVary {
+        /// Its place in the list.
+        mirror: u32,
+        /// Its host.
+        host: String,
+    },
+    /// The bytes of two answers differ where they meet.
+    Conflict {
+        /// The code of the fault.
+        code: String,
+        /// The fault.
+        detail: String,
+    },
     /// The checksum does not match, and what is doubtful is fetched again.
     Healing {
         /// How much that is.

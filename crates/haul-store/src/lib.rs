@@ -30,7 +30,8 @@ pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{
-    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnConflict,
-    Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Wish,
+    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnChange,
+    OnConflict, Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Validators,
+    Wish,
 };
 pub use writer::Stats;

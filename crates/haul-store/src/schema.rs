@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
     Migration { number: 4, name: "events", sql: include_str!("../../../migrations/0004_events.sql") },
     Migration { number: 6, name: "digests", sql: include_str!("../../../migrations/0006_digests.sql") },
+    Migration { number: 7, name: "identity", sql: include_str!("../../../migrations/0007_identity.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

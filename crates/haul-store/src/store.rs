@@ -18,11 +18,12 @@ use tracing::error;
 use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
     ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, open, schema,
+    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators,
+    open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -142,6 +143,31 @@ impl Store {
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_part(&self, id: JobId, part: Option<Part>, now_ms: i64) -> Result<JobRow, UpdateError> {
         self.edit(id, now_ms, move |row| row.part = part).await
+    }
+
+    /// Notes that the part file of a job was set aside under this name, because it is of an earlier version; or that none
+    /// is kept any more.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_kept_part(&self, id: JobId, name: Option<String>, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| {
+            if name.is_some() {
+                row.part = None;
+            }
+            row.kept_part = name;
+        })
+        .await
+    }
+
+    /// Notes what a server calls the version that a job has, in place of what was noted of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn set_validators(&self, id: JobId, validators: Validators) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(validators::put(conn, id, &validators)?)).await
     }
 
     /// Notes why a job waits, or that it no longer does. A job that is not fetching or verifying keeps its reason.

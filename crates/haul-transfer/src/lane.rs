@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use haul_core::messages::End;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -32,6 +33,7 @@ pub struct Lane {
     resting: AtomicBool,
     first_byte: OnceLock<Instant>,
     tally: Mutex<Tally>,
+    beyond: OnceLock<Bytes>,
 }
 
 /// Bytes that a worker has written side by side, and their digest.
@@ -72,6 +74,7 @@ impl Lane {
             resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
             tally: Mutex::new(Tally { closed: Vec::new(), open: Span::empty(from) }),
+            beyond: OnceLock::new(),
         }
     }
 
@@ -108,6 +111,18 @@ impl Lane {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// What the worker has read beyond its end mark, where its answer goes on there: what another one has fetched from there
+    /// on can be compared with it.
+    #[must_use]
+    pub fn beyond(&self) -> Option<&Bytes> {
+        self.beyond.get()
+    }
+
+    /// Notes what comes behind the end mark.
+    pub(crate) fn note_beyond(&self, bytes: Bytes) {
+        self.beyond.get_or_init(|| bytes);
     }
 
     /// Tells whether the worker has been asked to stop.

@@ -19,7 +19,10 @@ mod limiters;
 mod limits;
 mod marks;
 mod mirrors;
+mod nap;
+mod renew;
 mod running;
+mod seams;
 mod sidecar;
 mod start;
 mod sums;
@@ -54,6 +57,7 @@ use at_work::Suspects;
 use handle::Wish;
 use hosts::Book;
 use limiters::Limiters;
+use nap::Nap;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -63,7 +67,7 @@ pub(crate) struct Driver {
     engine: Engine,
     origin: Instant,
     store: Store,
-    threads: Threads,
+    threads: Arc<Threads>,
     limiters: Limiters,
     /// What the configuration says.
     configured: Limits,
@@ -91,6 +95,7 @@ pub(crate) struct Driver {
     sweep: marks::Sweep,
     /// The database did not take the last marks.
     marks_fail: bool,
+    nap: Nap,
     watchdog: Option<Duration>,
     done_bytes: u64,
     /// Jobs whose files are being verified on demand, and whether they are to be repaired.
@@ -140,7 +145,7 @@ impl Driver {
             engine: Engine::new(policy, rand::random()),
             origin: Instant::now(),
             store,
-            threads: Threads::new(TRANSFER_THREADS_MAX),
+            threads: Arc::new(Threads::new(TRANSFER_THREADS_MAX)),
             limiters: Limiters::new(),
             configured,
             changed_limits: changes,
@@ -162,6 +167,7 @@ impl Driver {
             handle: handle.clone(),
             sweep: marks::Sweep::default(),
             marks_fail: false,
+            nap: Nap::default(),
             watchdog: None,
             done_bytes: 0,
             verifying: HashMap::new(),
@@ -203,6 +209,9 @@ impl Driver {
                 Some(report) = self.reports.recv() => self.report(report),
                 Some(wish) = self.wishes.recv() => self.wish(wish),
                 () = tokio::time::sleep_until(wake_at.into()) => {}
+            }
+            if self.nap.is_over() {
+                self.woke();
             }
             self.sweep_if_due();
             self.save_hosts_if_due();
@@ -263,6 +272,7 @@ impl Driver {
                 Effect::SetEnd { worker, end } => self.set_end(worker, end),
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
+                Effect::CompareSeam { job, at, len } => self.compare_seam(job, at, len),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
                 Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
                 Effect::CheckDisk(id) => self.check_disk(id),

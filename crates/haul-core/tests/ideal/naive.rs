@@ -112,6 +112,8 @@ impl Naive {
             kind,
             from,
             end,
+            overlap: 0,
+            reach: 0,
             resolve: false,
             timeouts,
         }));
@@ -195,6 +197,7 @@ impl Brain for Naive {
             | Event::Sealed(_)
             | Event::Mismatched { .. }
             | Event::SealFailed(..) => {}
+            Event::ReadBeyond { .. } | Event::SeamCompared { .. } | Event::Woke => {}
         }
         self.schedule();
     }

@@ -39,6 +39,8 @@ fn dropped(t: &Script) -> Vec<(u32, FaultKind)> {
         | Note::Restart { .. }
         | Note::LinkTriedAgain
         | Note::MirrorProven(_)
+        | Note::ValidatorsVary(_)
+        | Note::Conflict { .. }
         | Note::Healing { .. } => None,
     });
     notes.collect()
@@ -397,7 +399,7 @@ fn what_two_mirrors_raced_for_is_suspect_too() {
 #[test]
 fn a_jobs_cap_counts_all_mirrors_together() {
     let mut t = at(&[A, B, C]);
-    t.tune(JOB, Tuning { priority: 0, connections: Some(3) });
+    t.tune(JOB, Tuning { priority: 0, connections: Some(3), ..Tuning::default() });
     for _ in 0..50 {
         t.flow(0.1, |_, _| 100e3);
         assert!(t.view(JOB).connections <= 3);

@@ -53,6 +53,7 @@ impl World {
                 let full = self.disk_is_full().then(|| Fault::new(FaultKind::DiskFull, "virtual disk full"));
                 self.inbox.push_back(Event::DiskChecked(id, full.map_or(Ok(()), Err)));
             }
+            Effect::CompareSeam { .. } => self.fail("nobody has read on".to_owned()),
             Effect::Seal(id) => {
                 self.take_rows(id);
                 self.job(id).seal_due = true;
@@ -140,7 +141,9 @@ impl World {
             | Note::HostCap { .. }
             | Note::HostWaits { .. }
             | Note::SingleConnection
-            | Note::LinkTriedAgain => {}
+            | Note::LinkTriedAgain
+            | Note::ValidatorsVary(_)
+            | Note::Conflict { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, validators};
 use crate::{
     ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, Part, PhaseChange, Private,
     Reason, Stamp, UpdateError, Wish,
@@ -23,6 +23,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":checksum": wish.checksum,
         ":checksum_url": wish.checksum_url.as_deref(),
         ":on_conflict": wish.on_conflict.word(),
+        ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
         ":referrer": wish.referrer.as_deref(),
         ":user_agent": wish.user_agent,
@@ -78,6 +79,8 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
         return Ok((changed, row));
     }
     if row.lifecycle.phase != before.phase {
+        // Whoever tries a failed job again gives it all its chances again.
+        row.restarts = 0;
         row.reason = None;
         row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
     }
@@ -150,7 +153,18 @@ pub(crate) fn reopen(
 pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
     get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
     let edited = events::of_patch(&patch);
-    let row = edit(conn, id, now_ms, |row| patch.apply(&mut row.wish))?;
+    let has_moved = patch.url.is_some();
+    if has_moved {
+        validators::clear_mirror(conn, id, MirrorIndex(0))?;
+    }
+    let row = edit(conn, id, now_ms, |row| {
+        patch.apply(&mut row.wish);
+        row.renewed |= has_moved && row.counts.done_bytes > 0;
+        if has_moved && row.identity.mirror == MirrorIndex(0) {
+            // What the URL before led to, and was told there, says nothing about the new one.
+            (row.identity.etag, row.identity.last_modified, row.identity.final_url) = (None, None, None);
+        }
+    })?;
     if let Some(edited) = edited {
         events::append(conn, id, now_ms, &edited)?;
     }
@@ -180,9 +194,11 @@ pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_m
 pub(crate) fn reset(conn: &Connection, id: JobId, is_restart: bool, now_ms: i64) -> Result<JobRow, UpdateError> {
     let dropped_bytes = get(conn, id)?.ok_or(UpdateError::Unknown)?.counts.done_bytes;
     chunks::clear(conn, id)?;
+    validators::clear(conn, id)?;
     let row = edit(conn, id, now_ms, |row| {
         row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
         row.verification = None;
+        row.renewed = false;
         row.restarts += u32::from(is_restart);
     })?;
     if is_restart {
@@ -213,6 +229,7 @@ impl JobPatch {
             wish.host = host;
         }
         set(&mut wish.filename, self.filename);
+        set(&mut wish.on_change, self.on_change);
         set(&mut wish.priority, self.priority);
         set(&mut wish.bandwidth_limit, self.bandwidth_limit);
         set(&mut wish.connections, self.connections);
@@ -309,6 +326,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":host": wish.host,
         ":filename": wish.filename,
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
+        ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
@@ -335,6 +353,8 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":part_bytes": row.stamp.map(|s| s.bytes),
         ":part_modified_ns": row.stamp.map(|s| s.modified_ns),
         ":part_changed_ns": row.stamp.map(|s| s.changed_ns),
+        ":kept_part": row.kept_part,
+        ":renewed": row.renewed,
         ":verification": row.verification,
         ":verified": row.verified,
         ":started_at_ms": row.started_at_ms,
@@ -366,6 +386,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             expected_size: cells.next()?,
             checksum: cells.wish_checksum()?,
             on_conflict: cells.next::<Stored<_>>()?.0,
+            on_change: cells.next::<Stored<_>>()?.0,
             headers: cells.private()?,
             referrer: cells.private()?,
             user_agent: cells.next()?,
@@ -392,6 +413,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         part_token: cells.next()?,
         part: cells.part()?,
         stamp: cells.stamp()?,
+        kept_part: cells.next()?,
+        renewed: cells.next()?,
         verification: cells.next()?,
         verified: cells.next()?,
         counts: Counts {
@@ -411,12 +434,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 /// The columns that [`read`] wants, in its order.
 macro_rules! columns {
     () => {
-        "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
+        "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent, \
          connections, bandwidth_limit, priority, label, checksum_url, phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
-         part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, verification, verified, \
-         done_bytes, durable_bytes, chunks_done, chunks_total, \
+         part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
+         verification, verified, done_bytes, durable_bytes, chunks_done, chunks_total, \
          created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
     };
 }
@@ -476,22 +499,25 @@ const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
 
 const INSERT: &str = "
     INSERT INTO jobs (
-        url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, headers, referrer, user_agent, connections,
-        bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+        url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
+        user_agent, connections, bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
-        :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :headers, :referrer, :user_agent,
+        :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
+        :referrer, :user_agent,
         :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
-        url = :url, host = :host, filename = :filename, checksum = :checksum, headers = :headers,
+        url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
+        headers = :headers,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
         accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,
         source_mirror = :source_mirror, name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
         part_bytes = :part_bytes, part_modified_ns = :part_modified_ns, part_changed_ns = :part_changed_ns,
+        kept_part = :kept_part, renewed = :renewed,
         verification = :verification, verified = :verified, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
         updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
     WHERE id = :id";

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::jobs::{act, columns, query};
-use super::{Stored, Word, chunks, pieces};
+use super::{Stored, Word, chunks, pieces, validators};
 use crate::{ActError, Filter, JobRow, Page, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
@@ -86,6 +86,7 @@ pub(crate) fn with_chunks(conn: &Connection, row: JobRow) -> rusqlite::Result<St
         chunks: chunks.iter().map(chunks::reliable).collect(),
         digests: chunks.iter().filter_map(chunks::digest).collect(),
         pieces: pieces::get(conn, row.id)?,
+        validators: validators::all(conn, row.id)?,
         row,
     })
 }

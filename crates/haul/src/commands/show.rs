@@ -1,7 +1,9 @@
 //! `show`: all about one job, its chunks, and what has happened to it.
 
 use haul_api::query::LIMIT_MAX;
-use haul_api::{Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, Rate, Size, Verified};
+use haul_api::{
+    Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, OnChange, Rate, Size, Verified,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -98,6 +100,7 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
     add("checksum", job.checksum.as_ref().map(text));
     add("verified by", job.verification.map(word));
     add("verified", job.verified.as_ref().map(verified_words));
+    add("on change", (job.on_change != OnChange::default()).then(|| word(job.on_change)));
     add("resumable", job.resumable.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
     add("priority", (job.priority != 0).then(|| job.priority.to_string()));
     add("limit", (job.bandwidth_limit > 0).then(|| limit::words(job.bandwidth_limit)));

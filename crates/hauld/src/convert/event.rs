@@ -98,6 +98,10 @@ fn message(kind: &EventKind) -> String {
         EventKind::MirrorDropped { mirror, host, detail, code: _ } => {
             format!("mirror {mirror} ({}) is not used any more: {detail}", name(host))
         }
+        EventKind::ValidatorsVary { mirror, host } => {
+            format!("mirror {mirror} ({}) names the same bytes differently; samples are compared instead", name(host))
+        }
+        EventKind::Conflict { detail, code: _ } => format!("two answers do not fit together: {detail}"),
         EventKind::Healing { bytes } => {
             format!("the checksum does not match; {} are fetched again", Size(*bytes).approx())
         }

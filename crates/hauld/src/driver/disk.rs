@@ -264,12 +264,24 @@ fn keep_free(place: &Place) -> Result<u64, Fault> {
     Ok(KEEP_FREE_MAX.min(place.size_bytes()? / KEEP_FREE_SHARE))
 }
 
-/// Makes the part file of a job, with space for all of it. Blocks.
-pub(super) fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result<PartFile, Fault> {
+/// Makes the part file of a job, with space for all of it. What is `kept` of an earlier version makes room where it has to.
+/// Blocks.
+pub(super) fn create(
+    place: Arc<Place>,
+    name: &str,
+    tag: u32,
+    total: Option<u64>,
+    kept: Option<&str>,
+) -> Result<PartFile, Fault> {
     // A run that died before it had noted its part file has left one: nobody else knows this job's random tag.
     PartFile::remove_leftover(&place, name, tag)?;
     let part = PartFile::create(place, name, tag)?;
-    match reserve(&part, total) {
+    let mut reserved = reserve(&part, total);
+    if let (Err(_), Some(kept)) = (&reserved, kept) {
+        PartFile::remove_aside(part.place(), kept)?;
+        reserved = reserve(&part, total);
+    }
+    match reserved {
         Ok(()) => Ok(part),
         Err(fault) => {
             if let Err(error) = part.remove() {

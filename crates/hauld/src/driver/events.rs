@@ -97,7 +97,11 @@ impl Driver {
         let reason = match reason {
             StopReason::Trial => "slow",
             StopReason::Unanswered => "unanswered",
-            StopReason::BelowFloor | StopReason::JobStops | StopReason::Overtaken | StopReason::Yield => return,
+            StopReason::BelowFloor
+            | StopReason::JobStops
+            | StopReason::Overtaken
+            | StopReason::Yield
+            | StopReason::Woke => return,
         };
         self.tell(job, EventKind::Replaced { host, reason: reason.to_owned(), count: 1 });
     }
@@ -168,6 +172,10 @@ fn of_note(running: &Running, note: &Note) -> Option<EventKind> {
             code: fault.kind.code().to_owned(),
             detail: fault.to_string(),
         },
+        Note::ValidatorsVary(mirror) => EventKind::ValidatorsVary { mirror: mirror.0, host: host(*mirror) },
+        Note::Conflict { fault } => {
+            EventKind::Conflict { code: fault.kind.code().to_owned(), detail: fault.to_string() }
+        }
         Note::Healing { bytes, .. } => EventKind::Healing { bytes: *bytes },
         // The store tells it when the bytes are dropped.
         Note::Restart { .. } => return None,

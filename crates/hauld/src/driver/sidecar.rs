@@ -122,10 +122,14 @@ impl Driver {
             resolved: None,
             lane: Arc::clone(lane),
             timeouts: self.sidecar_timeouts,
+            overlap: 0,
+            reach: 0,
             identity: Identity::default(),
+            others: Vec::new(),
             if_range: false,
             no_cache: running.no_cache,
             headers,
+            cookies: Arc::clone(&running.cookies),
             user_agent: user_agent.or(Some(self.user_agent.clone())),
             referrer,
             client: self.client.clone(),
@@ -244,9 +248,13 @@ pub(super) fn last_segment(url: &Url) -> String {
 /// Whether another attempt may go better.
 fn may_pass(fault: &Fault) -> bool {
     match fault.kind.class() {
-        Class::Transient | Class::Busy | Class::Local | Class::Protocol => true,
-        Class::Permanent | Class::Link | Class::RangesRefused | Class::SourceChanged | Class::Disk | Class::Volume => {
-            false
-        }
+        Class::Transient | Class::Busy | Class::Local | Class::Protocol | Class::Network => true,
+        Class::Permanent
+        | Class::Link
+        | Class::RangesRefused
+        | Class::SourceChanged
+        | Class::Doubted
+        | Class::Disk
+        | Class::Volume => false,
     }
 }

@@ -86,6 +86,13 @@ impl Driver {
                 }
                 answer.send(row).ok();
             }
+            Done::Renewed { row, answer } => {
+                if let Ok(row) = &row {
+                    self.renewed(row);
+                }
+                answer.send(row).ok();
+            }
+            Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
             Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, stored, found),
@@ -177,6 +184,10 @@ impl Driver {
     }
 
     fn patch(&mut self, id: JobId, patch: JobPatch, answer: Answer<JobRow>) {
+        if patch.url.is_some() || patch.headers.is_some() {
+            self.renew(id, patch, answer);
+            return;
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let row = store.patch(id, patch, now_ms()).await.map_err(|error| match error {
@@ -279,6 +290,8 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         part_token: job.part_token,
         part: None,
         stamp: None,
+        kept_part: None,
+        renewed: false,
         verification: None,
         verified: None,
         counts: Counts::default(),
@@ -288,10 +301,10 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         updated_at_ms: now_ms,
         deleted_at_ms: None,
     };
-    StoredJob { row, chunks: Vec::new(), digests: Vec::new(), pieces: job.pieces }
+    StoredJob { row, chunks: Vec::new(), digests: Vec::new(), pieces: job.pieces, validators: Vec::new() }
 }
 
-fn act_error(error: ActError) -> DriverError {
+pub(super) fn act_error(error: ActError) -> DriverError {
     match error {
         ActError::Unknown => Refusal::UnknownJob.into(),
         ActError::Refused(refusal, _) => refusal.into(),

@@ -12,14 +12,14 @@ use tracing::{debug, error, info, warn};
 
 use super::Driver;
 use super::disk::{create, reserve, stored_part};
-use super::running::Running;
+use super::running::{Running, validators};
 use super::tasks::{Done, Made, Reply, blocking, store_fault};
 use crate::convert::now_ms;
 
 /// A worker, as the driver knows it.
 pub(super) struct RunningWorker {
     pub(super) job: JobId,
-    mirror: MirrorIndex,
+    pub(super) mirror: MirrorIndex,
     kind: FetchKind,
     /// Scheme, host and port of the server that it asks.
     pub(super) host: String,
@@ -83,10 +83,14 @@ impl Driver {
             resolved: mirror.resolved.clone().filter(|_| !fetch.resolve),
             lane: Arc::clone(&self.workers[&fetch.worker].lane),
             timeouts: fetch.timeouts,
+            overlap: fetch.overlap,
+            reach: fetch.reach,
             identity: running.known(fetch.mirror, fetch.kind),
+            others: running.others(fetch.mirror, fetch.kind),
             if_range: true,
             no_cache: running.no_cache,
             headers,
+            cookies: Arc::clone(&running.cookies),
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
             client: self.client.clone(),
@@ -136,6 +140,9 @@ impl Driver {
         if let Some(job) = self.jobs.get_mut(&running.job) {
             job.sums.note_spans(running.lane.take_spans());
         }
+        if end == End::Finished {
+            self.keep_beyond(&running, at);
+        }
         let end = running.refused.map_or(end, End::Fault);
         let disk_fault = match &end {
             End::Fault(fault) if fault.kind.awaits_disk().is_some() => Some(fault.clone()),
@@ -168,8 +175,8 @@ impl Driver {
             self.described(id, worker, index, &opened, reply);
             return;
         }
-        if mirror.identity.host.is_none() {
-            mirror.identity = opened.identity;
+        if mirror.note_identity(&opened.identity) {
+            self.store_validators(id, validators(index, &opened.identity, false));
         }
         self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
         if let Some(reply) = reply {
@@ -186,8 +193,13 @@ impl Driver {
             self.refuse(worker, Fault { kind, ..fault });
             return;
         }
+        if opened.identity.is_html() && !may_be_a_page(&opened.file_name(&running.mirror(from).submitted)) {
+            // Perhaps the login page of a hotel; perhaps what the user wants (F-NET-06).
+            warn!(job = id.0, "what the server has sent under the name of another kind of file is a web page");
+        }
         running.content_type.clone_from(&opened.identity.content_type);
         running.mirror_mut(from).identity = opened.identity.clone();
+        self.store_validators(id, validators(from, &opened.identity, false));
         let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
         self.add_named_mirrors(id, &opened.hints);
         self.make_part(id, worker, from, opened, accepts_ranges, reply);
@@ -216,6 +228,25 @@ impl Driver {
         {
             running.refetched = true;
         }
+        if let Note::ValidatorsVary(mirror) = note
+            && let Some(running) = self.jobs.get_mut(&id)
+        {
+            let varying = running.mirror_mut(*mirror);
+            varying.note_varying();
+            let validators = validators(*mirror, &varying.identity, true);
+            self.store_validators(id, validators);
+        }
+    }
+
+    /// Has stored what a server calls the version that a job has.
+    fn store_validators(&mut self, id: JobId, validators: haul_store::Validators) {
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.set_validators(id, validators).await {
+                error!(job = id.0, %error, "cannot store a server's validators");
+            }
+            Done::Nothing
+        }));
     }
 
     /// Stops a worker for a reason of ours.
@@ -296,6 +327,7 @@ impl Driver {
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
         let on_conflict = running.row.wish.on_conflict;
         let known = running.part.clone();
+        let kept = running.row.kept_part.clone();
         self.tasks.push(Box::pin(async move {
             let made = async {
                 if on_conflict == haul_store::OnConflict::Fail {
@@ -306,7 +338,7 @@ impl Driver {
                 let name = row.identity.name.clone().unwrap_or_default();
                 let part = blocking(move || match known {
                     Some(part) => reserve(&part, total).map(|()| None),
-                    None => create(place, &name, tag, total).map(Some),
+                    None => create(place, &name, tag, total, kept.as_deref()).map(Some),
                 });
                 Ok(Made { part: part.await?, row: Box::new(row) })
             };
@@ -360,6 +392,14 @@ impl Driver {
             Done::Nothing
         }));
     }
+}
+
+/// Tells whether a file of this name would be no surprise as a web page: it has no extension, or that of one.
+fn may_be_a_page(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_none_or(|extension| {
+        ["html", "htm", "xhtml", "php", "asp", "aspx", "jsp", "cgi", "shtml"].contains(&extension.as_str())
+    })
 }
 
 /// The fault of a file that has another size than its user has named.
@@ -449,6 +489,13 @@ fn log(job: JobId, running: Option<&Running>, note: &Note) {
             let code = fault.kind.code();
             warn!(job, mirror = mirror.0, host = host(*mirror), code, "a mirror is not used any more: {fault}");
         }
+        Note::ValidatorsVary(mirror) => info!(
+            job,
+            mirror = mirror.0,
+            host = host(*mirror),
+            "the servers name the same bytes differently; samples are compared instead"
+        ),
+        Note::Conflict { fault } => warn!(job, code = fault.kind.code(), "two answers do not fit together: {fault}"),
         Note::Healing { what, bytes } => {
             let what = match what {
                 Suspect::Damage => "what is damaged is fetched again",

@@ -322,7 +322,7 @@ async fn f_enc_01_a_body_that_is_coded_unasked_fails() {
 }
 
 #[tokio::test]
-async fn a_retry_limit_ends_a_hopeless_job_with_its_last_fault_and_retry_starts_it_again() {
+async fn f_retry_02_07_a_retry_limit_ends_a_hopeless_job_with_its_last_fault_and_retry_starts_it_again() {
     let (server, daemon) = (Server::start(), Daemon::with("retry_limit = 3").await);
     let content = Content::seeded(19, MIB);
     server.add("/a.bin", File::new(content.clone()).fault(When::First(4), Do::status(500)));
