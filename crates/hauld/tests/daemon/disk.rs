@@ -244,7 +244,9 @@ async fn f_disk_05_a_limit_on_file_sizes_ends_the_job_and_not_the_daemon() {
 
 #[tokio::test]
 async fn f_disk_18_what_is_not_ours_is_never_removed() {
-    let (server, daemon) = (Server::start(), Daemon::start().await);
+    let (server, mut daemon) = (Server::start(), Daemon::start().await);
+    // The last one of the paused job may find the file replaced.
+    daemon.tolerate("a checkpoint failed");
     server.add("/a.iso", File::new(Content::seeded(1, 16 * MIB)).shared_rate(1_000_000));
     server.add("/b.iso", File::new(Content::seeded(2, 1000)));
     let running = daemon.submit(&server.url("/a.iso")).await;
