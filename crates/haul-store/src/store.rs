@@ -441,6 +441,15 @@ impl Store {
         self.read(jobs::part_names).await
     }
 
+    /// The canceled jobs whose part file has not been removed, as far as their rows know; oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn canceled_with_part(&self) -> Result<Vec<JobRow>, StoreError> {
+        self.read(list::canceled_with_part).await
+    }
+
     /// The hidden jobs, oldest first.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ use crate::system;
 pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live};
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
+use at_work::Suspects;
 use handle::Wish;
 use hosts::Book;
 use limiters::Limiters;
@@ -74,8 +75,7 @@ pub(crate) struct Driver {
     jobs: HashMap<JobId, Running>,
     workers: HashMap<WorkerId, RunningWorker>,
     hosts: Book,
-    /// Jobs that earlier runs of the process have died at, and how many of them one after the other.
-    died_at: BTreeMap<JobId, u32>,
+    suspects: Suspects,
     events: events::Waiting,
     /// Directories that jobs have open, so that many files in one directory open it once.
     places: HashMap<PathBuf, Weak<Place>>,
@@ -139,7 +139,7 @@ impl Driver {
             jobs: HashMap::new(),
             workers: HashMap::new(),
             hosts: Book::new(hosts),
-            died_at: BTreeMap::new(),
+            suspects: Suspects::default(),
             events: events::Waiting::default(),
             places: HashMap::new(),
             tasks: FuturesUnordered::new(),
@@ -165,7 +165,7 @@ impl Driver {
 
     /// Tells which jobs earlier runs of the process have died at, and how many of them one after the other.
     pub(crate) fn mindful_of(mut self, died_at: BTreeMap<JobId, u32>) -> Self {
-        self.died_at = died_at;
+        self.suspects = Suspects::new(died_at);
         self
     }
 

@@ -69,6 +69,11 @@ pub(crate) fn unfinished(conn: &Connection, after: Option<JobId>, limit: u32) ->
     rows.into_iter().map(|row| with_chunks(conn, row)).collect()
 }
 
+/// The canceled jobs that are not hidden and whose rows still name a part file, from the oldest up.
+pub(crate) fn canceled_with_part(conn: &Connection) -> rusqlite::Result<Vec<JobRow>> {
+    query(conn, CANCELED_WITH_PART, [])
+}
+
 /// The hidden jobs, from the oldest up.
 pub(crate) fn hidden(conn: &Connection) -> rusqlite::Result<Vec<JobRow>> {
     query(conn, HIDDEN, [])
@@ -157,6 +162,12 @@ const UNFINISHED: &str = concat!(
     " FROM jobs
     WHERE id > ?1 AND phase IN ('fetching', 'verifying') AND deleted_at_ms IS NULL
     ORDER BY id LIMIT ?2"
+);
+
+const CANCELED_WITH_PART: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM jobs WHERE phase = 'canceled' AND part_name IS NOT NULL AND deleted_at_ms IS NULL ORDER BY id"
 );
 
 const HIDDEN: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE deleted_at_ms IS NOT NULL ORDER BY id");

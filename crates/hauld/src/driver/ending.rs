@@ -233,6 +233,7 @@ impl Driver {
 
     /// Forgets a job here; and takes it up again if its user has meanwhile asked for that.
     pub(super) fn settled(&mut self, id: JobId) {
+        self.cleared(id);
         let Some(running) = self.jobs.remove(&id) else { return };
         self.note_hosts(&running.hosts());
         self.announce(id);
@@ -373,7 +374,11 @@ pub(super) async fn remove(part: PartFile) {
 /// Removes what a stored job has left on the disk: its part file, and with `files` its complete file, as long as it is
 /// still the one that the job made (FAILURES.md, F-DISK-18). Blocks.
 pub(super) fn remove_stored(place: &Arc<Place>, row: &JobRow, files: bool) -> Result<(), Fault> {
-    let Some(part) = &row.part else { return Ok(()) };
+    let Some(part) = &row.part else {
+        // A run that died before it had noted its part file may have left one.
+        let tag = u32::from_str_radix(&row.part_token, 16).unwrap_or_default();
+        return row.identity.name.as_ref().map_or(Ok(()), |name| PartFile::remove_leftover(place, name, tag));
+    };
     let path = row.path.as_deref().map(std::path::Path::new).and_then(|path| path.file_name()?.to_str());
     let complete = path.filter(|_| files && row.lifecycle.phase == Phase::Completed);
     for name in [Some(part.name.as_str()), complete].into_iter().flatten() {

@@ -13,6 +13,7 @@ use super::disk::reserve;
 use super::ending::remove_stored;
 use super::running::Running;
 use super::tasks::{Done, Found, blocking, until_stored};
+use super::wishes::discard;
 use crate::convert::now_ms;
 use crate::submit::Roots;
 
@@ -27,6 +28,7 @@ impl Driver {
         let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
         self.tasks.push(Box::pin(async move {
             finish_deletions(&store, Arc::clone(&roots)).await;
+            finish_cancellations(&store, Arc::clone(&roots)).await;
             tell_of_orphans(&store, roots).await;
             Done::Nothing
         }));
@@ -56,6 +58,9 @@ impl Driver {
                 self.fail(id, &fault);
                 continue;
             }
+            if self.held_as_suspect(id) {
+                continue;
+            }
             let done_bytes = stored.row.counts.done_bytes;
             if done_bytes > 0 {
                 self.tell(id, EventKind::TakenUp { done_bytes, total_bytes: stored.row.identity.total_bytes });
@@ -65,6 +70,7 @@ impl Driver {
         if is_full {
             self.read_stored_after(last);
         }
+        self.try_next_suspect();
     }
 
     /// Reads a stored job, to go on with it.
@@ -78,7 +84,8 @@ impl Driver {
             Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&id) => {
                 self.take_up(stored);
             }
-            Ok(_) => {}
+            // It has been taken up already, or is not wanted any more.
+            Ok(_) => self.cleared(id),
             Err(error) => error!(job = id.0, %error, "cannot read a stored job"),
         }
     }
@@ -236,6 +243,18 @@ fn find(roots: &Roots, row: &JobRow, needed: u64) -> Result<Found, Fault> {
         return Ok(Found::Sealed { name });
     }
     Ok(Found::Gone { place })
+}
+
+/// Removes the part files of canceled jobs that an earlier run has not come to.
+async fn finish_cancellations(store: &haul_store::Store, roots: Arc<Roots>) {
+    match store.canceled_with_part().await {
+        Ok(rows) => {
+            for row in rows {
+                discard(store, &roots, row, false).await;
+            }
+        }
+        Err(error) => error!(%error, "cannot read the canceled jobs"),
+    }
 }
 
 /// Completes deletions that an earlier run had begun.

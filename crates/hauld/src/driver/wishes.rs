@@ -161,7 +161,7 @@ impl Driver {
     fn acted(&mut self, row: &JobRow, nudge: bool) {
         let id = row.id;
         // Whoever asks for it has seen how it is.
-        self.died_at.remove(&id);
+        self.cleared(id);
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.lifecycle = row.lifecycle;
         }
@@ -291,8 +291,9 @@ fn act_error(error: ActError) -> DriverError {
 }
 
 /// Removes what a job that is not running has left on the disk.
-async fn discard(store: &haul_store::Store, roots: &Arc<crate::submit::Roots>, row: JobRow, files: bool) {
-    if row.part.is_none() {
+pub(super) async fn discard(store: &haul_store::Store, roots: &Arc<crate::submit::Roots>, row: JobRow, files: bool) {
+    if row.identity.name.is_none() {
+        // Nothing was ever made for it.
         return;
     }
     let (id, roots) = (row.id, Arc::clone(roots));

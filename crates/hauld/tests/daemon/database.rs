@@ -11,7 +11,7 @@ use crate::support::{DEADLINE, Daemon, MIB, assert_holds};
 
 #[tokio::test]
 async fn f_db_03_no_file_beside_the_database_holds_state() {
-    let (server, mut daemon) = (Server::start(), Daemon::start().await);
+    let (server, mut daemon) = (Server::start(), Daemon::with("connections_per_job = 4").await);
     let content = Content::seeded(1, 8 * MIB);
     server.add("/a.iso", File::new(content.clone()).etag("\"v1\"").shared_rate(4_000_000));
     let id = daemon.submit(&server.url("/a.iso")).await;
@@ -61,14 +61,16 @@ async fn f_db_15_a_database_that_is_replaced_under_a_running_daemon_ends_it() {
 #[tokio::test]
 async fn f_proc_04_a_job_at_which_the_daemon_dies_three_times_is_left_alone_until_its_user_says_so() {
     let (server, mut daemon) = (Server::start(), Daemon::start().await);
-    let content = Content::seeded(3, 12 * MIB);
+    let content = Content::seeded(3, 64 * MIB);
     server.add("/poison.bin", File::new(Content::seeded(4, 1000)).fault(When::Always, Do::NeverAnswer));
-    server.add("/slow.bin", File::new(content.clone()).etag("\"v1\"").shared_rate(2_000_000));
+    server.add("/slow.bin", File::new(content.clone()).etag("\"v1\"").shared_rate(1_000_000));
     let (poison, slow) =
         (daemon.submit(&server.url("/poison.bin")).await, daemon.submit(&server.url("/slow.bin")).await);
     for run in 1..=3 {
         // What is told is stored behind the note that it is being worked on.
         told(&daemon, poison, "probing", run).await;
+        let done = daemon.job(slow).await.done_bytes;
+        daemon.until(slow, "the other one gets on", |job| job.done_bytes > done).await;
         daemon.kill();
         daemon.restart().await;
     }
@@ -77,6 +79,8 @@ async fn f_proc_04_a_job_at_which_the_daemon_dies_three_times_is_left_alone_unti
     assert!(reason.message.contains(&format!("haul retry {poison}")), "{}", reason.message);
     assert_ne!(daemon.job(slow).await.state, JobState::Failed, "who gets on is not to blame");
 
+    server.replace("/slow.bin", File::new(content.clone()).etag("\"v1\""));
+    server.reset_connections();
     daemon.completed(slow).await;
     assert_holds(&daemon.home().downloads().join("slow.bin"), &content);
 

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use haul_api::{Files, JobState, SubmitJob};
 use haul_testkit::{Content, File, Server};
 
-use crate::support::{Daemon, MIB, assert_holds, say};
+use crate::support::{Daemon, MIB, assert_holds, say, wait_until};
 
 /// Jobs in a round.
 const JOBS: u64 = 30;
+
+/// 2 of the runtime, 32 that wait for disks, 4 of the store, one for each file system, some that resolve names.
+const THREADS_MAX: u64 = 56;
 
 /// What a process uses.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl Use {
 #[tokio::test(flavor = "multi_thread")]
 async fn f_proc_10_a_short_soak_is_flat() {
     let seconds = std::env::var("TEST_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    let (server, daemon) = (Server::start(), Daemon::with("log = \"warn\"\nlog_format = \"text\"").await);
+    let (server, daemon) = (Server::start(), Daemon::with("log = \"info\"").await);
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut warm) = (0, None);
     while Instant::now() < until || rounds < 6 {
@@ -51,10 +54,11 @@ async fn f_proc_10_a_short_soak_is_flat() {
     let (warm, now) = (warm.expect("there were four rounds"), Use::of(daemon.process()));
     say(&format!("after 4 rounds {warm:?}, after {rounds} {now:?}"));
     assert!(now.descriptors <= warm.descriptors + 8, "descriptors: {warm:?}, {now:?}");
-    assert!(now.threads <= warm.threads + 4, "threads: {warm:?}, {now:?}");
+    assert!(now.threads <= THREADS_MAX, "threads: {warm:?}, {now:?}");
     assert!(now.kib <= warm.kib + (24 << 10), "memory: {warm:?}, {now:?}");
     assert_eq!(daemon.client().stats().await.expect("the API answers").jobs.values().sum::<u64>(), 0);
-    assert!(daemon.home().names().is_empty(), "deleted with their files: {:?}", daemon.home().names());
+    // A deletion is acknowledged before the file is gone.
+    wait_until("all files are deleted", async || daemon.home().names().is_empty().then_some(())).await;
 }
 
 /// Small jobs, one over many connections, one that is canceled and one that fails; then all are deleted.

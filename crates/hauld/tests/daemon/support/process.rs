@@ -72,6 +72,8 @@ impl Daemon {
     pub(crate) async fn restart(&mut self) {
         assert!(self.child.is_none(), "the process still runs");
         self.log_from = self.whole_log().len();
+        // A kept connection to the process that is gone would fail the first request.
+        self.client = Client::new(Address::Unix(self.home.socket()), None).expect("a client");
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a writable file");
         let mut command = self.home.command();
         command.envs(self.environment.iter().cloned()).stderr(Stdio::from(log));
