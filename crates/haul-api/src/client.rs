@@ -17,7 +17,7 @@ use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
 use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
-use crate::job::{BulkResult, Job, JobList, JobState, PatchJob};
+use crate::job::{BulkResult, Job, JobList, JobState, PatchJob, VerifyJob};
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
@@ -131,6 +131,16 @@ impl Client {
     /// Gives one job up.
     pub async fn cancel(&self, id: u64) -> Result<Job, ClientError> {
         self.act(id, Action::Cancel).await
+    }
+
+    /// Has the file of one job verified, and with `repair` what is bad of a complete one fetched again. Answers when that
+    /// is known, or when the seconds are over: then the job's state is [`JobState::Verifying`]. The daemon waits
+    /// [`WAIT_SECONDS_MAX`] at most.
+    pub async fn verify(&self, id: u64, repair: bool, seconds: u64) -> Result<Job, ClientError> {
+        let seconds = seconds.min(WAIT_SECONDS_MAX);
+        let query = WaitQuery { wait_seconds: Some(seconds), state: None };
+        let request = self.request(Method::POST, &paths::job_verify(id), &query.to_query());
+        self.call(request.json(&VerifyJob { repair }).timeout(ANSWER_TIMEOUT + Duration::from_secs(seconds))).await
     }
 
     /// Pauses every job.

@@ -47,6 +47,9 @@ pub struct Job {
     pub checksum: Option<String>,
     /// What vouches for the bytes of a finished file.
     pub verification: Option<Verification>,
+    /// What was found when its file was last verified on demand.
+    #[serde(default)]
+    pub verified: Option<Verified>,
     /// Whether the server can go on in the middle of the file.
     pub resumable: Option<bool>,
     /// Higher goes first.
@@ -252,6 +255,39 @@ pub enum Verification {
     Damaged,
 }
 
+/// What was found when a file was verified on demand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// When that was.
+    pub at: Timestamp,
+    /// Bytes that were compared with what was received.
+    pub checked_bytes: u64,
+    /// Bytes that are there, but nothing is known to compare them with.
+    pub unchecked_bytes: u64,
+    /// Bytes that are not what they were, in the order of the file.
+    pub bad: Vec<BadRange>,
+    /// What else is to be said, for people.
+    pub reason: Option<String>,
+}
+
+/// Bytes of a file that are not what they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadRange {
+    /// The first of them.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+}
+
+/// The body of `POST /v1/jobs/{id}/verify`, which may be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyJob {
+    /// Whether what is bad of a complete file is fetched again.
+    #[serde(default)]
+    pub repair: bool,
+}
+
 /// The connections of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
@@ -344,6 +380,7 @@ pub(crate) mod tests {
             "chunks": {"done": 0, "total": 281},
             "checksum": null,
             "verification": null,
+            "verified": null,
             "resumable": true,
             "priority": 0,
             "bandwidth_limit": 0,

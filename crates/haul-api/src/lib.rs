@@ -41,13 +41,13 @@ pub use duration::HumanDuration;
 pub use event::{Event, EventList};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
 pub use job::{
-    BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason, Verification,
-    WaitingFor,
+    BadRange, BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason,
+    Verification, Verified, VerifyJob, WaitingFor,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{METALINK_MEDIA_TYPE, OnConflict, Start, SubmitBody, SubmitJob};
+pub use submit::{METALINK_MEDIA_TYPE, OnConflict, Pieces, Start, SubmitBody, SubmitJob};
 pub use why::{Why, WhyReason};

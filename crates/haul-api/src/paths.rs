@@ -23,6 +23,8 @@ pub const JOB_RESUME: &str = "/v1/jobs/{id}/resume";
 pub const JOB_RETRY: &str = "/v1/jobs/{id}/retry";
 /// Give one job up.
 pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
+/// Verify the file of one job.
+pub const JOB_VERIFY: &str = "/v1/jobs/{id}/verify";
 /// Pause all jobs.
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
@@ -73,6 +75,11 @@ pub fn job_why(id: u64) -> String {
     fill(JOB_WHY, id)
 }
 
+/// The path of verifying one job's file.
+pub fn job_verify(id: u64) -> String {
+    fill(JOB_VERIFY, id)
+}
+
 /// The path of one host, whose name is URL-encoded.
 pub fn host(name: &str) -> String {
     HOST.replace("{host}", &encoded(name))
@@ -115,6 +122,7 @@ mod tests {
         assert_eq!(job_chunks(17), "/v1/jobs/17/chunks");
         assert_eq!(job_events(17), "/v1/jobs/17/events");
         assert_eq!(job_why(17), "/v1/jobs/17/why");
+        assert_eq!(job_verify(17), "/v1/jobs/17/verify");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
         assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);
     }

@@ -59,9 +59,27 @@ pub struct SubmitJob {
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The digest that the file must have, as `sha256:hex`; `sha512`, `sha1` and `md5` are known, too.
+    /// The digest that the file must have, as `sha256:hex`; `sha512`, `blake3`, `sha1`, `md5` and `crc32c` are known, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
+    /// Where a file is that holds the digest, such as `https://.../SHA256SUMS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum_url: Option<String>,
+    /// The digests that the file's pieces must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Pieces>,
+}
+
+/// The digests of a file's pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pieces {
+    /// Their kind, such as `sha-256`.
+    pub kind: String,
+    /// Bytes of each piece but the last.
+    pub length: u64,
+    /// The digests in hexadecimal digits, in the order of the file.
+    pub digests: Vec<String>,
 }
 
 impl SubmitJob {
@@ -100,6 +118,7 @@ impl fmt::Debug for SubmitJob {
             .field("on_conflict", &self.on_conflict)
             .field("size", &self.size)
             .field("checksum", &self.checksum)
+            .field("pieces", &self.pieces.as_ref().map(|pieces| pieces.digests.len()))
             .finish_non_exhaustive()
     }
 }
@@ -208,6 +227,8 @@ mod tests {
             "on_conflict": "overwrite",
             "size": 4_700_000_000_u64,
             "checksum": "sha256:00",
+            "checksum_url": "https://example.org/SHA256SUMS",
+            "pieces": {"kind": "sha-1", "length": 262_144, "digests": ["00"]},
         });
         let Ok(SubmitBody::One(job)) = SubmitBody::from_value(body.clone()) else {
             panic!("the body is one good job");
@@ -242,6 +263,11 @@ mod tests {
             (json!({"url": "u", "start": "later"}), "invalid-value", "start"),
             (json!({"url": "u", "headers": "A: b"}), "invalid-value", "headers"),
             (json!({"url": "u", "headers": {"A": 1}}), "invalid-value", "headers.A"),
+            (
+                json!({"url": "u", "pieces": {"kind": "md5", "length": -1, "digests": []}}),
+                "invalid-value",
+                "pieces.length",
+            ),
             (json!({"url": "u", "uri": "v"}), "unknown-field", "uri"),
             (json!({"jobs": {}}), "invalid-value", "jobs"),
             (json!({"jobs": null}), "invalid-value", "jobs"),
@@ -299,6 +325,7 @@ mod tests {
         let mut job = SubmitJob::new("https://user:s3cret@a/b?sig=s3cret");
         job.mirrors = Some(vec!["https://a/?s3cret".to_owned()]);
         job.referrer = Some("https://a/?s3cret".to_owned());
+        job.checksum_url = Some("https://a/?s3cret".to_owned());
         job.headers = Some(BTreeMap::from([("Cookie".to_owned(), "s3cret".to_owned())]));
         let shown = format!("{job:?}");
         assert!(!shown.contains("s3cret"), "{shown}");

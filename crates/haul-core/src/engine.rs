@@ -18,12 +18,14 @@
 //! | `resetting` | the bytes are dropped | `queued`; gone, if it was released meanwhile |
 //! | `sealing` | sealed, or refused for good | gone: completed or failed |
 //! | `sealing` | the disk is full, or gone | `waiting` |
+//! | `sealing` | the file is not the one that it must be, and something of it is left to suspect | `resetting` |
 //!
 //! One input, then drain the effects, then wait for the next input or the alarm. The same policy, seed and inputs give
 //! the same effects. Facts about ids that are not known any more are late messages: ignored and counted.
 
 mod caps;
 mod disk;
+mod heal;
 mod host;
 mod job;
 mod mirror;
@@ -135,6 +137,10 @@ impl Engine {
             }
             Command::KnowHost(memory) => self.know_host(now, &memory),
             Command::ForgetHost(name) => self.forget_host(now, &name),
+            Command::GiveUp(id, fault) => {
+                self.known(id)?;
+                self.end_job(now, id, Ending::Fail(fault));
+            }
         }
         self.settle(now);
         Ok(())
@@ -157,6 +163,7 @@ impl Engine {
             Event::DiskChecked(id, found) => self.disk_checked(now, id, found),
             Event::Sealed(id) => self.seal_ended(now, id, None),
             Event::SealFailed(id, fault) => self.seal_ended(now, id, Some(fault)),
+            Event::Mismatched { job, fault, damaged } => self.mismatched(now, job, fault, &damaged),
         }
         self.settle(now);
     }
@@ -230,6 +237,13 @@ impl Engine {
             .filter_map(|(_, w)| Some((ledger.chunk_at(w.at)?.range.start, w.meter.bytes_per_second(now))))
             .collect();
         ledger.chunks().map(|chunk| (*chunk, speeds.get(&chunk.range.start).copied())).collect()
+    }
+
+    /// The end of a job's bytes that are there without a gap from `from` on. Costs as much as there are rows on the way.
+    #[must_use]
+    pub fn done_until(&self, id: JobId, from: u64) -> u64 {
+        let job = self.jobs.get(&id);
+        job.map_or(from, |job| job.ledger.as_ref().map_or(job.streamed.max(from), |ledger| ledger.done_until(from)))
     }
 
     /// Takes the rows of a job that changed since the last call, for the store.

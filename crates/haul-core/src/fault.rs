@@ -71,6 +71,8 @@ pub enum FaultKind {
     RedirectDowngrade,
     /// The file does not have the size or the digest that the user named.
     ChecksumMismatch,
+    /// The file that holds the checksum cannot be had, or does not say it.
+    ChecksumUnavailable,
     /// The file system is full or the quota used up.
     DiskFull,
     /// Reading or writing the part file failed.
@@ -142,6 +144,7 @@ impl FaultKind {
             | Self::RedirectScheme
             | Self::RedirectDowngrade
             | Self::ChecksumMismatch
+            | Self::ChecksumUnavailable
             | Self::DiskIo
             | Self::TooLarge
             | Self::TargetNotWritable
@@ -213,6 +216,7 @@ impl FaultKind {
             Self::RedirectScheme => "redirect-scheme",
             Self::RedirectDowngrade => "redirect-downgrade",
             Self::ChecksumMismatch => "checksum-mismatch",
+            Self::ChecksumUnavailable => "checksum-unavailable",
             Self::DiskFull => "disk-full",
             Self::DiskIo => "io-error",
             Self::TooLarge => "too-large",

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Chunk, Fault, JobId, JobState, MirrorIndex, WaitingFor, WorkerId};
+use crate::{ByteRange, Chunk, Fault, JobId, JobState, MirrorIndex, WaitingFor, WorkerId};
 
 /// A wish of the user's.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum Command {
     KnowHost(HostMemory),
     /// Forget what was learned of a host.
     ForgetHost(String),
+    /// The job cannot end well, for a reason that lies outside of its transfers: it fails.
+    GiveUp(JobId, Fault),
 }
 
 /// What the engine has to know of a job.
@@ -123,8 +125,17 @@ pub enum Event {
     DiskChecked(JobId, Result<(), Fault>),
     /// The file stands under its final name.
     Sealed(JobId),
-    /// The file could not be verified or sealed.
+    /// The file could not be sealed.
     SealFailed(JobId, Fault),
+    /// All bytes are there, and the file is not the one that it must be.
+    Mismatched {
+        /// The job.
+        job: JobId,
+        /// What was compared.
+        fault: Fault,
+        /// The bytes that are known to be wrong, if any are.
+        damaged: Vec<ByteRange>,
+    },
 }
 
 /// Why a worker ended.
@@ -164,7 +175,8 @@ pub enum Effect {
     Rewrite(JobId),
     /// Look whether the disk that the job waits for is there and has space; answered by [`Event::DiskChecked`].
     CheckDisk(JobId),
-    /// Every byte is written: sync, verify and seal; answered by [`Event::Sealed`] or [`Event::SealFailed`].
+    /// Every byte is written: sync, verify and seal; answered by [`Event::Sealed`], [`Event::SealFailed`] or
+    /// [`Event::Mismatched`].
     Seal(JobId),
     /// What a client sees of the job has changed.
     Changed(JobId),
@@ -312,11 +324,24 @@ pub enum Note {
         /// Why.
         fault: Fault,
     },
-    /// The file's checksum does not match: what all mirrors but the first in use gave is fetched again.
+    /// The file is not the one that it must be: some of it is fetched again.
     Healing {
+        /// What.
+        what: Suspect,
         /// Bytes that are fetched again.
         bytes: u64,
     },
+}
+
+/// What is fetched again of a file that is not the one that it must be, in the order in which it is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspect {
+    /// Bytes that are known to be wrong.
+    Damage,
+    /// What all mirrors but the main one gave.
+    Mirrors,
+    /// All of it.
+    Everything,
 }
 
 /// What is remembered of a host beyond the jobs that are about it.

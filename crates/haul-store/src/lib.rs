@@ -31,6 +31,6 @@ pub use open::Opened;
 pub use store::Store;
 pub use types::{
     ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnConflict,
-    Page, Part, PhaseChange, Private, Reason, StateFilter, StoredJob, Wish,
+    Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Wish,
 };
 pub use writer::Stats;

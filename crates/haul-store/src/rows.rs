@@ -10,6 +10,7 @@ pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mirrors;
+pub(crate) mod pieces;
 
 use haul_core::{Intent, JobId, Phase};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};

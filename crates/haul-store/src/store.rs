@@ -22,7 +22,7 @@ use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
     ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
+    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -195,6 +195,54 @@ impl Store {
     /// [`StoreError`]; then nothing has changed.
     pub async fn rewrite_chunks(&self, job: JobRows) -> Result<(), StoreError> {
         self.durable(move |conn| Ok(chunks::rewrite(conn, &job)?)).await
+    }
+
+    /// Notes what the part files of some jobs look like at rest. The next mark of such a job voids that: then it is being
+    /// written again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_at_rest(&self, stamps: Vec<(JobId, Stamp)>, now_ms: i64) -> Result<(), StoreError> {
+        self.durable(move |conn| {
+            for (id, stamp) in stamps {
+                match jobs::edit(conn, id, now_ms, |row| row.stamp = Some(stamp)) {
+                    Ok(_) | Err(UpdateError::Unknown | UpdateError::NameTaken) => {}
+                    Err(UpdateError::Store(error)) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes the digest that a job's file must have, now that it is known.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_checksum(&self, id: JobId, checksum: String, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| row.wish.checksum = Some(checksum)).await
+    }
+
+    /// Notes what was found when a job's file was verified on demand.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_verified(&self, id: JobId, verified: String, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| row.verified = Some(verified)).await
+    }
+
+    /// Takes a complete job up again: with these rows in the place of its own, of which some lack bytes. `part` is its
+    /// file, which may still have its final name. A job that is not complete stays as it is: the answer is
+    /// [`Changed::No`] and what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn reopen(&self, rows: JobRows, part: Part, now_ms: i64) -> Result<(Changed, JobRow), UpdateError> {
+        self.durable(move |conn| jobs::reopen(conn, &rows, part, now_ms)).await
     }
 
     /// Gives up what a job has written and not made durable, because it may be lost. Answers with the rows that are left.

@@ -1,5 +1,6 @@
 //! What goes into the store and comes out of it. Times are Unix milliseconds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
@@ -74,6 +75,8 @@ pub struct Wish {
     pub expected_size: Option<u64>,
     /// The digest that the file must have, as its user has named it.
     pub checksum: Option<String>,
+    /// Where a file is that holds the digest.
+    pub checksum_url: Option<Private>,
     /// What to do when the final name is taken.
     pub on_conflict: OnConflict,
     /// Secret headers as JSON; dropped when the job is completed or canceled.
@@ -101,6 +104,19 @@ pub struct NewJob {
     pub intent: Intent,
     /// Eight random hexadecimal digits for the name of its part file.
     pub part_token: String,
+    /// The digests that its file's pieces must have.
+    pub pieces: Option<Pieces>,
+}
+
+/// The digests of a file's pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// Their kind.
+    pub kind: String,
+    /// Bytes of each piece but the last.
+    pub length: u64,
+    /// The digests, one after the other.
+    pub digests: Vec<u8>,
 }
 
 /// The file as its server described it, and the name that was decided on.
@@ -133,6 +149,17 @@ pub struct Part {
     pub dev: u64,
     /// Its inode.
     pub ino: u64,
+}
+
+/// What a file at rest looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    /// When its bytes were last changed, in nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// When anything of it was last changed.
+    pub changed_ns: i64,
 }
 
 /// Why a job waits, or has failed.
@@ -182,8 +209,12 @@ pub struct JobRow {
     pub part_token: String,
     /// The part file, once there is one.
     pub part: Option<Part>,
+    /// What the part file looked like when it was left at rest; `None` while it is being written.
+    pub stamp: Option<Stamp>,
     /// How the bytes were checked.
     pub verification: Option<String>,
+    /// What was found when the file was last verified on demand. The store does not read it.
+    pub verified: Option<String>,
     /// The sums of its chunks.
     pub counts: Counts,
     /// When it was accepted.
@@ -205,6 +236,21 @@ pub struct StoredJob {
     pub row: JobRow,
     /// Its chunks in the order of the file, each either ready or done. `done` is what can be relied on.
     pub chunks: Vec<Chunk>,
+    /// The digests of those that are done, as far as they are known.
+    pub digests: Vec<RowDigest>,
+    /// The digests that its file's pieces must have.
+    pub pieces: Option<Pieces>,
+}
+
+/// What the bytes of a done chunk were when they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowDigest {
+    /// The bytes.
+    pub range: ByteRange,
+    /// Their CRC-32C.
+    pub crc32c: u32,
+    /// Whether the chunk is as a whole covered by a checkpoint.
+    pub is_durable: bool,
 }
 
 /// A chunk as it is stored.
@@ -224,6 +270,8 @@ pub struct ChunkRow {
     pub strikes: u32,
     /// Which mirror gave its bytes.
     pub mirror: MirrorIndex,
+    /// CRC-32C of its bytes, where it is done and that is known.
+    pub digest: Option<u32>,
 }
 
 /// Changed chunks of one job; in each, `done` is the mark to set.
@@ -233,6 +281,16 @@ pub struct JobRows {
     pub job: JobId,
     /// Its changed chunks. A chunk that was cut comes together with its other half.
     pub rows: Vec<Chunk>,
+    /// The digests of those that are done, by their start, as far as they are news.
+    pub digests: BTreeMap<u64, u32>,
+}
+
+impl JobRows {
+    /// Rows without a digest.
+    #[must_use]
+    pub fn new(job: JobId, rows: Vec<Chunk>) -> Self {
+        Self { job, rows, digests: BTreeMap::new() }
+    }
 }
 
 /// What a user can change of a job later; `None` leaves a field alone, `Some(None)` empties it.

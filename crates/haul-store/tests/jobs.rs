@@ -7,8 +7,8 @@ mod common;
 use common::{HOST, World, chunk, job, named, rows, submitted};
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase, Refusal};
 use haul_store::{
-    ActError, Filter, Identity, JobPatch, Mirror, OnConflict, Page, Part, PhaseChange, Reason, StateFilter, Store,
-    UpdateError, Wish,
+    ActError, Filter, Identity, JobPatch, JobRows, Mirror, OnConflict, Page, Part, PhaseChange, Pieces, Reason,
+    StateFilter, Store, UpdateError, Wish,
 };
 
 fn to(phase: Phase) -> PhaseChange {
@@ -381,4 +381,48 @@ async fn mirrors_come_in_order_each_once_and_not_without_end() {
     let conn = rusqlite::Connection::open(world.path()).unwrap();
     let left: i64 = conn.query_row("SELECT count(*) FROM mirrors", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "they go with their job");
+}
+
+#[tokio::test]
+async fn only_a_complete_job_is_taken_up_again_and_it_lacks_what_it_is_told() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let part = |ino| Part { name: "a.part".to_owned(), dev: 1, ino };
+    let both = JobRows {
+        digests: [(0, 1), (100, 2)].into(),
+        ..JobRows::new(id, vec![chunk(0, 100, 100), chunk(100, 200, 100)])
+    };
+    store.checkpoint(vec![both]).await.unwrap();
+    let lacking = || JobRows::new(id, vec![chunk(0, 100, 100), chunk(100, 200, 0)]);
+    let (changed, _) = store.reopen(lacking(), part(2), 3).await.unwrap();
+    assert_eq!(changed, Changed::No, "it is not complete");
+
+    let path = Some("/downloads/a".to_owned());
+    let complete = PhaseChange { path, ..to(Phase::Completed) };
+    store.set_phase(id, complete, 4).await.unwrap();
+    store.set_verified(id, "found".to_owned(), 5).await.unwrap();
+    let (changed, row) = store.reopen(lacking(), part(2), 6).await.unwrap();
+    assert_eq!((changed, row.lifecycle.phase), (Changed::Yes, Phase::Fetching));
+    assert_eq!((row.counts.done_bytes, row.counts.durable_bytes), (100, 100));
+    assert_eq!((row.part, row.path.as_deref(), row.finished_at_ms), (Some(part(2)), Some("/downloads/a"), None));
+    assert_eq!(row.verified.as_deref(), Some("found"));
+    let stored = store.stored_job(id).await.unwrap().unwrap();
+    assert_eq!(stored.digests.iter().map(|digest| digest.crc32c).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
+async fn where_a_checksum_is_and_the_digests_of_pieces_come_back() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let pieces = Pieces { kind: "sha-1".to_owned(), length: 5, digests: vec![1, 2, 3] };
+    let mut new = job("https://example.org/a");
+    new.wish.checksum_url = Some("https://example.org/SUMS?s3cret".into());
+    new.pieces = Some(pieces.clone());
+    let id = store.insert_jobs(vec![new.clone()], 1).await.unwrap()[0];
+    let stored = store.stored_job(id).await.unwrap().unwrap();
+    assert_eq!((stored.row.wish.checksum_url, stored.pieces), (new.wish.checksum_url, Some(pieces)));
+    let row = store.set_checksum(id, "md5:00".to_owned(), 2).await.unwrap();
+    assert_eq!(row.wish.checksum.as_deref(), Some("md5:00"));
+    store.delete_jobs(vec![id]).await.unwrap();
 }

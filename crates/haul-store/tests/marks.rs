@@ -78,7 +78,7 @@ async fn rewritten_rows_have_lost_their_bytes_and_the_others_stay_durable() {
     store.mark_written(rows(id, &[chunk(200, 300, 90)])).await.unwrap();
 
     let healed = [chunk(0, 100, 100), of_mirror(chunk(100, 200, 0), 1), chunk(200, 250, 50), chunk(250, 300, 40)];
-    store.rewrite_chunks(JobRows { job: id, rows: healed.to_vec() }).await.unwrap();
+    store.rewrite_chunks(JobRows::new(id, healed.to_vec())).await.unwrap();
     let expected = [(0, 100, 100, "done"), (100, 0, 0, "ready"), (200, 50, 50, "done"), (250, 10, 40, "ready")];
     let found = store.chunks(id).await.unwrap();
     let found: Vec<_> = found.iter().map(|c| (c.range.start, c.durable, c.written, c.state)).collect();
@@ -87,7 +87,7 @@ async fn rewritten_rows_have_lost_their_bytes_and_the_others_stay_durable() {
     assert_eq!(counts, Counts { done_bytes: 190, durable_bytes: 160, chunks_done: 2, chunks_total: 4 });
 
     store.delete_jobs(vec![id]).await.unwrap();
-    store.rewrite_chunks(JobRows { job: id, rows: healed.to_vec() }).await.unwrap();
+    store.rewrite_chunks(JobRows::new(id, healed.to_vec())).await.unwrap();
     assert!(store.chunks(id).await.unwrap().is_empty(), "a job that is gone has no rows");
 }
 
@@ -101,6 +101,62 @@ async fn older_news_of_a_row_does_not_say_whose_its_newer_bytes_are() {
     store.checkpoint(rows(id, &[of_mirror(20, 0)])).await.unwrap();
     let stored = store.stored_job(id).await.unwrap().unwrap();
     assert_eq!((stored.chunks[0].done, stored.chunks[0].mirror), (50, MirrorIndex(1)));
+}
+
+fn with_digests(id: JobId, chunks: &[Chunk], digests: &[(u64, u32)]) -> JobRows {
+    JobRows { digests: digests.iter().copied().collect(), ..JobRows::new(id, chunks.to_vec()) }
+}
+
+async fn digests(store: &Store, id: JobId) -> Vec<(u64, u32, bool)> {
+    let stored = store.stored_job(id).await.unwrap().unwrap();
+    stored.digests.iter().map(|digest| (digest.range.start, digest.crc32c, digest.is_durable)).collect()
+}
+
+#[tokio::test]
+async fn a_digest_is_that_of_one_done_row_and_goes_with_its_bytes() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let all = [chunk(0, 100, 100), chunk(100, 200, 100), chunk(200, 300, 60)];
+    let early = with_digests(id, &all, &[(0, u32::MAX), (200, 7)]);
+    store.mark_written(vec![early]).await.unwrap();
+    assert_eq!(digests(&store, id).await, [(0, u32::MAX, false)], "a row that is not done has none");
+    store.checkpoint(vec![with_digests(id, &all, &[(100, 5)])]).await.unwrap();
+    assert_eq!(digests(&store, id).await, [(0, u32::MAX, true), (100, 5, true)], "older ones stay");
+    store.mark_written(rows(id, &[chunk(0, 100, 100)])).await.unwrap();
+    assert_eq!(digests(&store, id).await.len(), 2, "a mark without a digest takes none away");
+
+    let healed = [chunk(0, 50, 50), chunk(50, 100, 50), chunk(100, 200, 100), chunk(200, 300, 0)];
+    store.rewrite_chunks(with_digests(id, &healed, &[(0, 3)])).await.unwrap();
+    assert_eq!(digests(&store, id).await, [(0, 3, true), (100, 5, true)], "rows that were cut are others");
+}
+
+#[tokio::test]
+async fn a_power_cut_takes_the_digests_of_rows_that_it_took_bytes_of() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    store.checkpoint(vec![with_digests(id, &[chunk(0, 100, 100)], &[(0, 1)])]).await.unwrap();
+    store.mark_written(vec![with_digests(id, &[chunk(100, 200, 100)], &[(100, 2)])]).await.unwrap();
+    store.close().await.unwrap();
+    let (store, _) = world.open("another boot");
+    assert_eq!(digests(&store, id).await, [(0, 1, true)]);
+}
+
+#[tokio::test]
+async fn f_disk_09_what_a_part_file_looks_like_at_rest_holds_until_the_next_mark() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    let stamp = haul_store::Stamp { bytes: 7, modified_ns: -1, changed_ns: i64::MAX };
+    let stored = async || store.job(id).await.unwrap().unwrap().stamp;
+    store.note_at_rest(vec![(id, stamp), (JobId(99), stamp)], 5).await.unwrap();
+    assert_eq!(stored().await, Some(stamp));
+    store.mark_written(rows(id, &[chunk(0, 100, 1)])).await.unwrap();
+    assert_eq!(stored().await, None);
+    store.note_at_rest(vec![(id, stamp)], 6).await.unwrap();
+    store.checkpoint(rows(id, &[chunk(0, 100, 2)])).await.unwrap();
+    assert_eq!(stored().await, None);
 }
 
 #[derive(Clone, Debug)]
@@ -176,7 +232,7 @@ proptest! {
                     runtime.block_on(store.mark_written(rows(ids[job], &chunks))).unwrap();
                 }
                 Step::Rewrite(job, rows) => {
-                    runtime.block_on(store.rewrite_chunks(JobRows { job: ids[job], rows })).unwrap();
+                    runtime.block_on(store.rewrite_chunks(JobRows::new(ids[job], rows))).unwrap();
                 }
                 Step::Reset(job) => {
                     runtime.block_on(store.reset_chunks(ids[job], false, 1)).unwrap();

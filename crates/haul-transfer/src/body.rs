@@ -110,10 +110,12 @@ impl Body<'_> {
             let at = self.lane.at();
             let slice = &slice[..as_usize(allowed)];
             match self.used_to {
-                Use::Write => self
-                    .file
-                    .write_all_at(slice, at)
-                    .map_err(|error| self.file.fault(&error, "cannot write the part file"))?,
+                Use::Write => {
+                    self.file
+                        .write_all_at(slice, at)
+                        .map_err(|error| self.file.fault(&error, "cannot write the part file"))?;
+                    self.lane.sum_up(at, slice);
+                }
                 Use::Compare => self.compare(slice, at)?,
             }
             self.lane.advance(at + allowed);

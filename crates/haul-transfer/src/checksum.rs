@@ -6,12 +6,16 @@ use std::str::FromStr;
 /// The kinds of digest that haul can verify, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChecksumKind {
+    /// 32 bits; finds damage, not malice.
+    Crc32c,
     /// 128 bits; finds damage, not malice.
     Md5,
     /// 160 bits; finds damage, not malice.
     Sha1,
     /// 256 bits.
     Sha256,
+    /// 256 bits.
+    Blake3,
     /// 512 bits.
     Sha512,
 }
@@ -28,7 +32,7 @@ pub struct Checksum {
 #[non_exhaustive]
 pub enum ChecksumProblem {
     /// It begins with none of the kinds.
-    #[error("a checksum must begin with its kind: `sha-256:`, `sha-512:`, `sha-1:` or `md5:`")]
+    #[error("a checksum must begin with its kind: `sha-256:`, `sha-512:`, `blake3:`, `sha-1:`, `md5:` or `crc32c:`")]
     Kind,
     /// What follows is not a digest of that kind.
     #[error("`{kind}:` must be followed by {} hexadecimal digits", kind.bytes() * 2)]
@@ -43,9 +47,11 @@ impl ChecksumKind {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
+            "crc32c" | "crc-32c" => Some(Self::Crc32c),
             "md5" | "md-5" => Some(Self::Md5),
             "sha" | "sha1" | "sha-1" => Some(Self::Sha1),
             "sha256" | "sha-256" => Some(Self::Sha256),
+            "blake3" | "blake-3" | "b3" => Some(Self::Blake3),
             "sha512" | "sha-512" => Some(Self::Sha512),
             _ => None,
         }
@@ -55,9 +61,10 @@ impl ChecksumKind {
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {
+            Self::Crc32c => 4,
             Self::Md5 => 16,
             Self::Sha1 => 20,
-            Self::Sha256 => 32,
+            Self::Sha256 | Self::Blake3 => 32,
             Self::Sha512 => 64,
         }
     }
@@ -67,9 +74,11 @@ impl ChecksumKind {
 impl fmt::Display for ChecksumKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Crc32c => "crc32c",
             Self::Md5 => "md5",
             Self::Sha1 => "sha-1",
             Self::Sha256 => "sha-256",
+            Self::Blake3 => "blake3",
             Self::Sha512 => "sha-512",
         })
     }
@@ -91,6 +100,12 @@ impl Checksum {
         }
         let digest = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
         Some(Self { kind, digest: digest.collect::<Option<_>>()? })
+    }
+
+    /// The digest itself.
+    #[must_use]
+    pub fn digest(&self) -> &[u8] {
+        &self.digest
     }
 
     /// What kind it is.
@@ -136,6 +151,8 @@ mod tests {
             ("sha1", 40, "sha-1"),
             ("sha", 40, "sha-1"),
             ("MD5", 32, "md5"),
+            ("BLAKE3", 64, "blake3"),
+            ("crc32c", 8, "crc32c"),
         ] {
             let checksum: Checksum = format!("{kind}:{}", "aB".repeat(digits / 2)).parse().expect("a checksum");
             assert_eq!(checksum.to_string(), format!("{written}:{}", "ab".repeat(digits / 2)));
@@ -155,6 +172,8 @@ mod tests {
             (format!("sha256:{}", "0".repeat(128)), digits(ChecksumKind::Sha256)),
             (format!("sha512:{}g", "0".repeat(127)), digits(ChecksumKind::Sha512)),
             (format!("sha1:{}", "é".repeat(20)), digits(ChecksumKind::Sha1)),
+            (format!("blake3:{}", "0".repeat(63)), digits(ChecksumKind::Blake3)),
+            ("crc32c:0000000".to_owned(), digits(ChecksumKind::Crc32c)),
             (format!("md5: {}", "0".repeat(31)), digits(ChecksumKind::Md5)),
         ] {
             assert_eq!(text.parse::<Checksum>(), Err(problem), "{text}");

@@ -9,6 +9,8 @@
 //! Invariant: `at <= claimed <= end`. A worker claims bytes before it writes them, and the end mark never moves
 //! before what is claimed, so no byte is written behind it. Once the worker has seen that it stands at the end
 //! mark, the lane is closed and the mark stays: both sides then agree where the worker stopped.
+//!
+//! What has been written is also summed up, in [`Span`]s that end where chunks usually do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -29,6 +31,25 @@ pub struct Lane {
     throttled_nanos: AtomicU64,
     resting: AtomicBool,
     first_byte: OnceLock<Instant>,
+    tally: Mutex<Tally>,
+}
+
+/// Bytes that a worker has written side by side, and their digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// CRC-32C of the bytes as they were received.
+    pub crc32c: u32,
+}
+
+/// What was written since somebody last asked.
+#[derive(Debug)]
+struct Tally {
+    closed: Vec<Span>,
+    open: Span,
 }
 
 #[derive(Debug)]
@@ -50,6 +71,7 @@ impl Lane {
             throttled_nanos: AtomicU64::new(0),
             resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
+            tally: Mutex::new(Tally { closed: Vec::new(), open: Span::empty(from) }),
         }
     }
 
@@ -110,6 +132,35 @@ impl Lane {
     #[must_use]
     pub fn first_byte(&self) -> Option<Instant> {
         self.first_byte.get().copied()
+    }
+
+    /// Takes the digests of what was written since the last call. What the last one ends within a grid cell comes only
+    /// once the cell is full, or the worker stands at its end mark.
+    #[must_use]
+    pub fn take_spans(&self) -> Vec<Span> {
+        let end = self.end();
+        let mut tally = self.tally();
+        if tally.open.end == end {
+            tally.close();
+        }
+        std::mem::take(&mut tally.closed)
+    }
+
+    /// Sums up what was written at `at`, right behind what was summed up before.
+    pub(crate) fn sum_up(&self, mut at: u64, mut bytes: &[u8]) {
+        let mut tally = self.tally();
+        debug_assert_eq!(at, tally.open.end, "bytes are written one after the other");
+        while !bytes.is_empty() {
+            let room = usize::try_from(SPAN_BYTES - at % SPAN_BYTES).unwrap_or(usize::MAX);
+            let (now, rest) = bytes.split_at(bytes.len().min(room));
+            at += u64::try_from(now.len()).expect("a length fits 64 bits");
+            tally.open.end = at;
+            tally.open.crc32c = crc32c::crc32c_append(tally.open.crc32c, now);
+            if at.is_multiple_of(SPAN_BYTES) {
+                tally.close();
+            }
+            bytes = rest;
+        }
     }
 
     /// Claims the next `wanted` bytes and returns how many of them may be written; fewer than wanted means that the
@@ -193,7 +244,38 @@ impl Lane {
     fn marks(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock().expect("nothing panics while the marks are held")
     }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().expect("nothing panics while the tally is held")
+    }
 }
+
+impl Span {
+    fn empty(at: u64) -> Self {
+        Self { start: at, end: at, crc32c: 0 }
+    }
+
+    /// The digest of these bytes and of those right behind them.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        debug_assert_eq!(self.end, next.start, "they are neighbours");
+        let len = usize::try_from(next.end - next.start).unwrap_or(usize::MAX);
+        Self { end: next.end, crc32c: crc32c::crc32c_combine(self.crc32c, next.crc32c, len), ..self }
+    }
+}
+
+impl Tally {
+    fn close(&mut self) {
+        let next = Span::empty(self.open.end);
+        let closed = std::mem::replace(&mut self.open, next);
+        if closed.start < closed.end {
+            self.closed.push(closed);
+        }
+    }
+}
+
+/// Where spans end: the smallest chunk, of which all larger ones are multiples.
+const SPAN_BYTES: u64 = 1 << 20;
 
 /// A worker rests because of a bandwidth limit.
 #[derive(Debug)]
@@ -243,6 +325,33 @@ mod tests {
         assert_eq!(lane.close(), 4);
         assert_eq!(lane.set_end(100), 4);
         assert_eq!(lane.claim(1), 0);
+    }
+
+    #[test]
+    fn what_was_written_is_summed_up_cell_by_cell() {
+        let bytes: Vec<u8> = (0..3 * SPAN_BYTES).map(|n| (n % 251).to_le_bytes()[0]).collect();
+        let digest = |from: u64, to: u64| {
+            let range = usize::try_from(from).expect("small")..usize::try_from(to).expect("small");
+            Span { start: from, end: to, crc32c: crc32c::crc32c(&bytes[range]) }
+        };
+        let (from, end) = (SPAN_BYTES - 10, 2 * SPAN_BYTES + 5);
+        let lane = Lane::new(from, end);
+        let mut at = from;
+        let write = |at: &mut u64, len: u64| {
+            let range = usize::try_from(*at).expect("small")..usize::try_from(*at + len).expect("small");
+            lane.sum_up(*at, &bytes[range]);
+            *at += len;
+        };
+        write(&mut at, 4);
+        assert_eq!(lane.take_spans(), [], "its cell is not full");
+        write(&mut at, SPAN_BYTES);
+        assert_eq!(lane.take_spans(), [digest(from, SPAN_BYTES)]);
+        let rest = end - at;
+        write(&mut at, rest);
+        let last = lane.take_spans();
+        assert_eq!(last, [digest(SPAN_BYTES, 2 * SPAN_BYTES), digest(2 * SPAN_BYTES, end)]);
+        assert_eq!(last[0].then(last[1]), digest(SPAN_BYTES, end));
+        assert_eq!(lane.take_spans(), [], "each comes once");
     }
 
     #[test]

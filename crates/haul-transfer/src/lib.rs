@@ -20,6 +20,7 @@
 //! | `classify` | which [`FaultKind`](haul_core::FaultKind) an error is |
 //! | `masked` | foreign text and URLs in a form that may be shown |
 //! | `name`, `disposition` | file names from foreign bytes |
+//! | `sidecar` | files that hold the checksums of others |
 //! | `part`, `place` | part files, and the directories they lie in |
 //! | `space` | what of a file system is promised to whom |
 //! | `fs`, `disk_file` | the calls to the operating system behind all of these, and open files |
@@ -46,6 +47,7 @@ pub mod place;
 mod redirect;
 mod request;
 mod response;
+pub mod sidecar;
 mod space;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -60,12 +62,12 @@ pub use disk_file::DiskFile;
 pub use fs::{Disk, Fs};
 pub use hints::{Hints, MirrorHint};
 pub use identity::Identity;
-pub use lane::Lane;
+pub use lane::{Lane, Span};
 pub use limiter::Limiter;
 pub use masked::{Escaped, Masked};
 pub use name::{NameProblem, check_user_name, repair, try_repair};
 pub use order::{Opened, Order, Report, Target};
-pub use part::{OnConflict, PartFile};
+pub use part::{OnConflict, PartFile, SealedFile, Stamp};
 pub use place::Place;
 pub use request::host_of;
 pub use space::Disks;

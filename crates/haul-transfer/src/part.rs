@@ -32,6 +32,17 @@ pub enum OnConflict {
     Fail,
 }
 
+/// What a file at rest looks like: where it looks different later, somebody has written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    /// When its bytes were last changed, in nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// When anything of it was last changed; no user can set this back.
+    pub changed_ns: i64,
+}
+
 /// An open part file, `NAME.<8 hex>.haul-part`, beside its target.
 #[derive(Debug)]
 pub struct PartFile {
@@ -42,6 +53,39 @@ pub struct PartFile {
     inode: u64,
     /// Its name survives a power cut.
     is_named: AtomicBool,
+}
+
+/// A file under its final name, to be looked at.
+#[derive(Debug)]
+pub struct SealedFile {
+    /// The file, for reading.
+    pub file: DiskFile,
+    /// The device that it lies on.
+    pub device: u64,
+    /// Its number on the device.
+    pub inode: u64,
+    /// Its length.
+    pub len: u64,
+}
+
+impl SealedFile {
+    /// Opens what has this name; `None` where that is no file.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn open(place: &Arc<Place>, name: &str) -> Result<Option<Self>, Fault> {
+        // Not to hang should the name belong to a pipe by now.
+        let file = match place.open_file(name, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
+            Err(errno) => return Err(place.fault(errno, &format!("cannot open {name} in"))),
+        };
+        let stat = file.stat().map_err(|error| file.fault(&error, &format!("cannot look at {name}")))?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let len = u64::try_from(stat.st_size).unwrap_or_default();
+        Ok(is_regular.then_some(Self { file, device: stat.st_dev, inode: stat.st_ino, len }))
+    }
 }
 
 impl PartFile {
@@ -151,6 +195,44 @@ impl PartFile {
         self.len().map(|len| len == 0)
     }
 
+    /// What the file looks like now, while nobody writes to it.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn stamp(&self) -> Result<Stamp, Fault> {
+        let stat = self.file.stat().map_err(|error| self.fault(error, "cannot look at"))?;
+        let nanos = |seconds: i64, nanos| seconds.saturating_mul(1_000_000_000).saturating_add_unsigned(nanos);
+        Ok(Stamp {
+            bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+            modified_ns: nanos(stat.st_mtime, stat.st_mtime_nsec),
+            changed_ns: nanos(stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+
+    /// Takes a file that stands under its final name back, to be worked on once more: it gets the name of a part file
+    /// again. `None` where that name is not that very file any more.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::TargetExists`] when something else has the part file's name, else what the disk says.
+    pub fn take_back(
+        place: Arc<Place>,
+        final_name: &str,
+        part_name: &str,
+        device: u64,
+        inode: u64,
+    ) -> Result<Option<Self>, Fault> {
+        let Some(mut part) = Self::reopen(place, final_name, device, inode)? else { return Ok(None) };
+        part.rename_to_free(part_name).map_err(|errno| match errno {
+            Errno::EXIST => taken(part_name),
+            errno => part.fault(errno.into(), "cannot take back"),
+        })?;
+        part_name.clone_into(&mut part.name);
+        part.place.sync()?;
+        Ok(Some(part))
+    }
+
     /// Reserves disk space for a file of `total` bytes, as long as `keep_free` bytes stay free beside it and beside what
     /// other files were promised. A file system that cannot reserve is no fault: the file is sparse then.
     ///
@@ -159,6 +241,18 @@ impl PartFile {
     /// [`FaultKind::DiskFull`] when it does not fit, with the bytes that are missing; nothing is reserved then.
     pub fn reserve(&self, total: u64, keep_free: u64) -> Result<(), Fault> {
         self.place.space().reserve(&self.place, &self.file, total, keep_free)
+    }
+
+    /// Cuts off what lies beyond `total` bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn cut(&self, total: u64) -> Result<(), Fault> {
+        if self.len()? <= total {
+            return Ok(());
+        }
+        self.file.truncate(total).map_err(|errno| self.fault(errno.into(), "cannot cut"))
     }
 
     /// Drops all bytes, to start over.
@@ -443,6 +537,44 @@ mod tests {
         assert!(reopen(inode).is_none());
         part.remove().expect("nothing of ours is there");
         assert_eq!(t.names(), std::slice::from_ref(&name));
+    }
+
+    #[test]
+    fn f_disk_09_a_file_that_was_written_to_has_another_stamp_even_if_its_times_are_set_back() {
+        let t = Fixture::new();
+        let part = t.part("a");
+        let before = part.stamp().expect("there");
+        assert_eq!(before.bytes, 5);
+        assert_eq!(part.stamp(), Ok(before), "looking changes nothing");
+        let path = t.dir.path().join(part.name());
+        let file = std::fs::OpenOptions::new().write(true).open(path).expect("there");
+        let times = file.metadata().and_then(|it| it.modified()).expect("Linux has it");
+        loop {
+            // The clock of the file system may tick slowly.
+            part.file().write_all_at(b"BYTES", 0).expect("written");
+            file.set_modified(times).expect("it is ours");
+            let after = part.stamp().expect("there");
+            assert_eq!((after.bytes, after.modified_ns), (before.bytes, before.modified_ns));
+            if after != before {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_sealed_file_is_taken_back_only_if_it_is_that_very_file() {
+        let t = Fixture::new();
+        let part = t.part("a");
+        let (name, device, inode) = (part.name().to_owned(), part.device(), part.inode());
+        part.seal("a", OnConflict::Fail).expect("sealed");
+        let take_back = |inode| PartFile::take_back(Arc::clone(&t.place), "a", &name, device, inode);
+        assert!(take_back(inode + 1).expect("no error").is_none());
+        t.put(&name);
+        assert_eq!(take_back(inode).expect_err("taken").kind, FaultKind::TargetExists);
+        std::fs::remove_file(t.dir.path().join(&name)).expect("removed");
+        let part = take_back(inode).expect("no error").expect("it is there");
+        assert_eq!((part.name(), t.names()), (name.as_str(), vec![name.clone()]));
+        assert_eq!(part.is_in_place(), Ok(true));
     }
 
     #[test]

@@ -86,6 +86,17 @@ pub(crate) enum Command {
         #[arg(long)]
         delete_files: bool,
     },
+    /// Compare files with what was received, chunk by chunk
+    ///
+    /// The files of complete jobs are read again; with --repair, what is damaged is fetched again and waited for. Of jobs that
+    /// are not complete, chunks that are damaged are dropped at once and fetched like all that is missing.
+    Verify {
+        #[command(flatten)]
+        ids: Ids,
+        /// Fetch again what is damaged
+        #[arg(long)]
+        repair: bool,
+    },
     /// Show or set the bandwidth limit of everything, of a label or of one job
     ///
     /// `haul limit` shows those of everything and of all labels, with their daily windows and which of them hold now.
@@ -172,9 +183,12 @@ pub(crate) struct JobOptions {
     /// Send this User-Agent
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,
-    /// The digest that the file must have, as `sha256:HEX` (or `sha512`, `sha1`, `md5`)
+    /// The digest that the file must have, as `sha256:HEX` (or `sha512`, `blake3`, `sha1`, `md5`, `crc32c`)
     #[arg(long, value_name = "ALGORITHM:HEX")]
     pub(crate) checksum: Option<String>,
+    /// Where a file is that tells the digest, such as `https://example.org/SHA256SUMS`
+    #[arg(long, value_name = "URL", conflicts_with = "checksum")]
+    pub(crate) checksum_url: Option<String>,
     /// The size that the file must have, such as `4700000000`
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Size>,

@@ -6,6 +6,7 @@ mod host;
 mod limit;
 mod list;
 mod show;
+mod verify;
 mod why;
 
 use haul_api::{BatchItem, BatchResult, Job};
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
+        Command::Verify { ids, repair } => verify::verify(&daemon.await?, &ids.ids, *repair, out).await,
         Command::Limit { words, label } => {
             let limit = limit::read(words, label.as_deref())?;
             limit::limit(&daemon.await?, limit, out).await

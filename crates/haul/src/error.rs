@@ -224,6 +224,7 @@ fn flag_of(field: &str) -> Option<&'static str> {
         "referrer" => "--referer",
         "user_agent" => "--user-agent",
         "checksum" => "--checksum",
+        "checksum_url" => "--checksum-url",
         "size" => "--size",
         "on_conflict" => "--on-conflict",
         _ if field == "headers" || field.starts_with("headers.") => "--header",

@@ -106,7 +106,9 @@ impl Wishes {
                 mirrors: (!mirrors.is_empty()).then_some(mirrors),
                 filename: template.filename.clone().or(one.filename),
                 size: template.size.or(one.size),
-                checksum: template.checksum.clone().or(one.checksum),
+                // A checksum of the user's own, or where it is to be had, counts more.
+                checksum: template.checksum.clone().or(one.checksum.filter(|_| template.checksum_url.is_none())),
+                pieces: one.pieces,
                 ..template.clone()
             };
         }
@@ -180,6 +182,11 @@ fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Resu
         on_conflict: options.on_conflict.map(Into::into),
         size: options.size.map(|size| size.0),
         checksum: options.checksum.clone(),
+        checksum_url: options
+            .checksum_url
+            .as_deref()
+            .map(|url| check(url).map_err(|what| not_a_url(&what, url)))
+            .transpose()?,
         ..SubmitJob::default()
     })
 }

@@ -311,3 +311,43 @@ fn add_hands_over_the_files_of_a_metalink() {
     let run = home.haul(&["get", "y.meta4"]);
     assert!(run.code != Some(0) && run.stderr.contains("y.meta4"), "{run:?}");
 }
+
+#[test]
+fn verify_tells_what_it_found_and_its_exit_code_says_whether_all_is_well() {
+    let home = Home::new();
+    let with = |bad: &str| {
+        let verified = format!(
+            r#""verified": {{"at": "2026-11-05T10:00:00Z", "checked_bytes": 1000000000, "unchecked_bytes": 0,
+            "bad": [{bad}], "reason": null}}, "verification""#
+        );
+        JOB.replace("\"verification\"", &verified).replace(r#""state": "active""#, r#""state": "completed""#)
+    };
+    let (run, asked) = home.haul_with("200 OK", &with(""), &["verify", "17"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "17  a\\u{1b}[2J.iso: intact, 1.00 GB checked\n");
+    assert!(asked.starts_with("POST /v1/jobs/17/verify?wait=60 ") && asked.ends_with("{\"repair\":false}"), "{asked}");
+
+    let damaged = with(r#"{"start": 0, "end": 1000000}"#);
+    let (run, _) = home.haul_with("200 OK", &damaged, &["verify", "17"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.stderr.contains("1.00 MB in 1 place damaged (bytes 0-999999)"), "{run:?}");
+    assert!(run.stderr.contains("help: `haul verify 17 --repair` fetches that again"), "{run:?}");
+
+    let (run, asked) = home.haul_with("200 OK", &damaged, &["verify", "--json", "--repair", "17"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("\"bad\":[{\"start\":0,\"end\":1000000}]"), "{run:?}");
+    assert!(asked.ends_with("{\"repair\":true}"), "{asked}");
+}
+
+#[test]
+fn where_the_checksum_is_to_be_had_is_passed_on() {
+    let arguments = ["add", "http://a/b", "--checksum-url", "http://a/SHA256SUMS"];
+    let (run, asked) = Home::new().haul_with("201 Created", JOB, &arguments);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(asked.contains("\"checksum_url\":\"http://a/SHA256SUMS\""), "{asked}");
+    for wrong in [&["ftp://a/?s3cret"][..], &["http://a/x", "--checksum", "md5:00"]] {
+        let run = Home::new().haul(&[&["get", "http://a/b", "--checksum-url"], wrong].concat());
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(!run.stderr.contains("s3cret"), "{run:?}");
+    }
+}

@@ -55,6 +55,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route(paths::JOB_RESUME, post(jobs::resume))
         .route(paths::JOB_RETRY, post(jobs::retry))
         .route(paths::JOB_CANCEL, post(jobs::cancel))
+        .route(paths::JOB_VERIFY, post(jobs::verify))
         .route(paths::PAUSE_ALL, post(jobs::pause_all))
         .route(paths::RESUME_ALL, post(jobs::resume_all))
         .route(paths::HOSTS, get(hosts::list))

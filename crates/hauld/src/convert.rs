@@ -6,7 +6,7 @@ mod why;
 
 use std::time::Duration;
 
-use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification};
+use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification, Verified};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
 use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
 use haul_store::{ChunkRow, JobRow};
@@ -40,6 +40,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         || ChunkTotals { done: count(row.counts.chunks_done), total: count(row.counts.chunks_total) },
         |(done, total)| ChunkTotals { done: count(done as u64), total: count(total as u64) },
     );
+    let verified: Option<Verified> = row.verified.as_deref().and_then(|text| serde_json::from_str(text).ok());
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
@@ -70,7 +71,13 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         },
         chunks,
         checksum: row.wish.checksum.clone().or_else(|| row.identity.digest.clone()),
-        verification: row.verification.as_deref().and_then(verification),
+        verification: match &verified {
+            Some(verified) if row.lifecycle.phase == Phase::Completed && !verified.bad.is_empty() => {
+                Some(Verification::Damaged)
+            }
+            Some(_) | None => row.verification.as_deref().and_then(verification),
+        },
+        verified,
         resumable: view.and_then(|view| view.accepts_ranges).or(row.identity.accepts_ranges),
         priority: row.wish.priority,
         bandwidth_limit: row.wish.bandwidth_limit.unwrap_or(0),

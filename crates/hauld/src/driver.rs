@@ -12,6 +12,7 @@ mod check;
 mod disk;
 mod ending;
 mod events;
+mod follow;
 mod handle;
 mod hosts;
 mod limiters;
@@ -19,8 +20,11 @@ mod limits;
 mod marks;
 mod mirrors;
 mod running;
+mod sidecar;
 mod start;
+mod sums;
 mod tasks;
+mod verify;
 mod wishes;
 mod workers;
 
@@ -30,7 +34,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use haul_core::messages::{Command, Effect, Event};
+use haul_core::messages::{Command, Effect, Event, Timeouts};
 use haul_core::{Engine, JobId, Time, WorkerId};
 use haul_store::{HostRow, Store};
 use haul_transfer::{ClientKey, Place, Report, Threads};
@@ -89,6 +93,14 @@ pub(crate) struct Driver {
     marks_fail: bool,
     watchdog: Option<Duration>,
     done_bytes: u64,
+    /// Jobs whose files are being verified on demand, and whether they are to be repaired.
+    verifying: HashMap<JobId, bool>,
+    /// Followers that read at the moment, and how many may.
+    followers: usize,
+    followers_max: usize,
+    sidecar_timeouts: Timeouts,
+    /// Ends what takes long when the daemon stops.
+    quit: CancellationToken,
     stopping: bool,
 }
 
@@ -120,6 +132,7 @@ impl Driver {
         policy.connections_per_job = limits.connections_per_job;
         policy.connections_per_host = limits.connections_per_host;
         policy.connections_total = limits.connections_total.min(system::connections_possible());
+        let sidecar_timeouts = sidecar::timeouts(&policy);
         let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
         let user_agent = HeaderValue::from_str(&config.user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
@@ -151,6 +164,11 @@ impl Driver {
             marks_fail: false,
             watchdog: None,
             done_bytes: 0,
+            verifying: HashMap::new(),
+            followers: 0,
+            followers_max: std::thread::available_parallelism().map_or(1, usize::from),
+            sidecar_timeouts,
+            quit: CancellationToken::new(),
             stopping: false,
         };
         driver.apply_bandwidth();
@@ -264,6 +282,7 @@ impl Driver {
 
     async fn shut_down(mut self) {
         self.stopping = true;
+        self.quit.cancel();
         self.save_all_hosts();
         self.save_events();
         for worker in self.workers.values() {
@@ -289,6 +308,8 @@ impl Driver {
             while let Some(done) = self.tasks.next().await {
                 self.done(done);
             }
+            // From here on nothing is written or marked any more.
+            ending::note_at_rest(&self.store.clone(), self.all_parts()).await;
         };
         if tokio::time::timeout(WORKERS_STOP_WITHIN, drained).await.is_err() {
             error!("the disk does not answer; the last checkpoint may be missing");

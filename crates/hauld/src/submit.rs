@@ -4,10 +4,10 @@ mod roots;
 
 use std::collections::BTreeMap;
 
-use haul_api::{OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
+use haul_api::{OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
-use haul_transfer::{Checksum, check_user_name};
+use haul_transfer::{Checksum, ChecksumKind, check_user_name};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -72,6 +72,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         }
     }
     within_i64("size", job.size)?;
+    let pieces = job.pieces.as_ref().map(|pieces| self::pieces(pieces, job.size)).transpose()?;
     let wish = Wish {
         host: origin(&url),
         url: Private(url.into()),
@@ -80,6 +81,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,
+        checksum_url: checksum_url(job)?,
         on_conflict: match job.on_conflict.unwrap_or_default() {
             OnConflict::Rename => haul_store::OnConflict::Rename,
             OnConflict::Overwrite => haul_store::OnConflict::Overwrite,
@@ -98,7 +100,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         Start::Now => Intent::Run,
         Start::Paused => Intent::Pause,
     };
-    Ok(NewJob { wish, intent, part_token: random_hex(4) })
+    Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
 }
 
 /// Checks a change of a job.
@@ -239,6 +241,41 @@ fn checksum(text: &str) -> Result<String, Problem> {
     Ok(checksum.to_string())
 }
 
+/// Where the digest is to be had, which is not needed where it is named.
+fn checksum_url(job: &SubmitJob) -> Result<Option<Private>, Problem> {
+    let Some(text) = &job.checksum_url else { return Ok(None) };
+    if job.checksum.is_some() {
+        let detail = "give either the `checksum` or the `checksum_url` that tells it, not both".to_owned();
+        return Err(invalid("checksum_url", detail));
+    }
+    url("checksum_url", text).map(|url| Some(Private(url.into())))
+}
+
+/// Digests of pieces as they are stored.
+fn pieces(given: &Pieces, size: Option<u64>) -> Result<haul_store::Pieces, Problem> {
+    let kind = ChecksumKind::named(&given.kind).ok_or_else(|| {
+        let detail = "`pieces.kind` must be `sha-256`, `sha-512`, `blake3`, `sha-1`, `md5` or `crc32c`".to_owned();
+        invalid("pieces.kind", detail)
+    })?;
+    if given.length == 0 || i64::try_from(given.length).is_err() {
+        return Err(invalid("pieces.length", "`pieces.length` must be a number of bytes from 1 on".to_owned()));
+    }
+    let mut digests = Vec::new();
+    for (index, digits) in given.digests.iter().enumerate() {
+        let field = format!("pieces.digests[{index}]");
+        let digest = Checksum::from_hex(kind, digits).ok_or_else(|| {
+            invalid(&field, format!("`{field}` must be {} hexadecimal digits for {kind}", kind.bytes() * 2))
+        })?;
+        digests.extend(digest.digest());
+    }
+    let number = given.digests.len() as u64;
+    if size.is_some_and(|size| number != size.div_ceil(given.length)) {
+        let detail = format!("{number} pieces of {} bytes do not make a file of this `size`", given.length);
+        return Err(invalid("pieces.digests", detail));
+    }
+    Ok(haul_store::Pieces { kind: kind.to_string(), length: given.length, digests })
+}
+
 fn connections(number: u32) -> Result<u32, Problem> {
     if (1..=CONNECTIONS_MAX).contains(&number) {
         Ok(number)
@@ -362,6 +399,11 @@ mod tests {
         type Change = Box<dyn FnOnce(&mut SubmitJob)>;
         let url = |url: &'static str| -> Change { Box::new(|job| job.url = Some(url.into())) };
         let mirrors = |urls: Vec<String>| -> Change { Box::new(|job| job.mirrors = Some(urls)) };
+        let pieces = |kind: &str, length, digests: &[&str]| -> Change {
+            let digests = digests.iter().map(|digest| (*digest).to_owned()).collect();
+            let pieces = Pieces { kind: kind.to_owned(), length, digests };
+            Box::new(move |job| (job.pieces, job.size) = (Some(pieces), Some(5)))
+        };
         let cases: Vec<(Change, &str, &str)> = vec![
             (url("file:///etc/passwd"), "invalid-url", "url"),
             (url("ftp://host/canary"), "invalid-url", "url"),
@@ -389,6 +431,19 @@ mod tests {
             (Box::new(|j| j.checksum = Some("md5:canary".into())), "invalid-value", "checksum"),
             (Box::new(|j| j.checksum = Some(format!("sha-512:{}", "0".repeat(64)))), "invalid-value", "checksum"),
             (Box::new(|j| j.checksum = Some("0".repeat(64))), "invalid-value", "checksum"),
+            (Box::new(|j| j.checksum_url = Some("ftp://host/canary".into())), "invalid-url", "checksum_url"),
+            (
+                Box::new(|j| {
+                    j.checksum = Some(format!("md5:{}", "0".repeat(32)));
+                    j.checksum_url = Some("http://host/canary".into());
+                }),
+                "invalid-value",
+                "checksum_url",
+            ),
+            (pieces("canary", 1, &[]), "invalid-value", "pieces.kind"),
+            (pieces("md5", 0, &[]), "invalid-value", "pieces.length"),
+            (pieces("crc32c", 1, &["00000000", "canary"]), "invalid-value", "pieces.digests[1]"),
+            (pieces("crc32c", 2, &["00000000", "00000000"]), "invalid-value", "pieces.digests"),
             (Box::new(|j| j.size = Some(u64::MAX)), "invalid-value", "size"),
             (Box::new(|j| j.label = Some(String::new())), "invalid-value", "label"),
             (Box::new(|j| j.referrer = Some("canary\n".into())), "invalid-value", "referrer"),

@@ -42,6 +42,10 @@ pub(super) struct Job {
     /// The worker that was asked to give its connection up for this job.
     pub(super) promise: Option<WorkerId>,
     pub(super) restarts: u32,
+    /// Times that damage was fetched again since all of the file was there.
+    pub(super) mends: u32,
+    /// All of the file has been fetched again because it was not the one that it must be.
+    pub(super) fetched_twice: bool,
     /// The server has served the job, in this life or an earlier one.
     pub(super) served: bool,
     /// The most bytes that were ever there of this file: a single stream that starts over gains nothing before it.
@@ -126,6 +130,8 @@ impl Job {
             workers: BTreeSet::new(),
             promise: None,
             restarts: spec.restarts,
+            mends: 0,
+            fetched_twice: false,
             served: done > 0,
             furthest: done,
             attempts: 0,

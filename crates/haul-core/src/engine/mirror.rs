@@ -221,25 +221,6 @@ impl Engine {
         }
     }
 
-    /// The file's checksum does not match. What came from other mirrors than the main one is suspect: it is dropped, with
-    /// these mirrors, and fetched again. Tells whether there was any.
-    pub(super) fn heal(&mut self, now: Time, id: JobId, fault: &Fault) -> bool {
-        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let main = job.main;
-        let bytes = job.ledger.as_mut().map_or(0, |ledger| ledger.void_all_but(main));
-        if bytes == 0 {
-            return false;
-        }
-        job.furthest = job.done_bytes();
-        job.restart_meter(now);
-        self.effects.push_back(Effect::Note(id, Note::Healing { bytes }));
-        let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();
-        for index in suspects.into_iter().filter(|index| *index != main) {
-            self.drop_mirror(now, id, index, fault);
-        }
-        true
-    }
-
     pub(super) fn mirror_views(&self, now: Time, job: &Job) -> Vec<MirrorView> {
         job.mirrors()
             .map(|(index, mirror)| {

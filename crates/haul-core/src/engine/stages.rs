@@ -1,7 +1,7 @@
 //! How a job comes, goes from stage to stage, and leaves. The table is in the engine's documentation.
 
 use crate::messages::{Alarm, Effect, JobSpec, Outcome, StopReason};
-use crate::{Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
+use crate::{Fault, JobId, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// Drops all bytes of a job that has no worker.
-    fn reset(&mut self, now: Time, id: JobId) {
+    pub(super) fn reset(&mut self, now: Time, id: JobId) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         job.stage = Stage::Resetting { released: false };
         job.drop_bytes(now);
@@ -152,12 +152,6 @@ impl Engine {
         };
         match fault.kind.awaits_disk() {
             Some(waiting_for) => self.await_disk(now, id, fault, waiting_for),
-            None if fault.kind == FaultKind::ChecksumMismatch && self.heal(now, id, &fault) => {
-                let job = self.jobs.get_mut(&id).expect("it was just there");
-                job.stage = Stage::Resetting { released: false };
-                self.touched.insert(id);
-                self.effects.push_back(Effect::Rewrite(id));
-            }
             None => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
         }
     }

@@ -193,6 +193,7 @@ impl Brain for Naive {
             | Event::RolledBack(..)
             | Event::DiskChecked(..)
             | Event::Sealed(_)
+            | Event::Mismatched { .. }
             | Event::SealFailed(..) => {}
         }
         self.schedule();

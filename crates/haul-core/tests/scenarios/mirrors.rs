@@ -1,7 +1,7 @@
 //! The same file at several hosts: who may contribute, how much, and what happens when one is lost.
 
-use haul_core::messages::{Fetch, FetchKind, HostMemory, MirrorState, Note, Outcome, StopReason, Tuning};
-use haul_core::{Fault, FaultKind, MirrorIndex, Policy};
+use haul_core::messages::{Fetch, FetchKind, HostMemory, MirrorState, Note, Outcome, StopReason, Suspect, Tuning};
+use haul_core::{ByteRange, Fault, FaultKind, MirrorIndex, Policy};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};
@@ -306,7 +306,7 @@ fn a_checksum_that_does_not_match_heals_once() {
         t.flow(0.1, |_, _| 1e6);
         assert!(t.clock() < 120.0, "{:?}", t.view(JOB));
     }
-    let healing = t.notes().find_map(|note| if let Note::Healing { bytes } = note { Some(*bytes) } else { None });
+    let healing = t.notes().find_map(|note| if let Note::Healing { bytes, .. } = note { Some(*bytes) } else { None });
     assert_eq!(healing, Some(TOTAL - t.view(JOB).done_bytes), "what the second one gave is gone");
     assert_eq!(t.mirror(JOB, 1), MirrorState::Dropped);
     let before = t.fetches(JOB).filter(|fetch| fetch.mirror.0 == 1).count();
@@ -318,19 +318,54 @@ fn a_checksum_that_does_not_match_heals_once() {
 #[test]
 fn a_checksum_that_still_does_not_match_fails() {
     let mut t = at(&[A, B]);
-    t.seal_faults = vec![FaultKind::ChecksumMismatch; 3];
-    t.flow(90.0, |_, _| 1e6);
+    t.seal_faults = vec![FaultKind::ChecksumMismatch; 4];
+    t.flow(180.0, |_, _| 1e6);
     assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(Fault { kind: FaultKind::ChecksumMismatch, .. }))));
-    assert_eq!((t.seals, t.rewrites), (2, 1));
+    assert_eq!((t.seals, t.rewrites, t.resets), (3, 1, 1));
+    assert_eq!(suspects(&t), [Suspect::Mirrors, Suspect::Everything]);
 }
 
 #[test]
-fn where_one_mirror_gave_everything_there_is_nothing_to_heal() {
-    let mut t = at(&[A]);
+fn f_done_07_where_one_mirror_gave_everything_all_of_it_is_fetched_once_more() {
+    for (mismatches, completes) in [(1, true), (2, false)] {
+        let mut t = at(&[A]);
+        t.seal_faults = vec![FaultKind::ChecksumMismatch; mismatches];
+        t.flow(180.0, |_, _| 1e6);
+        assert_eq!(matches!(t.outcome(JOB), Some(Outcome::Completed)), completes, "{mismatches} mismatches");
+        assert_eq!((t.seals, t.rewrites, t.resets), (2, 0, 1));
+        assert_eq!(suspects(&t), [Suspect::Everything]);
+    }
+}
+
+#[test]
+fn f_done_07_what_is_known_to_be_damaged_is_fetched_again_alone_and_nobody_is_suspected() {
+    let mut t = at(&[A, B]);
     t.seal_faults = vec![FaultKind::ChecksumMismatch];
-    t.flow(90.0, |_, _| 1e6);
+    t.damaged = vec![ByteRange::new(5, 1000), ByteRange::new(MIB, MIB + 1)];
+    while t.rewrites == 0 {
+        t.flow(0.1, |_, _| 1e6);
+        assert!(t.clock() < 120.0, "{:?}", t.view(JOB));
+    }
+    assert_eq!(t.view(JOB).done_bytes, TOTAL - 996);
+    t.flow(60.0, |_, _| 1e6);
+    assert_eq!((t.outcome(JOB), t.seals, t.resets), (Some(&Outcome::Completed), 2, 0));
+    assert_eq!(suspects(&t), [Suspect::Damage]);
+}
+
+#[test]
+fn damage_that_comes_back_again_and_again_is_not_mended_for_ever() {
+    let mut t = at(&[A]);
+    t.seal_faults = vec![FaultKind::ChecksumMismatch; 9];
+    t.damaged = vec![ByteRange::new(0, 10)];
+    t.flow(300.0, |_, _| 1e6);
     assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(_))));
-    assert_eq!((t.seals, t.rewrites), (1, 0));
+    let mends = [Suspect::Damage; 3];
+    assert_eq!(suspects(&t), [&mends[..], &[Suspect::Everything]].concat());
+}
+
+/// What was fetched again because of mismatches.
+fn suspects(t: &Script) -> Vec<Suspect> {
+    t.notes().filter_map(|note| if let Note::Healing { what, .. } = note { Some(*what) } else { None }).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use haul_core::messages::{
     Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
     Source, StopReason, Tuning, Why,
 };
-use haul_core::{Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
+use haul_core::{ByteRange, Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const HOST: &str = "http://host";
@@ -31,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) set_ends: u32,
     /// How the next attempts to seal end, before one succeeds.
     pub(crate) seal_faults: Vec<FaultKind>,
+    /// What mismatches know to be damaged.
+    pub(crate) damaged: Vec<ByteRange>,
     /// What the next looks at the disk find, before one finds it well.
     pub(crate) disk_faults: Vec<FaultKind>,
     /// Looks at the disk.
@@ -89,6 +91,7 @@ impl Script {
             rewrites: 0,
             set_ends: 0,
             seal_faults: Vec::new(),
+            damaged: Vec::new(),
             disk_faults: Vec::new(),
             disk_checks: 0,
             throttled: false,
@@ -388,7 +391,12 @@ impl Script {
                     let event = if self.seal_faults.is_empty() {
                         Event::Sealed(id)
                     } else {
-                        Event::SealFailed(id, Fault::new(self.seal_faults.remove(0), "as the story has it"))
+                        let fault = Fault::new(self.seal_faults.remove(0), "as the story has it");
+                        if fault.kind == FaultKind::ChecksumMismatch {
+                            Event::Mismatched { job: id, fault, damaged: self.damaged.clone() }
+                        } else {
+                            Event::SealFailed(id, fault)
+                        }
                     };
                     self.engine.event(self.now, event);
                 }

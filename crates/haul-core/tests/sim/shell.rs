@@ -165,9 +165,10 @@ impl World {
         let event = if full {
             Event::SealFailed(id, Fault::new(FaultKind::DiskFull, "virtual disk full"))
         } else if let Some(kind) = job.seal_fault {
-            Event::SealFailed(id, Fault::new(kind, "virtual seal fault"))
+            Event::Mismatched { job: id, fault: Fault::new(kind, "virtual seal fault"), damaged: Vec::new() }
         } else if job.checksum && !self.is_as_promised(id) {
-            Event::SealFailed(id, Fault::new(FaultKind::ChecksumMismatch, "virtual other digest"))
+            let fault = Fault::new(FaultKind::ChecksumMismatch, "virtual other digest");
+            Event::Mismatched { job: id, fault, damaged: Vec::new() }
         } else {
             Event::Sealed(id)
         };

@@ -7,7 +7,7 @@ use haul_core::{ByteRange, Chunk, ChunkState, JobId, MirrorIndex, Phase};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::{ChunkWord, Stored, Word, at_work, key};
-use crate::{ChunkRow, JobRows};
+use crate::{ChunkRow, JobRows, RowDigest};
 
 /// Which mark a row's `done` sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) fn mark(conn: &Connection, job: &JobRows, mark: Mark) -> rusqlite::Re
     }
     let mut change = Sums::default();
     for chunk in &job.rows {
-        change.add(put(conn, job.job, chunk, mark)?);
+        change.add(put(conn, job, chunk, mark)?);
     }
     if change.written > 0 {
         at_work::survived(conn, job.job)?;
@@ -56,10 +56,13 @@ pub(crate) fn rewrite(conn: &Connection, job: &JobRows) -> rusqlite::Result<()> 
     conn.prepare_cached("DELETE FROM chunks WHERE job_id = ?1")?.execute([key(job.job)])?;
     for chunk in &job.rows {
         let at = before.partition_point(|row| row.range.end <= chunk.range.start);
-        let durable_end = before.get(at).map_or(0, |row| row.range.start + row.durable);
+        let known = before.get(at);
+        let durable_end = known.map_or(0, |row| row.range.start + row.durable);
+        let same = known.filter(|row| row.range == chunk.range && chunk.missing() == 0);
+        let digest = job.digests.get(&chunk.range.start).copied().or(same.and_then(|row| row.digest));
         let row = ChunkRow {
             durable: durable_end.saturating_sub(chunk.range.start).min(chunk.done),
-            ..merged(None, chunk, Mark::Written)
+            ..merged(None, chunk, digest, Mark::Written)
         };
         store(conn, job.job, &row)?;
     }
@@ -100,6 +103,12 @@ pub(crate) fn reliable(row: &ChunkRow) -> Chunk {
     chunk
 }
 
+/// The digest of a row, where it is known.
+pub(crate) fn digest(row: &ChunkRow) -> Option<RowDigest> {
+    let is_durable = row.durable == row.range.len();
+    row.digest.map(|crc32c| RowDigest { range: row.range, crc32c, is_durable })
+}
+
 /// The change of a job's sums.
 #[derive(Default)]
 struct Sums {
@@ -118,9 +127,10 @@ impl Sums {
     }
 }
 
-fn put(conn: &Connection, job: JobId, chunk: &Chunk, mark: Mark) -> rusqlite::Result<Sums> {
-    let before = conn.prepare_cached(SELECT_ONE)?.query_row(params![key(job), chunk.range.start], read).optional()?;
-    let after = merged(before, chunk, mark);
+fn put(conn: &Connection, rows: &JobRows, chunk: &Chunk, mark: Mark) -> rusqlite::Result<Sums> {
+    let (job, start) = (rows.job, chunk.range.start);
+    let before = conn.prepare_cached(SELECT_ONE)?.query_row(params![key(job), start], read).optional()?;
+    let after = merged(before, chunk, rows.digests.get(&start).copied(), mark);
     store(conn, job, &after)?;
     Ok(Sums {
         written: difference(before.map(|b| b.written), after.written),
@@ -142,11 +152,12 @@ fn store(conn: &Connection, job: JobId, row: &ChunkRow) -> rusqlite::Result<()> 
             ":retries": row.retries,
             ":strikes": row.strikes,
             ":mirror": row.mirror.0,
+            ":digest": row.digest,
         })
         .map(drop)
 }
 
-fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
+fn merged(before: Option<ChunkRow>, chunk: &Chunk, digest: Option<u32>, mark: Mark) -> ChunkRow {
     let start = chunk.range.start;
     let end = before.map_or(chunk.range.end, |b| b.range.end.min(chunk.range.end));
     let range = ByteRange::new(start, end);
@@ -160,6 +171,8 @@ fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
     // Of a prefix that reaches beyond the end, the rest belongs to the row behind it.
     let durable = durable.min(range.len());
     let written = written.max(chunk.done).min(range.len());
+    // A digest is that of one range: a row that is about another one may not have it.
+    let digest = digest.filter(|_| chunk.range == range).or(before.filter(|b| b.range == range).and_then(|b| b.digest));
     ChunkRow {
         range,
         durable,
@@ -168,6 +181,7 @@ fn merged(before: Option<ChunkRow>, chunk: &Chunk, mark: Mark) -> ChunkRow {
         retries: chunk.retries.max(before.map_or(0, |b| b.retries)),
         strikes: chunk.strikes.max(before.map_or(0, |b| b.strikes)),
         mirror,
+        digest: digest.filter(|_| written == range.len()),
     }
 }
 
@@ -193,7 +207,7 @@ fn difference(before: Option<u64>, after: u64) -> i64 {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
-    Ok(ChunkRow {
+    let read = ChunkRow {
         range: ByteRange::new(row.get("start")?, row.get("end_")?),
         durable: row.get("durable")?,
         written: row.get("written")?,
@@ -201,7 +215,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
         retries: row.get("retries")?,
         strikes: row.get("strikes")?,
         mirror: MirrorIndex(row.get("mirror")?),
-    })
+        digest: row.get("digest")?,
+    };
+    // A power cut takes the bytes, and leaves the digest behind.
+    Ok(ChunkRow { digest: read.digest.filter(|_| is_done(&read)), ..read })
 }
 
 const SELECT_ONE: &str = "SELECT * FROM chunks WHERE job_id = ?1 AND start = ?2";
@@ -209,11 +226,12 @@ const SELECT_ONE: &str = "SELECT * FROM chunks WHERE job_id = ?1 AND start = ?2"
 const SELECT_ALL: &str = "SELECT * FROM chunks WHERE job_id = ?1 ORDER BY start";
 
 const PUT: &str = "
-    INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes, mirror)
-    VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes, :mirror)
+    INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes, mirror, digest)
+    VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes, :mirror, :digest)
     ON CONFLICT DO UPDATE SET
         end_ = excluded.end_, durable = excluded.durable, written = excluded.written, state = excluded.state,
-        retries = excluded.retries, strikes = excluded.strikes, mirror = excluded.mirror";
+        retries = excluded.retries, strikes = excluded.strikes, mirror = excluded.mirror,
+        digest = excluded.digest";
 
 const ROLL_BACK: &str = "
     UPDATE chunks SET written = durable, state = 'ready' WHERE job_id = ?1 AND written > durable";
@@ -221,7 +239,8 @@ const ROLL_BACK: &str = "
 const ADD_SUMS: &str = "
     UPDATE jobs SET
         done_bytes = done_bytes + :done, durable_bytes = durable_bytes + :durable,
-        chunks_done = chunks_done + :chunks_done, chunks_total = chunks_total + :chunks_total
+        chunks_done = chunks_done + :chunks_done, chunks_total = chunks_total + :chunks_total,
+        part_bytes = NULL, part_modified_ns = NULL, part_changed_ns = NULL -- the file is being written
     WHERE id = :id";
 
 const COUNT_SUMS: &str = "

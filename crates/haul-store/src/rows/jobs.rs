@@ -6,10 +6,10 @@ use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces};
 use crate::{
-    ActError, Counts, EventKind, Identity, JobPatch, JobRow, Mirror, NewJob, Part, PhaseChange, Private, Reason,
-    UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, Part, PhaseChange, Private,
+    Reason, Stamp, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -21,6 +21,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":filename": wish.filename,
         ":expected_size": wish.expected_size,
         ":checksum": wish.checksum,
+        ":checksum_url": wish.checksum_url.as_deref(),
         ":on_conflict": wish.on_conflict.word(),
         ":headers": wish.headers.as_deref(),
         ":referrer": wish.referrer.as_deref(),
@@ -36,6 +37,9 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     let id = u64::try_from(conn.last_insert_rowid()).map(JobId);
     let id = id.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     mirrors::append(conn, id, &wish.mirrors)?;
+    if let Some(pieces) = &job.pieces {
+        pieces::insert(conn, id, pieces)?;
+    }
     events::append(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
     Ok(id)
 }
@@ -105,10 +109,40 @@ pub(crate) fn set_phase(
             Some(now_ms)
         }
     };
+    if change.phase == Phase::Completed {
+        // What was found earlier is not about this file.
+        row.verified = None;
+    }
     save(conn, &mut row, now_ms)?;
     if let Some(kind) = events::of_phase(&row) {
         events::append(conn, id, now_ms, &kind)?;
     }
+    Ok((Changed::Yes, row))
+}
+
+/// Takes a complete job up again, to fetch what these rows lack. Its file, as `part` tells it, may still have its final
+/// name. Answers [`Changed::No`] where the job is not complete.
+pub(crate) fn reopen(
+    conn: &Connection,
+    rows: &JobRows,
+    part: Part,
+    now_ms: i64,
+) -> Result<(Changed, JobRow), UpdateError> {
+    let mut row = get_visible(conn, rows.job)?.ok_or(UpdateError::Unknown)?;
+    if row.lifecycle.phase != Phase::Completed {
+        return Ok((Changed::No, row));
+    }
+    let before = row.counts.done_bytes;
+    row.lifecycle = Lifecycle::accepted(Intent::Run);
+    row.part = Some(part);
+    row.stamp = None;
+    row.verification = None;
+    row.finished_at_ms = None;
+    save(conn, &mut row, now_ms)?;
+    chunks::rewrite(conn, rows)?;
+    let row = get(conn, rows.job)?.ok_or(UpdateError::Unknown)?;
+    let dropped_bytes = before.saturating_sub(row.counts.done_bytes);
+    events::append(conn, row.id, now_ms, &EventKind::BytesDropped { dropped_bytes })?;
     Ok((Changed::Yes, row))
 }
 
@@ -298,7 +332,11 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":part_name": part.map(|p| &p.name),
         ":part_dev": part.map(|p| p.dev.cast_signed()),
         ":part_ino": part.map(|p| p.ino.cast_signed()),
+        ":part_bytes": row.stamp.map(|s| s.bytes),
+        ":part_modified_ns": row.stamp.map(|s| s.modified_ns),
+        ":part_changed_ns": row.stamp.map(|s| s.changed_ns),
         ":verification": row.verification,
+        ":verified": row.verified,
         ":started_at_ms": row.started_at_ms,
         ":finished_at_ms": row.finished_at_ms,
         ":updated_at_ms": row.updated_at_ms,
@@ -335,6 +373,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             bandwidth_limit: cells.next()?,
             priority: cells.next()?,
             label: cells.next()?,
+            checksum_url: cells.private()?,
         },
         lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
         reason: cells.reason()?,
@@ -352,7 +391,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         path: cells.next()?,
         part_token: cells.next()?,
         part: cells.part()?,
+        stamp: cells.stamp()?,
         verification: cells.next()?,
+        verified: cells.next()?,
         counts: Counts {
             done_bytes: cells.next()?,
             durable_bytes: cells.next()?,
@@ -371,10 +412,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
-         connections, bandwidth_limit, priority, label, phase, intent, reason_code, reason_message, reason_at_ms, \
+         connections, bandwidth_limit, priority, label, checksum_url, phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
-         part_token, part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
+         part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, verification, verified, \
+         done_bytes, durable_bytes, chunks_done, chunks_total, \
          created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
     };
 }
@@ -417,6 +459,14 @@ impl Cells<'_> {
         let part = name.zip(dev).zip(ino);
         Ok(part.map(|((name, dev), ino)| Part { name, dev: dev.cast_unsigned(), ino: ino.cast_unsigned() }))
     }
+
+    fn stamp(&mut self) -> rusqlite::Result<Option<Stamp>> {
+        let (bytes, modified_ns, changed_ns): (Option<u64>, Option<i64>, Option<i64>) =
+            (self.next()?, self.next()?, self.next()?);
+        // The three come together, as the schema demands.
+        let stamp = bytes.zip(modified_ns).zip(changed_ns);
+        Ok(stamp.map(|((bytes, modified_ns), changed_ns)| Stamp { bytes, modified_ns, changed_ns }))
+    }
 }
 
 /// What the column `checksum` begins with where the digest is the server's and not the user's.
@@ -426,10 +476,10 @@ const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
 
 const INSERT: &str = "
     INSERT INTO jobs (
-        url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, connections,
+        url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, headers, referrer, user_agent, connections,
         bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
-        :url, :host, :dir, :filename, :expected_size, :checksum, :on_conflict, :headers, :referrer, :user_agent,
+        :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :headers, :referrer, :user_agent,
         :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
     )";
 
@@ -441,7 +491,8 @@ const UPDATE: &str = "
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
         accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,
         source_mirror = :source_mirror, name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
-        verification = :verification, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
+        part_bytes = :part_bytes, part_modified_ns = :part_modified_ns, part_changed_ns = :part_changed_ns,
+        verification = :verification, verified = :verified, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
         updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
     WHERE id = :id";
 

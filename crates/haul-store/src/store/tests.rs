@@ -100,12 +100,13 @@ fn new_job(n: u64) -> NewJob {
         },
         intent: Intent::Run,
         part_token: "0123abcd".to_owned(),
+        pieces: None,
     }
 }
 
 fn written(job: JobId, done: u64) -> JobRows {
     let chunk = Chunk { done, ..Chunk::empty(ByteRange::new(0, 1000)) };
-    JobRows { job, rows: vec![chunk] }
+    JobRows::new(job, vec![chunk])
 }
 
 fn runtime() -> tokio::runtime::Runtime {

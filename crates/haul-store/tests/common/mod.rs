@@ -45,6 +45,7 @@ pub fn job(url: &str) -> NewJob {
         },
         intent: Intent::Run,
         part_token: "0123abcd".to_owned(),
+        pieces: None,
     }
 }
 
@@ -61,5 +62,5 @@ pub fn chunk(start: u64, end: u64, done: u64) -> Chunk {
 }
 
 pub fn rows(job: JobId, rows: &[Chunk]) -> Vec<JobRows> {
-    vec![JobRows { job, rows: rows.to_vec() }]
+    vec![JobRows::new(job, rows.to_vec())]
 }

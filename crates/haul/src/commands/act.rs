@@ -77,7 +77,7 @@ fn all(daemon: &Daemon, answer: Result<BulkResult, ClientError>, done: &str, out
 }
 
 /// Reports a refusal for one of several jobs; one that concerns them all ends the command.
-fn report(daemon: &Daemon, id: u64, error: ClientError, exit: Exit, out: &Out) -> Result<Exit, Failure> {
+pub(super) fn report(daemon: &Daemon, id: u64, error: ClientError, exit: Exit, out: &Out) -> Result<Exit, Failure> {
     let mut failure = daemon.failure(error);
     if !matches!(failure.exit, Exit::Failed | Exit::UnknownJob) {
         return Err(failure);

@@ -1,7 +1,7 @@
 //! `show`: all about one job, its chunks, and what has happened to it.
 
 use haul_api::query::LIMIT_MAX;
-use haul_api::{Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, Rate, Size};
+use haul_api::{Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, Rate, Size, Verified};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -97,6 +97,7 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
     add("chunks", (job.chunks.total > 0).then(|| format!("{} of {} done", job.chunks.done, job.chunks.total)));
     add("checksum", job.checksum.as_ref().map(text));
     add("verified by", job.verification.map(word));
+    add("verified", job.verified.as_ref().map(verified_words));
     add("resumable", job.resumable.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
     add("priority", (job.priority != 0).then(|| job.priority.to_string()));
     add("limit", (job.bandwidth_limit > 0).then(|| limit::words(job.bandwidth_limit)));
@@ -123,6 +124,16 @@ fn mirror_words(mirror: &Mirror) -> String {
         words += &format!("  {} ({})", escaped(&reason.message), escaped(&reason.code));
     }
     words
+}
+
+/// What was found when the file was last verified on demand.
+fn verified_words(verified: &Verified) -> String {
+    let when = local_time(verified.at);
+    if verified.bad.is_empty() {
+        return format!("{} intact, {when}", Size(verified.checked_bytes).approx());
+    }
+    let bad: u64 = verified.bad.iter().map(|bad| bad.end - bad.start).sum();
+    format!("{} damaged, {when}", Size(bad).approx())
 }
 
 fn state(job: &Job) -> String {

@@ -58,6 +58,9 @@ impl<S: Send + Sync> FromRequestParts<S> for HostName {
 /// A JSON body within its route's limit.
 pub(crate) struct Json(pub(crate) Bytes);
 
+/// A JSON body within its route's limit, or none at all, which needs no media type.
+pub(crate) struct OptionalJson(pub(crate) Option<Bytes>);
+
 /// A JSON body, a list of URLs or a Metalink, as submitting takes it.
 pub(crate) enum Submitted {
     /// `application/json`.
@@ -75,6 +78,20 @@ impl<S: Send + Sync> FromRequest<S> for Json {
         match media_type(&request).as_str() {
             "application/json" => read(request, BODY_BYTES_MAX).await.map(Self),
             _ => Err(wrong_media_type("`application/json`")),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJson {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
+        let is_json = media_type(&request) == "application/json";
+        let bytes = read(request, BODY_BYTES_MAX).await?;
+        match bytes.is_empty() {
+            true => Ok(Self(None)),
+            false if is_json => Ok(Self(Some(bytes))),
+            false => Err(wrong_media_type("`application/json`")),
         }
     }
 }

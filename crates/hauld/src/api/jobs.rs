@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobList, JobQuery,
-    JobState, PatchJob, Problem, ProblemCode, SubmitBody, SubmitJob, WaitQuery, Why, body, paths, query,
+    JobState, PatchJob, Problem, ProblemCode, SubmitBody, SubmitJob, VerifyJob, WaitQuery, Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Policy};
 use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::Api;
@@ -92,9 +92,16 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<JobLis
     let page = Page { before, limit, filter: filter(&query.states, query.label) };
     let (rows, next) = api.store.jobs(page).await?;
     let mut jobs = shown(&api, &rows).await?;
-    // Rows know intent and phase; what a running job does at the moment only the engine knows.
-    jobs.retain(|job| query.states.is_empty() || query.states.contains(&job.state));
+    // Rows know intent and phase; what a running job does at the moment only the engine knows. A file that is verified once
+    // more is found where it rests otherwise.
+    let rests = |job: &Job| job.state == JobState::Verifying && !rows.iter().any(|row| is_being_sealed(row, job));
+    jobs.retain(|job| query.states.is_empty() || query.states.contains(&job.state) || rests(job));
     Ok(Json(JobList { jobs, next_cursor: next.map(|id| id.to_string()) }))
+}
+
+/// Tells whether a job's file is verified because it has come to its end.
+fn is_being_sealed(row: &JobRow, job: &Job) -> bool {
+    row.id.0 == job.id && row.lifecycle.wants_to_run()
 }
 
 fn parse_cursor(cursor: &str) -> Result<JobId, Refused> {
@@ -119,17 +126,46 @@ fn filter(states: &[JobState], label: Option<String>) -> Filter {
 pub(super) async fn show(State(api): State<Api>, Id(id): Id, uri: Uri) -> Result<Json<Job>, Refused> {
     let query = WaitQuery::parse(uri.query().unwrap_or_default())?;
     let Some(seconds) = query.wait_seconds else { return Ok(Json(one(&api, id).await?)) };
-    let deadline = Instant::now() + Duration::from_secs(seconds);
     // Watch first and look afterwards: no change can fall between the two.
-    let mut changes = api.driver.watch();
+    let changes = api.driver.watch();
+    let over = |job: &Job| match query.state {
+        Some(state) => job.state != state,
+        None => job.state.is_ended(),
+    };
+    Ok(Json(wait(&api, id, seconds, changes, over).await?))
+}
+
+/// Begins to verify a job's file, and with `?wait=` answers when what was found is known.
+pub(super) async fn verify(
+    State(api): State<Api>,
+    Id(id): Id,
+    uri: Uri,
+    extract::OptionalJson(bytes): extract::OptionalJson,
+) -> Result<Json<Job>, Refused> {
+    let query = WaitQuery::parse(uri.query().unwrap_or_default())?;
+    if query.state.is_some() {
+        return Err(Refused::field(ProblemCode::UnknownField, "state", "no field is called `state`; known is `wait`"));
+    }
+    let wish: VerifyJob = bytes.map_or(Ok(VerifyJob::default()), |bytes| body::parse(&bytes))?;
+    let changes = api.driver.watch();
+    let row = api.driver.verify(id, wish.repair).await.map_err(|e| driver_error(Some(id), e))?;
+    let Some(seconds) = query.wait_seconds else { return Ok(Json(shown_one(&api, row).await?)) };
+    Ok(Json(wait(&api, id, seconds, changes, |job| job.state != JobState::Verifying).await?))
+}
+
+/// Shows a job once it is as it was waited for, or when the seconds are over.
+async fn wait(
+    api: &Api,
+    id: JobId,
+    seconds: u64,
+    mut changes: broadcast::Receiver<JobId>,
+    over: impl Fn(&Job) -> bool,
+) -> Result<Job, Refused> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
-        let job = one(&api, id).await?;
-        let over = match query.state {
-            Some(state) => job.state != state,
-            None => job.state.is_ended(),
-        };
-        if over || api.stop.is_cancelled() {
-            return Ok(Json(job));
+        let job = one(api, id).await?;
+        if over(&job) || api.stop.is_cancelled() {
+            return Ok(job);
         }
         let changed = async {
             loop {
@@ -142,9 +178,9 @@ pub(super) async fn show(State(api): State<Api>, Id(id): Id, uri: Uri) -> Result
         };
         tokio::select! {
             biased;
-            () = api.stop.cancelled() => return Ok(Json(one(&api, id).await?)),
+            () = api.stop.cancelled() => return one(api, id).await,
             woken = timeout_at(deadline, changed) => if woken.is_err() {
-                return Ok(Json(one(&api, id).await?));
+                return one(api, id).await;
             },
         }
     }
@@ -258,7 +294,7 @@ async fn shown_one(api: &Api, row: JobRow) -> Result<Job, Refused> {
 /// Rows as a client sees them, with what the engine knows beyond them.
 async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
     let ids: Vec<JobId> = rows.iter().filter(|row| row.lifecycle.wants_to_run()).map(|row| row.id).collect();
-    let live = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
+    let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
@@ -270,6 +306,10 @@ async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
         } else {
             jobs.push(convert::job(row, known, &limits.limits));
         }
+    }
+    for job in jobs.iter_mut().filter(|job| verifying.contains(&JobId(job.id))) {
+        job.state = JobState::Verifying;
+        job.waiting_for = None;
     }
     Ok(jobs)
 }

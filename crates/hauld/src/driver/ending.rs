@@ -12,13 +12,15 @@ use std::sync::Arc;
 use haul_api::Verification;
 use haul_core::messages::{Event, JobView, Outcome};
 use haul_core::{Fault, FaultKind, JobId, JobState, MirrorIndex, Phase, WaitingFor};
-use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason};
+use haul_store::{Identity, JobRow, OnConflict, Part, PhaseChange, Reason, Stamp};
 use haul_transfer::{PartFile, Place};
-use tracing::{error, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
 
 use super::Driver;
-use super::check::{Expected, check};
+use super::check::{Complete, Expected, Unsealed, check};
 use super::running::{Running, Then};
+use super::sums;
 use super::tasks::{Done, blocking, store_fault, until_stored};
 use super::workers::wrong_size;
 use crate::convert::{now_ms, verification_word};
@@ -43,7 +45,14 @@ impl Driver {
         let part = running.part.take().and_then(Arc::into_inner);
         let dir = PathBuf::from(&running.row.wish.dir);
         let (place, stored) = (running.place.clone(), running.row.part.clone());
-        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
+        let total = plan.total;
+        let complete = Complete {
+            total,
+            expected: plan.expected.clone(),
+            follower: running.following.take().filter(|follower| follower.fits(plan.expected.kind())),
+            rows: running.sums.rows(),
+        };
+        let (store, roots, quit) = (self.store.clone(), Arc::clone(&self.roots), self.quit.clone());
         self.tasks.push(Box::pin(async move {
             let sealed = async {
                 let ready = match part {
@@ -57,11 +66,11 @@ impl Driver {
                         .await?
                     }
                 };
-                let ready = match (plan.expected.clone(), ready) {
-                    (Some(expected), ToSeal::Part(part)) => {
-                        ToSeal::Part(blocking(move || check(part, &expected)).await?)
+                let ready = match ready {
+                    ToSeal::Part(part) if !complete.expected.is_nothing() => {
+                        ToSeal::Part(checked(part, complete, quit).await?)
                     }
-                    (_, ready) => ready,
+                    ToSeal::Part(_) | ToSeal::Named(_) => ready,
                 };
                 if let Some(learned) = plan.learned {
                     // Only the end of the body has told how long the file is.
@@ -79,19 +88,24 @@ impl Driver {
                 let path = match ready {
                     ToSeal::Part(part) => {
                         let dir = part.place().path().to_owned();
-                        dir.join(blocking(move || part.seal(&plan.name, plan.on_conflict)).await?)
+                        let seal = move || {
+                            // Bytes of an earlier version may lie behind its end.
+                            part.cut(total)?;
+                            part.seal(&plan.name, plan.on_conflict)
+                        };
+                        dir.join(blocking(seal).await?)
                     }
                     ToSeal::Named(path) => path,
                 };
                 let path = path.display().to_string();
                 let stored = store.set_phase(id, change(Phase::Completed, Some(path)), now_ms()).await;
-                stored.map(|(_, row)| row).map_err(|error| store_fault(&error))
+                Ok(stored.map(|(_, row)| row).map_err(|error| store_fault(&error))?)
             };
             Done::Sealed { id, row: sealed.await }
         }));
     }
 
-    pub(super) fn sealed(&mut self, id: JobId, row: Result<JobRow, Fault>) {
+    pub(super) fn sealed(&mut self, id: JobId, row: Result<JobRow, Unsealed>) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
         match row {
             Ok(row) => {
@@ -108,9 +122,19 @@ impl Driver {
                 running.row = row;
                 self.event(Event::Sealed(id));
             }
-            Err(fault) => {
+            // The next start seals it.
+            Err(Unsealed::Fault(fault)) if fault == sums::stopping() => {}
+            Err(Unsealed::Fault(fault)) => {
                 self.note_disk_fault(id, &fault);
                 self.event(Event::SealFailed(id, fault));
+            }
+            Err(Unsealed::Mismatched { mut fault, damaged }) => {
+                let sum = running.row.identity.total_bytes.and_then(|total| running.sums.whole(total));
+                if sum.is_some() && std::mem::replace(&mut running.last_sum, sum) == sum {
+                    fault.detail += "; it was fetched twice and was the same both times, so it is the checksum that is \
+                                     wrong, or the file on the server";
+                }
+                self.event(Event::Mismatched { job: id, fault, damaged });
             }
         }
     }
@@ -130,9 +154,13 @@ impl Driver {
         let change =
             PhaseChange { phase: Phase::Failed, reason: Some(reason(fault, None)), path: None, verification: None };
         let store = self.store.clone();
+        let part = self.jobs.get_mut(&id).and_then(|running| running.part.take());
         self.tasks.push(Box::pin(async move {
             if let Err(error) = until_stored(|| store.set_phase(id, change.clone(), now_ms())).await {
                 error!(job = id.0, %error, "cannot store that a job has failed");
+            }
+            if let Some(part) = part {
+                note_at_rest(&store, vec![(id, part)]).await;
             }
             Done::Settled { id }
         }));
@@ -143,12 +171,20 @@ impl Driver {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let gone = running.row.lifecycle.phase == Phase::Canceled || running.row.deleted_at_ms.is_some();
         let part = running.part.take();
+        let store = self.store.clone();
         if !gone {
-            self.settled(id);
+            let Some(part) = part else {
+                self.settled(id);
+                return;
+            };
+            self.tasks.push(Box::pin(async move {
+                note_at_rest(&store, vec![(id, part)]).await;
+                Done::Settled { id }
+            }));
             return;
         }
-        let store = self.store.clone();
         let deleted = running.row.deleted_at_ms.is_some();
+        running.removed = true;
         self.tasks.push(Box::pin(async move {
             if let Some(part) = part.and_then(Arc::into_inner) {
                 remove(part).await;
@@ -171,7 +207,7 @@ impl Driver {
         let restarts = self.engine.job(self.now(), id).map_or(0, |view| view.restarts);
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let is_restart = restarts > running.row.restarts;
-        running.no_cache |= is_restart;
+        running.no_cache |= is_restart || running.refetched;
         running.forget_bytes();
         let (store, part) = (self.store.clone(), running.part.clone());
         self.tasks.push(Box::pin(async move {
@@ -237,10 +273,17 @@ impl Driver {
         let Some(running) = self.jobs.remove(&id) else { return };
         self.note_hosts(&running.hosts());
         self.announce(id);
+        let gone = running.row.lifecycle.phase == Phase::Canceled || running.row.deleted_at_ms.is_some();
+        if gone && !running.removed {
+            // Its user gave it up while it was on its way out.
+            self.discard_later(running.row.clone(), running.delete_files);
+        }
         let ended = matches!(running.row.lifecycle.phase, Phase::Completed | Phase::Failed | Phase::Canceled);
-        if running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none() && running.wanted_again && !ended
-        {
+        let goes_on = running.row.lifecycle.wants_to_run() && running.wanted_again && !ended;
+        if running.row.deleted_at_ms.is_none() && (goes_on || self.verifying.contains_key(&id)) {
             self.load(id);
+        } else {
+            self.not_verified(id);
         }
     }
 
@@ -287,6 +330,33 @@ impl Driver {
     }
 }
 
+/// Compares a complete file with what it must be.
+async fn checked(part: PartFile, complete: Complete, quit: CancellationToken) -> Result<PartFile, Unsealed> {
+    let checked = tokio::task::spawn_blocking(move || check(part, complete, &quit)).await;
+    checked.unwrap_or_else(|_| Err(Fault::new(FaultKind::Internal, "checking a file panicked").into()))
+}
+
+/// Notes what part files look like that nobody writes to any more, so that a change is noticed later.
+pub(super) async fn note_at_rest(store: &haul_store::Store, parts: Vec<(JobId, Arc<PartFile>)>) {
+    let stamps = blocking(move || {
+        let stamp = |(id, part): (JobId, Arc<PartFile>)| {
+            let haul_transfer::Stamp { bytes, modified_ns, changed_ns } = part.stamp().ok()?;
+            Some((id, Stamp { bytes, modified_ns, changed_ns }))
+        };
+        Ok(parts.into_iter().filter_map(stamp).collect::<Vec<_>>())
+    });
+    let Ok(stamps) = stamps.await else { return };
+    let files = stamps.len();
+    if files == 0 {
+        return;
+    }
+    match store.note_at_rest(stamps, now_ms()).await {
+        Ok(()) => debug!(files, "part files are left at rest"),
+        // Without it rows are compared with the file only as far as no checkpoint covers them.
+        Err(error) => warn!(%error, "cannot store what part files look like"),
+    }
+}
+
 /// A complete file on its way to its final name.
 enum ToSeal {
     /// It is a part file still.
@@ -320,7 +390,8 @@ fn gone() -> Fault {
 struct SealPlan {
     name: String,
     on_conflict: haul_transfer::OnConflict,
-    expected: Option<Expected>,
+    total: u64,
+    expected: Expected,
     verification: Verification,
     /// What the row says of the file, with the length that it does not know yet.
     learned: Option<Identity>,
@@ -334,14 +405,15 @@ impl SealPlan {
         if let Some(fault) = wrong_size(wish.expected_size, total) {
             return Err(fault);
         }
-        let expected = Expected::of(&running.row)?;
+        running.sidecar.refuse(&running.row)?;
+        let expected = Expected::of(running)?;
         let mirrors = (0..).map(MirrorIndex).zip(view.map_or(&[][..], |view| &view.mirrors));
         let givers: Vec<MirrorIndex> =
             mirrors.filter(|(_, mirror)| mirror.done_bytes > 0).map(|(index, _)| index).collect();
         let giver = running.mirror(givers.first().copied().unwrap_or(running.row.identity.mirror));
         let has_strong_tag = giver.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
         let verification = match () {
-            () if expected.is_some() => Verification::Checksum,
+            () if !expected.is_nothing() => Verification::Checksum,
             // What one mirror's validators vouch for is not what another has sent: samples of that were compared.
             () if givers.len() > 1 => Verification::Overlap,
             () if has_strong_tag => Verification::Validator,
@@ -356,6 +428,7 @@ impl SealPlan {
                 OnConflict::Overwrite => haul_transfer::OnConflict::Overwrite,
                 OnConflict::Fail => haul_transfer::OnConflict::Fail,
             },
+            total: total.unwrap_or_default(),
             expected,
             verification,
             learned: is_news.then(|| Identity { total_bytes: total, ..running.row.identity.clone() }),

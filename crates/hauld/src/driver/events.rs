@@ -168,7 +168,7 @@ fn of_note(running: &Running, note: &Note) -> Option<EventKind> {
             code: fault.kind.code().to_owned(),
             detail: fault.to_string(),
         },
-        Note::Healing { bytes } => EventKind::Healing { bytes: *bytes },
+        Note::Healing { bytes, .. } => EventKind::Healing { bytes: *bytes },
         // The store tells it when the bytes are dropped.
         Note::Restart { .. } => return None,
     })

@@ -1,6 +1,6 @@
 //! What the rest of the daemon can ask of the driver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use haul_api::Window;
 use haul_core::messages::{JobView, Why};
@@ -105,7 +105,8 @@ pub(crate) enum Wish {
     ActAll(Action, Filter, Answer<u64>),
     Patch(JobId, Box<JobPatch>, Answer<JobRow>),
     Delete { id: JobId, files: bool, answer: Answer<()> },
-    Live(Vec<JobId>, oneshot::Sender<HashMap<JobId, Live>>),
+    Verify { id: JobId, repair: bool, answer: Answer<JobRow> },
+    Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
     Chunks(JobId, oneshot::Sender<Vec<(Chunk, Option<f64>)>>),
     Why(JobId, oneshot::Sender<Option<Explained>>),
@@ -177,8 +178,13 @@ impl Handle {
         self.ask(|answer| Wish::Delete { id, files, answer }).await
     }
 
-    /// What is known of those of `ids` that are running.
-    pub(crate) async fn live(&self, ids: Vec<JobId>) -> Result<HashMap<JobId, Live>, DriverError> {
+    /// Begins to verify the file of a job; with `repair`, what is bad of a complete one is fetched again.
+    pub(crate) async fn verify(&self, id: JobId, repair: bool) -> Result<JobRow, DriverError> {
+        self.ask(|answer| Wish::Verify { id, repair, answer }).await
+    }
+
+    /// What is known of those of `ids` that are running; and all jobs whose files are being verified on demand.
+    pub(crate) async fn live(&self, ids: Vec<JobId>) -> Result<(HashMap<JobId, Live>, HashSet<JobId>), DriverError> {
         self.look(|answer| Wish::Live(ids, answer)).await
     }
 

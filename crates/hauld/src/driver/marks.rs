@@ -4,12 +4,14 @@
 //! marked as `written` (no sync: that survives a kill). About once a second each part file is synced, and only then
 //! are the rows of before the sync marked as `durable` (that survives a power cut). Never the other way round.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use haul_core::messages::Event;
 use haul_core::{Fault, FaultKind, JobId};
 use haul_store::{JobRows, StoreError};
+use haul_transfer::{PartFile, Span};
 use tracing::{debug, error, info};
 
 use super::Driver;
@@ -110,7 +112,11 @@ impl Driver {
         let now = self.now();
         let mut came = 0;
         for (id, worker) in &mut self.workers {
+            // In this order: what is summed up reaches at least as far as what is told.
             let (at, throttled) = (worker.lane.at(), worker.lane.throttled());
+            if let Some(running) = self.jobs.get_mut(&worker.job) {
+                running.sums.note_spans(worker.lane.take_spans());
+            }
             let (told_at, told_throttled) = worker.told;
             worker.told = (at, throttled);
             came += at - told_at;
@@ -125,6 +131,7 @@ impl Driver {
             self.mark_written();
         }
         self.checkpoint_if_due();
+        self.follow_all();
     }
 
     /// Takes over the rows of a job that the engine has changed.
@@ -178,29 +185,40 @@ impl Driver {
     pub(super) fn checkpoint(&mut self, id: JobId) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         let Some(part) = running.part.clone() else { return };
-        let rows = running.take_unsynced();
+        let mut rows = running.take_unsynced();
+        let sketches = running.sums.sketches(&rows.rows);
         running.syncing = true;
         running.synced_at = Instant::now();
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let synced = blocking(move || part.sync_data());
-            let rows = match synced.await {
-                Ok(()) => match store.checkpoint(vec![rows.clone()]).await {
-                    Ok(()) => Ok(rows),
-                    Err(error) => Err(Unsaved::Unstored(rows, error)),
-                },
+            let synced = blocking(move || {
+                part.sync_data()?;
+                let digests = sketches.into_iter().map(|sketch| sketch.complete(part.file()));
+                // Rows without a digest are as good as before; whoever reads them next meets the same disk.
+                Ok(digests.filter_map(|digest| digest.inspect_err(|fault| debug!(%fault, "no digest")).ok()).collect())
+            });
+            let synced: Result<Vec<Span>, Fault> = synced.await;
+            let rows = match synced {
+                Ok(digests) => {
+                    rows.digests.extend(digests.iter().map(|digest| (digest.start, digest.crc32c)));
+                    match store.checkpoint(vec![rows.clone()]).await {
+                        Ok(()) => Ok((rows, digests)),
+                        Err(error) => Err(Unsaved::Unstored(rows, error)),
+                    }
+                }
                 Err(fault) => Err(Unsaved::Unsynced(fault)),
             };
             Done::Checkpointed { id, rows }
         }));
     }
 
-    pub(super) fn checkpointed(&mut self, id: JobId, rows: Result<JobRows, Unsaved>) {
+    pub(super) fn checkpointed(&mut self, id: JobId, rows: Result<(JobRows, Vec<Span>), Unsaved>) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
         running.syncing = false;
         match rows {
-            Ok(rows) => {
+            Ok((rows, digests)) => {
                 running.note_durable(&rows.rows);
+                digests.into_iter().for_each(|digest| running.sums.note_row(digest));
                 if running.unstored.take().is_some() {
                     info!(job = id.0, "the database takes checkpoints again");
                 }
@@ -264,6 +282,10 @@ impl Driver {
             self.checkpoint(id);
             return;
         }
+        let is_hashed = !running.following.is_away() && !running.sidecar.is_awaited();
+        if matches!(running.then, Some(Then::Seal)) && !is_hashed {
+            return;
+        }
         match running.then.take() {
             Some(Then::Seal) => self.seal(id),
             Some(Then::Reset) => self.reset(id),
@@ -274,7 +296,13 @@ impl Driver {
         }
     }
 
-    /// Makes everything durable, as the daemon's last act.
+    /// The part files of all jobs that are here.
+    pub(super) fn all_parts(&self) -> Vec<(JobId, Arc<PartFile>)> {
+        let trusted = self.jobs.values().filter(|job| !job.distrusted);
+        trusted.filter_map(|job| Some((job.id(), job.part.clone()?))).collect()
+    }
+
+    /// Makes everything durable.
     pub(super) async fn checkpoint_all(&mut self) {
         let syncs = self.jobs.values_mut().filter(|job| job.part.is_some() && !job.unsynced.is_empty()).map(|job| {
             let (id, part, rows) = (job.id(), job.part.clone().expect("it was just there"), job.take_unsynced());

@@ -12,6 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
 
+use super::follow::{Following, Pieces};
+use super::sidecar::{Sidecar, last_segment};
+use super::sums::Sums;
 use super::tasks::Reply;
 use crate::submit::origin;
 
@@ -54,6 +57,20 @@ pub(super) struct Running {
     pub(super) unsynced: BTreeMap<u64, Chunk>,
     /// What is durable, by the start of the chunk.
     durable: BTreeMap<u64, u64>,
+    /// The digests of its chunks.
+    pub(super) sums: Sums,
+    /// Who hashes the file meanwhile.
+    pub(super) following: Following,
+    /// The digests that the file's pieces must have.
+    pub(super) pieces: Option<Arc<Pieces>>,
+    /// How far the file is that holds the checksum.
+    pub(super) sidecar: Sidecar,
+    /// The digest of the whole file, as it was when it did not match.
+    pub(super) last_sum: Option<u32>,
+    /// All of it is fetched once more because it did not match.
+    pub(super) refetched: bool,
+    /// Its rows are compared with its part file because its user wants to know.
+    pub(super) verifies: bool,
     /// What is not durable may be lost, and is being given up: no row is stored meanwhile.
     pub(super) distrusted: bool,
     /// The database is being told.
@@ -69,6 +86,10 @@ pub(super) struct Running {
     pub(super) then: Option<Then>,
     /// Its user has asked for it again while it was on its way out.
     pub(super) wanted_again: bool,
+    /// Its bytes are removed, as its user wanted.
+    pub(super) removed: bool,
+    /// Its user wants its complete file removed, too.
+    pub(super) delete_files: bool,
     /// Whether a reason stands in the row that a later state has to take back.
     pub(super) reason_stored: bool,
     /// The state that its history was last told.
@@ -156,6 +177,13 @@ impl Running {
             unsynced: BTreeMap::new(),
             // What was relied on at the start is made durable by the first checkpoint.
             durable: BTreeMap::new(),
+            sums: Sums::restored(&stored.digests),
+            following: Following::default(),
+            pieces: stored.pieces.as_ref().and_then(Pieces::stored).map(Arc::new),
+            sidecar: Sidecar::default(),
+            last_sum: None,
+            refetched: false,
+            verifies: false,
             distrusted: false,
             rolling_back: false,
             left: None,
@@ -164,6 +192,8 @@ impl Running {
             synced_at: Instant::now(),
             then: None,
             wanted_again: false,
+            removed: false,
+            delete_files: false,
             reason_stored: row.reason.is_some(),
             told_state: None,
             at_work: false,
@@ -225,11 +255,24 @@ impl Running {
 
     /// The user's headers and the referrer, for a mirror at the origin that they were given for: all others get none.
     pub(super) fn secrets(&self, index: MirrorIndex) -> (HeaderMap, Option<HeaderValue>) {
-        if self.mirror(index).submitted.origin() != self.mirrors[0].submitted.origin() {
+        self.secrets_for(&self.mirror(index).submitted)
+    }
+
+    /// The same for any URL.
+    pub(super) fn secrets_for(&self, url: &Url) -> (HeaderMap, Option<HeaderValue>) {
+        if url.origin() != self.mirrors[0].submitted.origin() {
             return (HeaderMap::new(), None);
         }
         let referrer = self.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
         (self.headers.clone(), referrer)
+    }
+
+    /// What lists of checksums may call its file: the last parts of its URLs, and the names that it got here.
+    pub(super) fn names(&self) -> Vec<String> {
+        let source = self.mirrors.get(self.row.identity.mirror.0 as usize).unwrap_or(&self.mirrors[0]);
+        let urls = [Some(&source.submitted), source.resolved.as_ref()].into_iter().flatten().map(last_segment);
+        let given = [&self.row.wish.filename, &self.row.identity.name].into_iter().flatten().cloned();
+        urls.chain(given).filter(|name| !name.is_empty()).collect()
     }
 
     /// Takes over mirrors that the job has got, in the order in which they are stored, and tells which are new here.
@@ -259,6 +302,7 @@ impl Running {
         if self.distrusted {
             return;
         }
+        self.sums.note_done(&rows);
         for row in rows {
             self.unwritten.insert(row.range.start, row);
             self.unsynced.insert(row.range.start, row);
@@ -267,11 +311,17 @@ impl Running {
 
     pub(super) fn take_unwritten(&mut self) -> Option<JobRows> {
         let rows: Vec<Chunk> = std::mem::take(&mut self.unwritten).into_values().collect();
-        (!rows.is_empty()).then(|| JobRows { job: self.id(), rows })
+        (!rows.is_empty()).then(|| self.with_digests(rows))
     }
 
     pub(super) fn take_unsynced(&mut self) -> JobRows {
-        JobRows { job: self.id(), rows: std::mem::take(&mut self.unsynced).into_values().collect() }
+        let rows = std::mem::take(&mut self.unsynced).into_values().collect();
+        self.with_digests(rows)
+    }
+
+    fn with_digests(&self, rows: Vec<Chunk>) -> JobRows {
+        let digests = rows.iter().filter_map(|row| Some((row.range.start, self.sums.of(row)?))).collect();
+        JobRows { job: self.id(), rows, digests }
     }
 
     /// Takes over what a checkpoint has made durable.
@@ -294,6 +344,8 @@ impl Running {
         self.unsynced.clear();
         self.durable.clear();
         self.note_durable(rows);
+        self.sums.keep(rows);
+        self.following.forget();
         self.distrusted = false;
         self.lost = None;
     }
@@ -307,9 +359,11 @@ impl Running {
                 self.durable.insert(row.range.start, row.done.min(*bytes));
             }
         }
+        self.sums.keep(&rows);
+        self.following.forget();
         self.unwritten.clear();
         self.unsynced = rows.iter().filter(|row| row.done > 0).map(|row| (row.range.start, *row)).collect();
-        JobRows { job: self.id(), rows }
+        self.with_digests(rows)
     }
 
     /// Forgets all bytes, and the file that they belonged to.
@@ -317,10 +371,14 @@ impl Running {
         self.unwritten.clear();
         self.unsynced.clear();
         self.durable.clear();
+        self.sums = Sums::default();
+        self.following.forget();
         self.mirrors.iter_mut().for_each(Mirror::forget);
         self.content_type = None;
         self.row.identity.total_bytes = None;
-        self.row.identity.digest = None;
+        if !self.refetched {
+            self.row.identity.digest = None;
+        }
     }
 }
 

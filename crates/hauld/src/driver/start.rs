@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use haul_core::messages::Command;
-use haul_core::{Chunk, Fault, FaultKind, JobId, Phase};
-use haul_store::{EventKind, JobRow, PhaseChange, StoreError, StoredJob};
-use haul_transfer::{Escaped, PartFile};
+use haul_core::{ByteRange, Chunk, ChunkState, Fault, FaultKind, JobId, Phase};
+use haul_store::{EventKind, JobRow, Part, PhaseChange, RowDigest, Stamp, StoreError, StoredJob};
+use haul_transfer::{Escaped, PartFile, Place, Span};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Driver;
 use super::disk::reserve;
 use super::ending::remove_stored;
 use super::running::Running;
+use super::sums;
 use super::tasks::{Done, Found, blocking, until_stored};
 use super::wishes::discard;
 use crate::convert::now_ms;
@@ -81,12 +83,19 @@ impl Driver {
 
     pub(super) fn loaded(&mut self, id: JobId, stored: Result<Option<StoredJob>, StoreError>) {
         match stored {
-            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&id) => {
-                self.take_up(stored);
+            // It has been taken up already.
+            Ok(Some(stored)) if self.jobs.contains_key(&stored.row.id) => self.cleared(id),
+            Ok(Some(stored)) if self.verifying.contains_key(&id) => self.verify_stored(stored),
+            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() => self.take_up(stored),
+            // It is not wanted any more.
+            Ok(_) => {
+                self.cleared(id);
+                self.not_verified(id);
             }
-            // It has been taken up already, or is not wanted any more.
-            Ok(_) => self.cleared(id),
-            Err(error) => error!(job = id.0, %error, "cannot read a stored job"),
+            Err(error) => {
+                error!(job = id.0, %error, "cannot read a stored job");
+                self.not_verified(id);
+            }
         }
     }
 
@@ -97,15 +106,25 @@ impl Driver {
             return;
         }
         if stored.row.part.is_none() && stored.chunks.is_empty() {
-            self.start(id, Vec::new());
+            self.note_verified(id, &sums::Found::default(), 0);
+            if stored.row.lifecycle.wants_to_run() {
+                self.start(id, Vec::new());
+            } else {
+                self.settled(id);
+            }
             return;
         }
-        let roots = Arc::clone(&self.roots);
-        let stored = Box::new(stored);
+        self.look_at_part(Box::new(stored));
+    }
+
+    fn look_at_part(&mut self, stored: Box<StoredJob>) {
+        let id = stored.row.id;
+        let verifies = self.verifying.contains_key(&id);
+        self.jobs.get_mut(&id).expect("the caller holds the job").verifies = verifies;
+        let (roots, quit) = (Arc::clone(&self.roots), self.quit.clone());
         self.tasks.push(Box::pin(async move {
-            let row = stored.row.clone();
-            let needed = stored.chunks.iter().filter(|c| c.done > 0).map(Chunk::position).max().unwrap_or(0);
-            let found = blocking(move || find(&roots, &row, needed)).await;
+            let looked_at = stored.clone();
+            let found = blocking(move || find(&roots, &looked_at, verifies, &quit)).await;
             Done::Prepared { id, stored, found }
         }));
     }
@@ -132,46 +151,94 @@ impl Driver {
         self.announce(id);
     }
 
-    pub(super) fn prepared(&mut self, id: JobId, stored: StoredJob, found: Result<Found, Fault>) {
+    pub(super) fn prepared(&mut self, id: JobId, mut stored: Box<StoredJob>, found: Result<Found, Fault>) {
         let Some(running) = self.jobs.get_mut(&id) else { return };
-        if !running.row.lifecycle.wants_to_run() || running.row.deleted_at_ms.is_some() {
-            // Its user has changed their mind meanwhile.
-            if let Ok(Found::Part { part, .. }) = found {
-                running.part = Some(Arc::new(part));
-            }
-            self.let_go(id);
+        if self.verifying.contains_key(&id) && !running.verifies {
+            // That was asked for meanwhile.
+            self.look_at_part(stored);
             return;
         }
+        // Its user may have changed their mind meanwhile, or only want to know.
+        let goes_on = running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none();
         match found {
-            Ok(Found::Part { place, part }) => {
-                let done: u64 = stored.chunks.iter().map(|chunk| chunk.done).sum();
-                info!(job = id.0, done, total = stored.row.identity.total_bytes, "going on where it was");
+            Ok(Found::Part { place, part, compared }) => {
                 running.place = Some(place);
                 running.part = Some(Arc::new(part));
+                let there: u64 = stored.chunks.iter().map(|chunk| chunk.done).sum();
+                self.note_verified(id, &compared, there.saturating_sub(compared.checked_bytes));
+                if !compared.bad.is_empty() {
+                    self.drop_rows(id, &mut stored.chunks, &compared.bad);
+                }
+                if !goes_on {
+                    self.let_go(id);
+                    return;
+                }
+                let done: u64 = stored.chunks.iter().map(|chunk| chunk.done).sum();
+                info!(job = id.0, done, total = stored.row.identity.total_bytes, "going on where it was");
+                let running = self.jobs.get_mut(&id).expect("it was just there");
                 running.must_look = false;
                 // Rows that only the page cache vouched for are made durable by the first checkpoint.
                 running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
+                self.want_sidecar(id);
                 self.start(id, stored.chunks);
             }
             Ok(Found::Gone { place }) => {
-                warn!(job = id.0, "the part file is gone or too short; starting over");
                 running.place = Some(place);
                 running.must_look = false;
                 running.row.part = None;
-                self.forget_and_start(id);
+                let bad = stored.chunks.iter().filter(|chunk| chunk.done > 0).map(|chunk| chunk.range).collect();
+                self.note_verified(id, &sums::Found { bad, ..sums::Found::default() }, 0);
+                if goes_on {
+                    warn!(job = id.0, "the part file is gone, or nothing in it is ours; starting over");
+                }
+                self.forget(id);
             }
-            Ok(Found::Sealed { name }) => self.already_sealed(id, &name),
+            Ok(Found::Sealed { name }) => {
+                self.not_verified(id);
+                self.already_sealed(id, &name);
+            }
             // It waits; what it has is looked at once the disk is well.
-            Err(fault) if fault.kind.awaits_disk().is_some() => {
+            Err(fault) if goes_on && fault.kind.awaits_disk().is_some() => {
                 running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
+                self.note_unverified(id, &fault);
                 self.start(id, stored.chunks);
             }
-            Err(fault) => self.fail(id, &fault),
+            Err(fault) if goes_on => {
+                self.note_unverified(id, &fault);
+                if fault == sums::stopping() { self.settled(id) } else { self.fail(id, &fault) }
+            }
+            Err(fault) => {
+                warn!(job = id.0, %fault, "a part file cannot be looked at");
+                self.note_unverified(id, &fault);
+                self.let_go(id);
+            }
         }
     }
 
-    /// Starts a job from its first byte because what it had is gone, once the rows do not claim it any more.
-    fn forget_and_start(&mut self, id: JobId) {
+    /// Drops rows whose bytes are not there any more.
+    fn drop_rows(&mut self, id: JobId, chunks: &mut [Chunk], bad: &[ByteRange]) {
+        let mut bytes = 0;
+        for chunk in chunks.iter_mut() {
+            let there = ByteRange::new(chunk.range.start, chunk.position());
+            if bad.iter().any(|bad| bad.start < there.end && there.start < bad.end) {
+                bytes += std::mem::take(&mut chunk.done);
+                chunk.state = ChunkState::Ready;
+            }
+        }
+        warn!(job = id.0, bytes, "some of the part file is not what was written to it; it is fetched again");
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let rows = running.replace_rows(chunks.to_vec());
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.rewrite_chunks(rows).await {
+                error!(job = id.0, %error, "cannot store that bytes of a job are gone");
+            }
+            Done::Nothing
+        }));
+    }
+
+    /// Forgets what a job had, because it is gone; it goes on once the rows do not claim it any more.
+    fn forget(&mut self, id: JobId) {
         self.save_events();
         self.jobs.get_mut(&id).expect("the caller holds the job").forget_bytes();
         let store = self.store.clone();
@@ -183,6 +250,16 @@ impl Driver {
             }
             Done::Forgotten { id }
         }));
+    }
+
+    /// It is stored that a job has no bytes.
+    pub(super) fn forgotten(&mut self, id: JobId) {
+        let Some(running) = self.jobs.get(&id) else { return };
+        if running.row.lifecycle.wants_to_run() && running.row.deleted_at_ms.is_none() {
+            self.start(id, Vec::new());
+        } else {
+            self.let_go(id);
+        }
     }
 
     /// The daemon died between renaming a file and saying so.
@@ -225,24 +302,70 @@ impl Driver {
     }
 }
 
-/// Looks what has become of a stored job's part file. Blocks.
-fn find(roots: &Roots, row: &JobRow, needed: u64) -> Result<Found, Fault> {
+/// Looks what has become of a stored job's part file, and compares what cannot be relied on, or `all` of it, with what was
+/// written. Blocks.
+fn find(roots: &Roots, stored: &StoredJob, all: bool, quit: &CancellationToken) -> Result<Found, Fault> {
+    let row = &stored.row;
     let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
-    let Some(part) = &row.part else { return Ok(Found::Gone { place }) };
-    if let Some(part) = PartFile::reopen(Arc::clone(&place), &part.name, part.dev, part.ino)? {
-        if part.len()? < needed {
-            return Ok(Found::Gone { place });
-        }
+    let Some(known) = &row.part else { return Ok(Found::Gone { place }) };
+    let part = match PartFile::reopen(Arc::clone(&place), &known.name, known.dev, known.ino)? {
+        Some(part) => Some(part),
+        None => taken_back(&place, row, known)?,
+    };
+    if let Some(part) = part {
+        let compared = compare(&part, stored, all, quit)?;
         reserve(&part, row.identity.total_bytes)?;
-        return Ok(Found::Part { place, part });
+        let is_bad = |chunk: &Chunk| compared.bad.iter().any(|bad| chunk.range.start == bad.start);
+        let had = stored.chunks.iter().any(|chunk| chunk.done > 0);
+        let has = stored.chunks.iter().any(|chunk| chunk.done > 0 && !is_bad(chunk));
+        return Ok(if had && !has { Found::Gone { place } } else { Found::Part { place, part, compared } });
     }
     // It was verified, and perhaps renamed before its sealing failed.
     let may_be_sealed = row.lifecycle.phase == Phase::Verifying || row.verification.is_some();
-    if may_be_sealed && let Some(name) = place.name_of(part.ino)? {
+    if may_be_sealed && let Some(name) = place.name_of(known.ino)? {
         place.sync()?;
         return Ok(Found::Sealed { name });
     }
     Ok(Found::Gone { place })
+}
+
+/// A complete file that is to be repaired has its final name still.
+fn taken_back(place: &Arc<Place>, row: &JobRow, part: &Part) -> Result<Option<PartFile>, Fault> {
+    let Some(name) = final_name(row).filter(|_| row.lifecycle.phase == Phase::Fetching) else { return Ok(None) };
+    let part = PartFile::take_back(Arc::clone(place), name, &part.name, part.dev, part.ino)?;
+    if let (Some(part), Some(total)) = (&part, row.identity.total_bytes) {
+        part.cut(total)?;
+    }
+    Ok(part)
+}
+
+/// The name that a job's file had, or has, when it was complete.
+pub(super) fn final_name(row: &JobRow) -> Option<&str> {
+    std::path::Path::new(row.path.as_deref()?).file_name()?.to_str()
+}
+
+/// Compares rows with what the part file holds: all of them if that is asked for or somebody has written to the file, and
+/// after an unclean stop those that no checkpoint covers (F-DISK-09).
+fn compare(part: &PartFile, stored: &StoredJob, all: bool, quit: &CancellationToken) -> Result<sums::Found, Fault> {
+    let haul_transfer::Stamp { bytes, modified_ns, changed_ns } = part.stamp()?;
+    let stamp = Stamp { bytes, modified_ns, changed_ns };
+    let needed = stored.chunks.iter().filter(|c| c.done > 0).map(Chunk::position).max().unwrap_or(0);
+    let changed = bytes < needed || stored.row.stamp.is_some_and(|known| known != stamp);
+    let in_doubt = |digest: &RowDigest| all || changed || (stored.row.stamp.is_none() && !digest.is_durable);
+    let rows: Vec<Span> = stored.digests.iter().filter(|digest| in_doubt(digest)).map(span).collect();
+    let mut found = sums::compare(part.file(), &rows, quit, |_| {})?;
+    if changed {
+        // Nothing vouches for the others.
+        let has_digest = |chunk: &Chunk| stored.digests.iter().any(|digest| digest.range == chunk.range);
+        let others = stored.chunks.iter().filter(|chunk| chunk.done > 0 && !has_digest(chunk));
+        found.bad.extend(others.map(|chunk| chunk.range));
+    }
+    Ok(found)
+}
+
+/// The digest of a stored row.
+pub(super) fn span(digest: &RowDigest) -> Span {
+    Span { start: digest.range.start, end: digest.range.end, crc32c: digest.crc32c }
 }
 
 /// Removes the part files of canceled jobs that an earlier run has not come to.

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
 use haul_store::{JobRow, JobRows, Mirror, StoreError, StoredJob, UpdateError};
-use haul_transfer::{DiskFile, PartFile, Place};
+use haul_transfer::{Checksum, DiskFile, PartFile, Place, Span};
 use tokio::sync::oneshot;
 
+use super::check::Unsealed;
+use super::follow::Follower;
 use super::handle::{Answer, DriverError};
+use super::sums;
 
 pub(super) type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -22,7 +25,7 @@ pub(super) enum Done {
     /// Some stored jobs have been read at the start.
     Stored(Result<Vec<StoredJob>, StoreError>),
     /// Jobs have been accepted.
-    Submitted { rows: Result<Vec<JobRow>, StoreError>, answer: Answer<Vec<JobRow>> },
+    Submitted { rows: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>> },
     /// A user's action is stored.
     Acted { row: Result<JobRow, DriverError>, answer: Answer<JobRow>, nudge: bool },
     /// A user's action on many jobs is stored.
@@ -40,7 +43,21 @@ pub(super) enum Done {
     /// The first answer has led to a name and a part file.
     PartReady { id: JobId, worker: WorkerId, made: Result<Made, Fault> },
     /// Rows are durable, or cannot be made so.
-    Checkpointed { id: JobId, rows: Result<JobRows, Unsaved> },
+    Checkpointed { id: JobId, rows: Result<(JobRows, Vec<Span>), Unsaved> },
+    /// Some more of a job's file is hashed.
+    Followed { id: JobId, followed: Result<Box<Follower>, Fault> },
+    /// A request for the file that holds a job's checksum has ended.
+    SidecarEnded { id: JobId, attempt: u32, checksum: Result<Checksum, Fault> },
+    /// That file is to be asked for once more.
+    SidecarDue { id: JobId, attempt: u32 },
+    /// The checksum that it told is stored.
+    ChecksumKnown { id: JobId, row: Result<JobRow, UpdateError> },
+    /// A job that is to be verified has been read.
+    ToVerify { repair: bool, row: Result<Option<JobRow>, StoreError>, answer: Answer<JobRow> },
+    /// What was found of a job's file is stored.
+    Verified { id: JobId },
+    /// A complete job has been taken up again to be repaired.
+    Reopened { id: JobId, row: Result<JobRow, UpdateError> },
     /// A job's bytes that are not durable are given up; the rows that are left.
     RolledBack { id: JobId, rows: Result<Vec<Chunk>, StoreError> },
     /// It is stored that a job has no bytes.
@@ -54,7 +71,7 @@ pub(super) enum Done {
     /// A job's list of mirrors, with those that it has got.
     MirrorsAdded { id: JobId, mirrors: Result<Vec<Mirror>, UpdateError> },
     /// A job's file is in place, or not.
-    Sealed { id: JobId, row: Result<JobRow, Fault> },
+    Sealed { id: JobId, row: Result<JobRow, Unsealed> },
     /// A job is settled and can be forgotten here.
     Settled { id: JobId },
 }
@@ -78,8 +95,8 @@ pub(super) struct Ready {
 
 /// What became of a stored job's part file.
 pub(super) enum Found {
-    /// It is there, in its place.
-    Part { place: Arc<Place>, part: PartFile },
+    /// It is there, in its place, and this is what was found of its rows.
+    Part { place: Arc<Place>, part: PartFile, compared: sums::Found },
     /// It is gone, or shorter than its rows say.
     Gone { place: Arc<Place> },
     /// It has its final name already: the daemon died between renaming and committing.

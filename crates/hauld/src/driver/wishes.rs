@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use haul_core::messages::Command;
-use haul_core::{Action, Changed, JobId, Lifecycle, Refusal};
+use haul_core::{Action, JobId, Lifecycle, Phase, Refusal};
 use haul_store::{ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, StoreError, StoredJob, UpdateError};
 use tracing::{info, warn};
 
@@ -26,9 +26,10 @@ impl Driver {
             Wish::Patch(id, patch, answer) => self.patch(id, *patch, answer),
             Wish::Delete { id, files, answer } => self.delete(id, files, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
+            Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
             Wish::Live(ids, answer) => {
                 let live = ids.into_iter().filter_map(|id| Some((id, self.live(id)?))).collect();
-                answer.send(live).ok();
+                answer.send((live, self.verifying.keys().copied().collect())).ok();
             }
             Wish::LiveStates(answer) => {
                 let ids: Vec<JobId> = self.engine.jobs().collect();
@@ -87,12 +88,19 @@ impl Driver {
             }
             Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
             Done::Loaded { id, stored } => self.loaded(id, stored),
-            Done::Prepared { id, stored, found } => self.prepared(id, *stored, found),
+            Done::Prepared { id, stored, found } => self.prepared(id, stored, found),
+            Done::Followed { id, followed } => self.followed(id, followed),
+            Done::SidecarEnded { id, attempt, checksum } => self.sidecar_ended(id, attempt, checksum),
+            Done::SidecarDue { id, attempt } => self.ask_for_sidecar(id, attempt),
+            Done::ChecksumKnown { id, row } => self.checksum_known(id, row),
+            Done::ToVerify { repair, row, answer } => self.asked_to_verify(repair, row, answer),
+            Done::Verified { id } => self.verified(id),
+            Done::Reopened { id, row } => self.reopened(id, row),
             Done::DiskReady { id, ready } => self.disk_ready(id, ready),
             Done::PartReady { id, worker, made } => self.part_ready(id, worker, made),
             Done::Checkpointed { id, rows } => self.checkpointed(id, rows),
             Done::RolledBack { id, rows } => self.rolled_back(id, rows),
-            Done::Forgotten { id } => self.start(id, Vec::new()),
+            Done::Forgotten { id } => self.forgotten(id),
             Done::Marked(marked) => self.marked(marked),
             Done::Reset { id, row } => self.reset_done(id, row),
             Done::Rewritten { id, part } => self.rewritten(id, part),
@@ -112,31 +120,24 @@ impl Driver {
         }));
     }
 
-    fn submitted(&mut self, rows: Result<Vec<JobRow>, StoreError>, answer: Answer<Vec<JobRow>>) {
-        if let Ok(rows) = &rows {
-            for row in rows {
-                info!(job = row.id.0, host = row.wish.host, "accepted");
-                if row.lifecycle.wants_to_run() {
-                    self.take_up(StoredJob { row: row.clone(), chunks: Vec::new() });
+    fn submitted(&mut self, jobs: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>>) {
+        let rows = jobs.map(|jobs| {
+            let rows = jobs.iter().map(|job| job.row.clone()).collect();
+            for job in jobs {
+                info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
+                if job.row.lifecycle.wants_to_run() {
+                    self.take_up(job);
                 }
             }
-        }
+            rows
+        });
         answer.send(rows.map_err(DriverError::from)).ok();
     }
 
     fn act(&mut self, id: JobId, action: Action, answer: Answer<JobRow>) {
-        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
-        let is_here = self.jobs.contains_key(&id);
+        let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let acted = store.act(id, action, now_ms()).await;
-            let row = acted.map_err(act_error);
-            // A job that is not running here has nobody else to remove its partial bytes.
-            if let Ok((Changed::Yes, row)) = &row
-                && action == Action::Cancel
-                && !is_here
-            {
-                discard(&store, &roots, row.clone(), false).await;
-            }
+            let row = store.act(id, action, now_ms()).await.map_err(act_error);
             let nudge = matches!(action, Action::Resume | Action::Retry);
             Done::Acted { row: row.map(|(_, row)| row), answer, nudge }
         }));
@@ -167,8 +168,10 @@ impl Driver {
         }
         if row.lifecycle.wants_to_run() {
             self.wanted(id, nudge);
-        } else {
+        } else if self.jobs.contains_key(&id) {
             self.release(id);
+        } else if row.lifecycle.phase == Phase::Canceled {
+            self.discard_later(row.clone(), false);
         }
         self.announce(id);
     }
@@ -217,20 +220,27 @@ impl Driver {
         };
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.deleted_at_ms = row.deleted_at_ms;
+            running.delete_files = files;
             self.release(id);
         } else {
-            let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
-            self.tasks.push(Box::pin(async move {
-                discard(&store, &roots, row, files).await;
-                if let Err(error) = store.delete_jobs(vec![id]).await {
-                    // It is hidden, so the next start deletes it.
-                    warn!(job = id.0, %error, "cannot delete a job yet");
-                }
-                Done::Nothing
-            }));
+            self.discard_later(row, files);
         }
         answer.send(Ok(())).ok();
         self.announce(id);
+    }
+
+    /// Removes what a job that does not run has left on the disk, and a deleted job itself.
+    pub(super) fn discard_later(&mut self, row: JobRow, files: bool) {
+        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
+        let (id, is_deleted) = (row.id, row.deleted_at_ms.is_some());
+        self.tasks.push(Box::pin(async move {
+            discard(&store, &roots, row, files).await;
+            if is_deleted && let Err(error) = store.delete_jobs(vec![id]).await {
+                // It is hidden, so the next start deletes it.
+                warn!(job = id.0, %error, "cannot delete a job yet");
+            }
+            Done::Nothing
+        }));
     }
 
     fn live(&self, id: JobId) -> Option<Live> {
@@ -256,9 +266,9 @@ impl Driver {
     }
 }
 
-/// The row of a job that has just been inserted.
-fn accepted(id: JobId, job: NewJob, now_ms: i64) -> JobRow {
-    JobRow {
+/// A job that has just been inserted.
+fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
+    let row = JobRow {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
         wish: job.wish,
@@ -268,14 +278,17 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> JobRow {
         path: None,
         part_token: job.part_token,
         part: None,
+        stamp: None,
         verification: None,
+        verified: None,
         counts: Counts::default(),
         created_at_ms: now_ms,
         started_at_ms: None,
         finished_at_ms: None,
         updated_at_ms: now_ms,
         deleted_at_ms: None,
-    }
+    };
+    StoredJob { row, chunks: Vec::new(), digests: Vec::new(), pieces: job.pieces }
 }
 
 fn act_error(error: ActError) -> DriverError {

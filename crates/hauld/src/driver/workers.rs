@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason};
+use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason, Suspect};
 use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId};
 use haul_store::{Identity as StoredIdentity, Private, UpdateError};
 use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
@@ -133,6 +133,9 @@ impl Driver {
         };
         debug!(job = running.job.0, worker = worker.0, at, ?end, "a worker ended");
         self.done_bytes += at.saturating_sub(running.told.0);
+        if let Some(job) = self.jobs.get_mut(&running.job) {
+            job.sums.note_spans(running.lane.take_spans());
+        }
         let end = running.refused.map_or(end, End::Fault);
         let disk_fault = match &end {
             End::Fault(fault) if fault.kind.awaits_disk().is_some() => Some(fault.clone()),
@@ -208,6 +211,11 @@ impl Driver {
             // Should it be tried once more, it may have got another file meanwhile.
             running.mirror_mut(*mirror).forget();
         }
+        if let Note::Healing { what: Suspect::Everything, .. } = note
+            && let Some(running) = self.jobs.get_mut(&id)
+        {
+            running.refetched = true;
+        }
     }
 
     /// Stops a worker for a reason of ours.
@@ -248,6 +256,7 @@ impl Driver {
         let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
         let mirror = running.mirror(from);
         let name = name.unwrap_or_else(|| opened.file_name(&mirror.submitted));
+        let told_before = running.row.identity.digest.clone().filter(|_| running.refetched);
         let digest = opened.hints.checksum.as_ref().filter(|_| running.row.wish.checksum.is_none());
         let identity = StoredIdentity {
             name: Some(name),
@@ -257,7 +266,8 @@ impl Driver {
             last_modified: opened.identity.last_modified.clone(),
             final_url: mirror.resolved.as_ref().map(|url| Private(url.to_string())),
             mirror: from,
-            digest: digest.map(Checksum::to_string),
+            // What was said of a file that did not match holds for what is fetched in its place.
+            digest: digest.map(Checksum::to_string).or(told_before),
         };
         running.row.identity = identity.clone();
         running.asking.extend(reply.map(|reply| (worker, reply)));
@@ -321,6 +331,7 @@ impl Driver {
                 if let Some(newer) = told_meanwhile {
                     self.push_newer(id, worker, newer);
                 }
+                self.want_sidecar(id);
                 for (worker, reply) in asking {
                     self.reply_with_part(id, worker, reply);
                 }
@@ -438,11 +449,13 @@ fn log(job: JobId, running: Option<&Running>, note: &Note) {
             let code = fault.kind.code();
             warn!(job, mirror = mirror.0, host = host(*mirror), code, "a mirror is not used any more: {fault}");
         }
-        Note::Healing { bytes } => {
-            warn!(
-                job,
-                bytes, "the checksum does not match; what other mirrors than the first have sent is fetched again"
-            );
+        Note::Healing { what, bytes } => {
+            let what = match what {
+                Suspect::Damage => "what is damaged is fetched again",
+                Suspect::Mirrors => "what other mirrors than the first have sent is fetched again",
+                Suspect::Everything => "all of it is fetched once more",
+            };
+            warn!(job, bytes, "the checksum does not match; {what}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! From a file of a Metalink to the job that fetches it.
 
 use haul_api::{Problem, ProblemCode, SubmitJob};
+use haul_transfer::Checksum;
 use url::Url;
 
-use super::{MetalinkFile, MetalinkUrl};
+use super::{MetalinkFile, MetalinkUrl, Pieces};
 use crate::submit::{MIRRORS_MAX, URL_BYTES_MAX};
 
 /// What is submitted for a file.
@@ -36,6 +37,7 @@ impl MetalinkFile {
             filename: Some(self.name.clone()),
             size: self.size,
             checksum: self.checksums.first().map(ToString::to_string),
+            pieces: self.pieces.as_ref().map(pieces),
             mirrors: (!mirrors.is_empty()).then_some(mirrors),
             ..SubmitJob::new(best.as_str())
         };
@@ -50,6 +52,15 @@ impl MetalinkFile {
         };
         let detail = format!("the Metalink has no URL for `{}` that can be fetched: {why}", self.name);
         Problem::new(ProblemCode::InvalidUrl, detail).with_field("url")
+    }
+}
+
+fn pieces(pieces: &Pieces) -> haul_api::Pieces {
+    let hex = |checksum: &Checksum| checksum.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    haul_api::Pieces {
+        kind: pieces.kind.to_string(),
+        length: pieces.length,
+        digests: pieces.checksums.iter().map(hex).collect(),
     }
 }
 
@@ -71,6 +82,7 @@ mod tests {
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let entry = file(&format!(
             r#"<size>3</size><hash type="sha-1">{sha1}</hash><hash type="sha-256">{sha256}</hash>
+            <pieces type="SHA-1" length="8"><hash>{sha1}</hash></pieces>
             <url priority="2">https://b.example/a</url><url>ftp://c.example/a</url>
             <url priority="1">https://a.example/a</url>"#
         ));
@@ -78,6 +90,7 @@ mod tests {
             filename: Some("a.iso".to_owned()),
             size: Some(3),
             checksum: Some(format!("sha-256:{sha256}")),
+            pieces: Some(haul_api::Pieces { kind: "sha-1".to_owned(), length: 8, digests: vec![sha1.to_owned()] }),
             mirrors: Some(vec!["https://b.example/a".to_owned()]),
             ..SubmitJob::new("https://a.example/a")
         };

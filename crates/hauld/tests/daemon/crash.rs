@@ -228,7 +228,7 @@ async fn f_done_11_a_kill_between_rename_and_row_is_resolved_at_the_next_start()
         fs::write(&path, content.bytes()).expect("a writable directory");
         let (dev, ino) = fs::metadata(&path).map(|metadata| (metadata.dev(), metadata.ino())).expect("it is there");
         store.set_part(id, Some(Part { name: name.to_owned(), dev, ino }), 3).await.expect("the row is there");
-        store.checkpoint(vec![JobRows { job: id, rows: all_done(content.len()) }]).await.expect("rows of the job");
+        store.checkpoint(vec![JobRows::new(id, all_done(content.len()))]).await.expect("rows of the job");
         let verifying = PhaseChange {
             phase: Phase::Verifying,
             reason: None,
@@ -258,7 +258,7 @@ fn new_job(home: &Home, url: &str) -> NewJob {
     let origin = url::Url::parse(url).expect("a URL").origin().ascii_serialization();
     let dir = home.downloads().canonicalize().expect("the daemon has made it").display().to_string();
     let wish = Wish { url: url.into(), host: origin, dir, ..Wish::default() };
-    NewJob { wish, intent: Intent::Run, part_token: "0badcafe".to_owned() }
+    NewJob { wish, intent: Intent::Run, part_token: "0badcafe".to_owned(), pieces: None }
 }
 
 fn identity(content: &Content) -> Identity {

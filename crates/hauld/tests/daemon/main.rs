@@ -8,6 +8,7 @@
 //! | `disk` | file systems that are full, gone or not to be written to are waited for, or refused |
 //! | `faults` | what a server or a network does wrong is survived, or ends in a reason |
 //! | `hints` | what servers say about a file's digest is verified, and mirrors that they name are used |
+//! | `digests` | what came is what stands in the file, or it is noticed and mended |
 //! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
 //! | `clock` | a wall clock that jumps changes nothing |
 //! | `crash_loop` | kills at random moments over jobs of all kinds, and then the oracle |
@@ -30,6 +31,7 @@ mod control;
 mod crash;
 mod crash_loop;
 mod database;
+mod digests;
 mod disk;
 mod events;
 mod faults;

@@ -1,0 +1,71 @@
+//! What is done about a complete file that is not the one that it must be.
+//!
+//! In this order, each as long as it is left to try: what is known to be wrong is fetched again; then what came from other
+//! mirrors than the main one; then all of it, once. Then the job fails. Its file never gets its name meanwhile.
+
+use crate::messages::{Effect, Note, Suspect};
+use crate::{ByteRange, Fault, JobId, MirrorIndex, Time};
+
+use super::Engine;
+use super::job::Stage;
+
+/// Times that known damage is fetched again before it is the source that is doubted. A guess: a disk or a line that does
+/// harm so often does it for ever.
+const MENDS_MAX: u32 = 3;
+
+impl Engine {
+    pub(super) fn mismatched(&mut self, now: Time, id: JobId, fault: Fault, damaged: &[ByteRange]) {
+        if !self.is_sealing(id) {
+            self.late_facts += 1;
+            return;
+        }
+        if let Some((what, bytes)) = self.void_suspect(now, id, &fault, damaged) {
+            self.effects.push_back(Effect::Note(id, Note::Healing { what, bytes }));
+            self.touched.insert(id);
+            if what == Suspect::Everything {
+                self.reset(now, id);
+            } else {
+                let job = self.jobs.get_mut(&id).expect("it was just there");
+                job.furthest = job.done_bytes();
+                job.restart_meter(now);
+                job.stage = Stage::Resetting { released: false };
+                self.effects.push_back(Effect::Rewrite(id));
+            }
+        } else {
+            self.seal_ended(now, id, Some(fault));
+        }
+    }
+
+    /// Drops the bytes that are the next to be suspected, and tells how many these are.
+    fn void_suspect(&mut self, now: Time, id: JobId, fault: &Fault, damaged: &[ByteRange]) -> Option<(Suspect, u64)> {
+        let job = self.jobs.get_mut(&id).expect("the caller checked");
+        let (main, is_single) = (job.main, job.is_single());
+        let ledger = job.ledger.as_mut()?;
+        // A single stream cannot begin in the middle.
+        if !damaged.is_empty() && job.mends < MENDS_MAX && !is_single {
+            job.mends += 1;
+            let bytes = damaged.iter().map(|range| ledger.void(*range)).sum();
+            if bytes > 0 {
+                return Some((Suspect::Damage, bytes));
+            }
+        }
+        let bytes = ledger.void_all_but(main);
+        if bytes > 0 {
+            let suspects: Vec<MirrorIndex> = self.jobs[&id].mirrors().map(|(index, _)| index).collect();
+            for index in suspects.into_iter().filter(|index| *index != main) {
+                self.drop_mirror(now, id, index, fault);
+            }
+            return Some((Suspect::Mirrors, bytes));
+        }
+        let job = self.jobs.get_mut(&id).expect("it was just there");
+        if std::mem::replace(&mut job.fetched_twice, true) {
+            return None;
+        }
+        job.furthest = 0;
+        Some((Suspect::Everything, job.done_bytes()))
+    }
+
+    fn is_sealing(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.stage == Stage::Sealing)
+    }
+}
