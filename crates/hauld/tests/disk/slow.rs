@@ -9,6 +9,15 @@ use haul_transfer::testing::{Call, FaultyFs};
 
 use crate::rig::{Home, MIB, Rig, wait_until};
 
+/// Lets everything go on when a test ends, however it ends: nobody could wait for threads that hang.
+struct Released(Arc<FaultyFs>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// Far more than an answer takes, and far less than a hanging disk.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -22,6 +31,7 @@ async fn f_proc_09_while_the_disk_hangs_the_api_answers() {
         let content = Content::seeded(1, 5 * MIB);
         server.add("/a.bin", File::new(content.clone()).etag("\"v1\""));
         let rig = Rig::start(&home, "data", Arc::clone(&fs) as _).await;
+        let _released = Released(Arc::clone(&fs));
         fs.hold(call);
         // A digest makes it read the file, too.
         let checksum = Some(format!("sha256:{}", content.sha256()));
@@ -49,6 +59,7 @@ async fn f_disk_15_a_slow_disk_holds_the_socket_up_and_not_the_memory() {
     let content = Content::seeded(2, 128 * MIB);
     server.add("/a.bin", File::new(content.clone()).etag("\"v1\""));
     let rig = Rig::start(&home, "data", Arc::clone(&fs) as _).await;
+    let _released = Released(Arc::clone(&fs));
     fs.hold(Call::SyncData);
     let id = rig.submit(&server.url("/a.bin")).await;
     wait_until("a sync is under way", || fs.waiting() > 0).await;
