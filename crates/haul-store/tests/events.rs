@@ -85,6 +85,10 @@ async fn a_deleted_job_has_no_history_any_more_and_its_ids_do_not_come_back() {
     store.hide_jobs(vec![id], 4).await.unwrap();
     store.delete_jobs(vec![id]).await.unwrap();
     assert_eq!(store.events(id, 0, 10).await.unwrap(), None);
+    let conn = rusqlite::Connection::open(world.path()).unwrap();
+    let mut left = conn.prepare("SELECT DISTINCT kind FROM events").unwrap();
+    let left: Vec<String> = left.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+    assert_eq!(left, ["deleted"], "that it was deleted is all that is left");
     store.close().await.unwrap();
     drop(store);
 
