@@ -29,12 +29,13 @@ pub(crate) fn transfer_fault(error: &reqwest::Error, phase: Phase, url: &Url) ->
     if kind == FaultKind::Connect && error.is_dns() {
         kind = FaultKind::Dns;
     }
-    kind = match kind {
+    // A device that went down drops what is sent to it, and a name needs a network to be looked up.
+    let may_be_ours = kind == FaultKind::Dns || (kind == FaultKind::Connect && error.is_timeout());
+    if (may_be_ours || kind == FaultKind::Offline) && phase == Phase::Connect {
         // Of two addresses the one that this machine cannot reach at all may be the one that the error is about.
-        FaultKind::Offline if route::has_any() => FaultKind::Connect,
-        FaultKind::Dns if !route::has_any() => FaultKind::Offline,
-        kind => kind,
-    };
+        let without = if kind == FaultKind::Offline { FaultKind::Connect } else { kind };
+        kind = if route::has_any() { without } else { FaultKind::Offline };
+    }
     let doing = match phase {
         Phase::Connect if kind == FaultKind::Offline => {
             format!("this machine has no network to reach {} by", Escaped(host_of(url).as_bytes()))

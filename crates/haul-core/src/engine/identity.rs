@@ -45,7 +45,9 @@ impl Engine {
     pub(super) fn source_changed(&mut self, now: Time, id: JobId, fault: Fault) {
         let restarts_max = self.policy.restarts_max;
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        job.conflicts += u32::from(fault.kind == FaultKind::BytesDiffer);
+        // Where a validator has changed, too, nothing contradicts anything.
+        let is_unexplained = fault.kind == FaultKind::BytesDiffer && job.mirror(job.main).doubts == 0;
+        job.conflicts += u32::from(is_unexplained);
         if job.restarts >= restarts_max || job.tuning.on_change == OnChange::Fail {
             self.end_job(now, id, Ending::Fail(Fault { kind: FaultKind::SourceChanged, ..fault }));
             return;

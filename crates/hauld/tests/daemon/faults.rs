@@ -252,7 +252,8 @@ async fn f_ident_10_a_file_that_changes_all_the_time_fails_after_three_restarts(
         // Each version is known before the next one comes.
         let probes = || daemon.log().matches("kind=Probe").count();
         wait_until("the version is asked for", async || (probes() >= n).then_some(())).await;
-        daemon.until(id, "the version is known", |job| job.done_bytes > 0).await;
+        // Less would not be missed, and its loss would not count.
+        daemon.until(id, "enough of the version is there", |job| job.done_bytes > 100_000).await;
         server.replace("/a.bin", file(n as u64));
         server.reset_connections();
     }

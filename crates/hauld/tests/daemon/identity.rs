@@ -159,7 +159,9 @@ async fn f_range_03_a_resume_that_is_answered_with_other_bytes_writes_none_of_th
     let (server, daemon) = (Server::start(), Daemon::start().await);
     let content = Content::seeded(33, 6 * MIB);
     let file = File::new(content.clone()).etag("\"v1\"");
-    let id = paused(&daemon, &server, file.clone(), SubmitJob::default()).await;
+    // One connection, so that it is the first request that goes on from what is there.
+    let wish = SubmitJob { connections: Some(1), ..SubmitJob::default() };
+    let id = paused(&daemon, &server, file.clone(), wish).await;
     server.replace(PATH, file.shared_rate(8_000_000).fault(When::First(2), Do::WrongBody));
     daemon.client().resume(id).await.expect("a paused job can be resumed");
     daemon.completed(id).await;
