@@ -109,7 +109,11 @@ async fn say(outbox: &Outbox<'_>, status: u16, head: &Head) -> io::Result<Next> 
 
 /// Answers for a file, as truthfully as its faults permit.
 async fn misbehave(outbox: &Outbox<'_>, head: &Head, entry: &Entry, rules: &[&Rule]) -> io::Result<Next> {
-    let file = &entry.file;
+    let named = rules.iter().find_map(|rule| {
+        let Do::Etag(tag) = &rule.action else { return None };
+        Some(entry.file.clone().etag(tag))
+    });
+    let file = named.as_ref().unwrap_or(&entry.file);
     let truth = Answer::truthful(file, head);
     wait(entry, &truth, rules).await;
     let lie = rules.iter().find(|rule| is_lie(&rule.action) && strikes(rule, &truth));
@@ -155,7 +159,7 @@ async fn wait(entry: &Entry, truth: &Answer, rules: &[&Rule]) {
 
 /// Whether it changes the answer.
 fn is_lie(action: &Do) -> bool {
-    !action.is_of_body() && !matches!(action, Do::Delay(_))
+    !action.is_of_body() && !matches!(action, Do::Delay(_) | Do::Etag(_))
 }
 
 /// Whether a fault of the answer hits this one; a region is then counted.

@@ -65,6 +65,8 @@ pub enum Do {
     Corrupt,
     /// Waits so long before the answer.
     Delay(Duration),
+    /// Calls the same bytes by this `ETag`, also where it is asked for conditionally: another server of a farm.
+    Etag(String),
     /// Reads the request, says nothing, and keeps the socket open.
     NeverAnswer,
     /// Reads the request and closes the connection (the race of a kept-alive connection).

@@ -55,7 +55,13 @@ pub(crate) fn bend(mut answer: Answer, action: &Do, file: &File) -> Conduct {
             let other = (positions.end - positions.start + 10).to_string();
             answer.headers.push(("Content-Length".to_owned(), other));
         }
-        Do::Delay(_) | Do::ResetAfter(_) | Do::CloseAfter(_) | Do::StallAfter(_) | Do::Trickle(_) | Do::Corrupt => {}
+        Do::Delay(_)
+        | Do::Etag(_)
+        | Do::ResetAfter(_)
+        | Do::CloseAfter(_)
+        | Do::StallAfter(_)
+        | Do::Trickle(_)
+        | Do::Corrupt => {}
     }
     Conduct::Answer(answer)
 }
