@@ -3,11 +3,15 @@
 //! Sizes are bytes, speeds bytes per second, times RFC 3339 in UTC. What is not known yet is
 //! `null`, not left out.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::body::present;
 use crate::chunk::ChunkTotals;
+use crate::submit::OnChange;
 
 /// One job and how it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,9 @@ pub struct Job {
     pub verification: Option<Verification>,
     /// Whether the server can go on in the middle of the file.
     pub resumable: Option<bool>,
+    /// What happens when the file changes on its server.
+    #[serde(default)]
+    pub on_change: OnChange,
     /// Higher goes first.
     pub priority: i32,
     /// Bytes per second at most, 0 for no limit.
@@ -262,9 +269,18 @@ pub struct Connections {
 }
 
 /// The body of `PATCH /v1/jobs/{id}`. A field that is `None` is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatchJob {
+    /// A new URL of the same file, in place of one that has expired.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The request headers for the URL's own origin, in place of those before; `Some(None)` takes them away.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Option<BTreeMap<String, String>>>,
+    /// What happens when the file changes on its server.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub on_change: Option<OnChange>,
     /// Higher goes first.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
@@ -277,6 +293,22 @@ pub struct PatchJob {
     /// The new label; `Some(None)`, on the wire `null`, takes the label away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub label: Option<Option<String>>,
+}
+
+impl fmt::Debug for PatchJob {
+    /// Leaves out the URL and the header values: people put passwords there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header_names: Vec<_> = self.headers.iter().flatten().flat_map(BTreeMap::keys).collect();
+        f.debug_struct("PatchJob")
+            .field("has_url", &self.url.is_some())
+            .field("header_names", &header_names)
+            .field("on_change", &self.on_change)
+            .field("priority", &self.priority)
+            .field("connections", &self.connections)
+            .field("bandwidth_limit", &self.bandwidth_limit)
+            .field("label", &self.label)
+            .finish()
+    }
 }
 
 /// One page of jobs.
@@ -345,6 +377,7 @@ pub(crate) mod tests {
             "checksum": null,
             "verification": null,
             "resumable": true,
+            "on_change": "restart",
             "priority": 0,
             "bandwidth_limit": 0,
             "label": null,
@@ -397,6 +430,9 @@ pub(crate) mod tests {
         let patch: PatchJob = body::parse(br#"{"label": null}"#).expect("takes it away");
         assert_eq!(patch.label, Some(None));
         assert_eq!(json!(patch), json!({"label": null}));
+        let patch: PatchJob =
+            body::parse(br#"{"url": "https://a/?s3cret", "headers": {"Cookie": "s3cret"}}"#).expect("both");
+        assert!(!format!("{patch:?}").contains("s3cret"), "{patch:?}");
         let problem = body::parse::<PatchJob>(br#"{"priority": null}"#).expect_err("says nothing");
         assert_eq!(problem.field.as_deref(), Some("priority"));
     }

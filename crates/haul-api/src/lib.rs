@@ -47,5 +47,5 @@ pub use query::{DeleteQuery, Files, HostQuery, JobQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{METALINK_MEDIA_TYPE, OnConflict, Start, SubmitBody, SubmitJob};
+pub use submit::{METALINK_MEDIA_TYPE, OnChange, OnConflict, Start, SubmitBody, SubmitJob};
 pub use why::{Why, WhyReason};

@@ -158,6 +158,7 @@ problem_codes! {
     ConflictState "conflict-state" 409 "The job's state does not permit this",
     TargetBusy "target-busy" 409 "Another job writes to this file",
     SourceChanged "source-changed" 409 "The source is not the same file",
+    LinkNotProven "link-not-proven" 409 "Whether the new URL has the same file could not be found out",
     BodyTooLarge "body-too-large" 413 "The body is over this route's limit",
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be JSON",
     HostNotAllowed "host-not-allowed" 421 "The API does not answer to this host name",

@@ -56,6 +56,9 @@ pub struct SubmitJob {
     /// What happens when the target exists. Default: `rename`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// What happens when the file changes on its server. Default: `restart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_change: Option<OnChange>,
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -98,6 +101,7 @@ impl fmt::Debug for SubmitJob {
             .field("label", &self.label)
             .field("start", &self.start)
             .field("on_conflict", &self.on_conflict)
+            .field("on_change", &self.on_change)
             .field("size", &self.size)
             .field("checksum", &self.checksum)
             .finish_non_exhaustive()
@@ -125,6 +129,17 @@ pub enum OnConflict {
     /// The new file replaces the old one once it is complete.
     Overwrite,
     /// The job is refused, or fails.
+    Fail,
+}
+
+/// What happens when the file changes on its server while it is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// The job starts over, at most three times.
+    #[default]
+    Restart,
+    /// The job fails and keeps what it has.
     Fail,
 }
 
@@ -206,6 +221,7 @@ mod tests {
             "label": "isos",
             "start": "paused",
             "on_conflict": "overwrite",
+            "on_change": "fail",
             "size": 4_700_000_000_u64,
             "checksum": "sha256:00",
         });

@@ -24,13 +24,16 @@
 
 mod caps;
 mod host;
+mod identity;
 mod job;
 mod mirror;
+mod network;
 mod outcome;
 mod progress;
 mod ramp;
 mod review;
 mod schedule;
+mod seam;
 mod share;
 mod stages;
 mod steal;
@@ -46,6 +49,7 @@ use crate::{Chunk, JobId, Policy, Refusal, Rng, Time, WorkerId};
 use caps::Squeeze;
 use host::{HostId, Hosts};
 use job::{Ending, Job};
+use network::Outage;
 use worker::Worker;
 
 /// Decides for all jobs. See the module's documentation for how to drive it.
@@ -67,6 +71,8 @@ pub struct Engine {
     hungry: BTreeMap<HostId, BTreeSet<JobId>>,
     /// This process has run out of descriptors or ports.
     squeeze: Option<Squeeze>,
+    /// This machine has no network.
+    outage: Option<Outage>,
     alarms: BTreeSet<(Time, Alarm)>,
     /// The worker whose lease is being cut for one that is yet to start: one at a time, so that each cut is made use of
     /// before the next is decided on.
@@ -96,6 +102,7 @@ impl Engine {
             idle: BTreeSet::new(),
             hungry: BTreeMap::new(),
             squeeze: None,
+            outage: None,
             alarms: BTreeSet::new(),
             cut_for_another: None,
             reviewing: false,
@@ -151,6 +158,9 @@ impl Engine {
             }
             Event::EndSet { worker, end } => self.end_set(worker, end),
             Event::WorkerEnded { worker, at, end } => self.worker_ended(now, worker, at, end),
+            Event::ReadBeyond { job, at, len } => self.read_beyond(job, at, len),
+            Event::SeamCompared { job, at, differs } => self.seam_compared(now, job, at, differs),
+            Event::Woke => self.woke(),
             Event::ResetDone(id) => self.reset_done(now, id),
             Event::Sealed(id) => self.seal_ended(now, id, None),
             Event::SealFailed(id, fault) => self.seal_ended(now, id, Some(fault)),
@@ -173,6 +183,7 @@ impl Engine {
                 Alarm::Host(id) => self.wake_host(now, HostId(id)),
                 Alarm::Connections => self.ease_squeeze(now),
                 Alarm::Ramp(id) => self.judge_step(now, id),
+                Alarm::Network => self.look_for_network(now),
             }
         }
         if only_looked && self.touched.is_empty() {

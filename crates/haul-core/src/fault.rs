@@ -35,6 +35,8 @@ pub enum FaultKind {
     Dns,
     /// No connection came about: refused, unreachable, or not in time.
     Connect,
+    /// This machine has no way to any network.
+    Offline,
     /// The server could not prove who it is.
     Tls,
     /// Connected, but no answer came in time.
@@ -51,7 +53,9 @@ pub enum FaultKind {
     RangesRefused,
     /// The answer describes another version of the file.
     SourceChanged,
-    /// A mirror serves other bytes than those that are there.
+    /// The answer has another validator than those before, but the file's length.
+    OtherValidator,
+    /// The bytes that are sent are not those that are there.
     BytesDiffer,
     /// Something between us and the server answered in its place.
     Interference,
@@ -102,6 +106,10 @@ pub enum Class {
     RangesRefused,
     /// All bytes so far belong to another version.
     SourceChanged,
+    /// They may, or one of many servers names the same version otherwise: bytes have to be compared.
+    Doubted,
+    /// The network is gone; nobody is charged.
+    Network,
     /// The disk must change first; nobody is charged.
     Disk,
     /// Our own limits; nobody is charged.
@@ -125,6 +133,8 @@ impl FaultKind {
             Self::RangesRefused => Class::RangesRefused,
             Self::RangeMismatch | Self::MalformedResponse => Class::Protocol,
             Self::SourceChanged | Self::BytesDiffer => Class::SourceChanged,
+            Self::OtherValidator => Class::Doubted,
+            Self::Offline => Class::Network,
             Self::DiskFull => Class::Disk,
             Self::Local => Class::Local,
             Self::Tls
@@ -167,6 +177,7 @@ impl FaultKind {
         match self {
             Self::Dns => "dns",
             Self::Connect => "connect",
+            Self::Offline => "offline",
             Self::Tls => "tls-failure",
             Self::NoAnswer => "no-answer",
             Self::Stall => "stall",
@@ -177,6 +188,7 @@ impl FaultKind {
             Self::Status(_) => "http-status",
             Self::RangesRefused => "ranges-refused",
             Self::SourceChanged => "source-changed",
+            Self::OtherValidator => "other-validator",
             Self::BytesDiffer => "bytes-differ",
             Self::Interference => "interference",
             Self::RangeMismatch => "range-mismatch",

@@ -191,6 +191,38 @@ impl Ledger {
         self.ready_bytes
     }
 
+    /// Tells whether all bytes from `from` to `end` are there.
+    #[must_use]
+    pub fn is_done(&self, from: u64, end: u64) -> bool {
+        let mut at = from;
+        while at < end {
+            match self.chunk_at(at).filter(|chunk| chunk.position() > at) {
+                Some(chunk) => at = chunk.position(),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// How many bytes right before `at` are there, up to `max`.
+    #[must_use]
+    pub fn done_before(&self, at: u64, max: u64) -> u64 {
+        let mut from = at;
+        while from > 0 && at - from < max {
+            match self.chunk_at(from - 1).filter(|chunk| chunk.position() >= from) {
+                Some(chunk) => from = chunk.range.start,
+                None => break,
+            }
+        }
+        (at - from).min(max)
+    }
+
+    /// Forgets what faults since the last byte say about when to try again.
+    pub fn forgive(&mut self) {
+        self.chunks.values_mut().for_each(|chunk| chunk.failures = 0);
+        self.end_backoffs(None);
+    }
+
     /// When the next chunk leaves its backoff.
     #[must_use]
     pub fn next_backoff(&self) -> Option<Time> {
@@ -518,6 +550,19 @@ mod tests {
         assert_eq!(ledger.find_done(0, MIB + 50), Some(0));
         assert_eq!(ledger.find_done(2 * MIB, MIB), Some(0));
         assert_eq!(ledger.find_done(0, 2 * MIB), None);
+    }
+
+    #[test]
+    fn bytes_that_are_there_are_found_before_and_behind_a_seam() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        ledger.lease(W1, M0, 2 * MIB);
+        ledger.advance(0, MIB + 100);
+        assert_eq!(ledger.done_before(MIB + 100, 64), 64);
+        assert_eq!(ledger.done_before(MIB + 100, MIB + 50), MIB + 50, "across chunks");
+        assert_eq!(ledger.done_before(MIB + 100, 9 * MIB), MIB + 100);
+        assert_eq!((ledger.done_before(2 * MIB, 64), ledger.done_before(0, 64)), (0, 0));
+        assert!(ledger.is_done(0, MIB + 100) && ledger.is_done(MIB - 5, MIB + 5));
+        assert!(!ledger.is_done(MIB, MIB + 101) && !ledger.is_done(3 * MIB, 3 * MIB + 1));
     }
 
     #[test]

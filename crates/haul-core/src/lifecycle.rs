@@ -148,6 +148,8 @@ pub enum WaitingFor {
     Retry,
     /// Space on the disk.
     Disk,
+    /// A network: this machine has none, and every job waits for it.
+    Network,
     /// The host, which asked us to stay away or does not answer.
     Host,
     /// A renewed link, from a person.

@@ -52,6 +52,18 @@ pub struct Tuning {
     pub priority: i32,
     /// Connections at most; `None` means the policy's default.
     pub connections: Option<u32>,
+    /// What happens when the source has changed.
+    pub on_change: OnChange,
+}
+
+/// What happens to a job whose source has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// It starts over, a few times at most.
+    #[default]
+    Restart,
+    /// It fails, and keeps what it has.
+    Fail,
 }
 
 /// What all jobs together may use.
@@ -115,6 +127,27 @@ pub enum Event {
         /// Why it ended.
         end: End,
     },
+    /// A worker whose answer goes on beyond its end has read so many bytes there. Comes right before its own end.
+    ReadBeyond {
+        /// The worker's job.
+        job: JobId,
+        /// The end of its lease: where the first of these bytes belongs.
+        at: u64,
+        /// How many there are.
+        len: u64,
+    },
+    /// The bytes beyond a seam were compared, as [`Effect::CompareSeam`] demanded.
+    SeamCompared {
+        /// The job.
+        job: JobId,
+        /// Where the seam is.
+        at: u64,
+        /// How they differ, if they do: [`FaultKind::RangeMismatch`](crate::FaultKind) where a strong validator says that
+        /// all of them are of one version, [`FaultKind::BytesDiffer`](crate::FaultKind) where nothing does.
+        differs: Option<Fault>,
+    },
+    /// The machine was asleep: no connection of before is worth anything.
+    Woke,
     /// The bytes of a job were dropped, as [`Effect::Reset`] demanded.
     ResetDone(JobId),
     /// The file stands under its final name.
@@ -152,6 +185,16 @@ pub enum Effect {
         worker: WorkerId,
         /// Why.
         reason: StopReason,
+    },
+    /// Compare the bytes that a worker has read beyond `at` ([`Event::ReadBeyond`]) with those that are there by now;
+    /// answered by [`Event::SeamCompared`].
+    CompareSeam {
+        /// The job.
+        job: JobId,
+        /// Where the seam is.
+        at: u64,
+        /// How many bytes are to be compared.
+        len: u64,
     },
     /// Drop all bytes of this job and forget the file's identity; answered by [`Event::ResetDone`].
     Reset(JobId),
@@ -196,6 +239,13 @@ pub struct Fetch {
     pub from: u64,
     /// One past the last byte to fetch; `None` means as far as the body goes.
     pub end: Option<u64>,
+    /// So many bytes before `from` are asked for, too. They are there, and compared before anything is written. The
+    /// worker ends with [`FaultKind::RangeMismatch`](crate::FaultKind) or [`FaultKind::BytesDiffer`](crate::FaultKind)
+    /// where one of them is another.
+    pub overlap: u64,
+    /// So many bytes behind `end` are asked for, too: they are not the worker's to write, but to read
+    /// ([`Event::ReadBeyond`]).
+    pub reach: u64,
     /// Start from the submitted URL, even where a redirect is known.
     pub resolve: bool,
     /// How long to wait for what.
@@ -243,6 +293,8 @@ pub enum StopReason {
     Overtaken,
     /// Another job has a better claim to its connection.
     Yield,
+    /// The machine was asleep.
+    Woke,
 }
 
 /// Something worth a line in the log.
@@ -300,6 +352,13 @@ pub enum Note {
         /// Which.
         mirror: MirrorIndex,
         /// Why.
+        fault: Fault,
+    },
+    /// A mirror's answers carry differing validators for the same bytes: only samples vouch for what it sends.
+    ValidatorsVary(MirrorIndex),
+    /// The bytes of two answers differ where they meet: one of the two is wrong.
+    Conflict {
+        /// Where, and whose.
         fault: Fault,
     },
     /// The file's checksum does not match: what all mirrors but the first in use gave is fetched again.
@@ -453,6 +512,8 @@ pub enum Alarm {
     Connections,
     /// To see whether a job's last step up was worth it.
     Ramp(JobId),
+    /// To see whether the network is back.
+    Network,
 }
 
 /// What the engine knows of a job that it holds.
@@ -480,6 +541,8 @@ pub struct JobView {
     pub chunks: (usize, usize),
     /// Times that it was started over.
     pub restarts: u32,
+    /// Samples of its bytes from different answers were compared, and were equal.
+    pub compared: bool,
     /// Its mirrors, in the order of its list.
     pub mirrors: Vec<MirrorView>,
 }

@@ -67,7 +67,7 @@ fn a_crash_before_the_first_commit_starts_from_nothing() {
 }
 
 #[test]
-fn strikes_and_retries_survive_a_crash() {
+fn f_retry_05_strikes_and_retries_survive_a_crash() {
     let mut t = Script::with(policy(2)).probed(JOB, 4 * MIB);
     t.flow(0.3, |_, _| 1e6);
     let worker = t.workers()[0];

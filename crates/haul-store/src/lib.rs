@@ -24,7 +24,7 @@ pub use error::{ActError, OpenError, StoreError, UpdateError};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{
-    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnConflict,
-    Page, Part, PhaseChange, Private, Reason, StateFilter, StoredJob, Wish,
+    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnChange,
+    OnConflict, Page, Part, PhaseChange, Private, Reason, StateFilter, StoredJob, Validators, Wish,
 };
 pub use writer::Stats;

@@ -8,12 +8,13 @@ pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mirrors;
+pub(crate) mod validators;
 
 use haul_core::{Intent, JobId, Phase};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::OnConflict;
+use crate::{OnChange, OnConflict};
 
 /// The key of a job's row. An id that SQLite cannot hold is the id of no job.
 pub(crate) fn key(id: JobId) -> i64 {
@@ -73,6 +74,16 @@ impl Word for OnConflict {
         match self {
             Self::Rename => "rename",
             Self::Overwrite => "overwrite",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl Word for OnChange {
+    const ALL: &'static [Self] = &[Self::Restart, Self::Fail];
+    fn word(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
             Self::Fail => "fail",
         }
     }

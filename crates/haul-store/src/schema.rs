@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") },
     Migration { number: 2, name: "mirrors", sql: include_str!("../../../migrations/0002_mirrors.sql") },
     Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
+    Migration { number: 7, name: "identity", sql: include_str!("../../../migrations/0007_identity.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

@@ -9,18 +9,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use haul_core::{Action, Changed, JobId, Lifecycle, Phase};
+use haul_core::{Action, Changed, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::error::OpError;
 use crate::reader::{self, Read};
-use crate::rows::{self, chunks, chunks::Mark, hosts, jobs, list};
+use crate::rows::{self, chunks, chunks::Mark, hosts, jobs, list, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
     ActError, ChunkRow, Filter, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OpenError, Opened, Page,
-    Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, open, schema,
+    Part, PhaseChange, Reason, Stats, StoreError, StoredJob, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -113,7 +113,18 @@ impl Store {
     pub async fn patch(&self, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| {
             jobs::get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
-            jobs::edit(conn, id, now_ms, |row| patch.apply(&mut row.wish))
+            let has_moved = patch.url.is_some();
+            if has_moved {
+                validators::clear_mirror(conn, id, MirrorIndex(0))?;
+            }
+            jobs::edit(conn, id, now_ms, |row| {
+                patch.apply(&mut row.wish);
+                row.renewed |= has_moved && row.counts.done_bytes > 0;
+                if has_moved && row.identity.mirror == MirrorIndex(0) {
+                    // What the URL before led to, and was told there, says nothing about the new one.
+                    (row.identity.etag, row.identity.last_modified, row.identity.final_url) = (None, None, None);
+                }
+            })
         })
         .await
     }
@@ -139,6 +150,31 @@ impl Store {
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_part(&self, id: JobId, part: Option<Part>, now_ms: i64) -> Result<JobRow, UpdateError> {
         self.edit(id, now_ms, move |row| row.part = part).await
+    }
+
+    /// Notes that the part file of a job was set aside under this name, because it is of an earlier version; or that none
+    /// is kept any more.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; then nothing has changed.
+    pub async fn set_kept_part(&self, id: JobId, name: Option<String>, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.edit(id, now_ms, move |row| {
+            if name.is_some() {
+                row.part = None;
+            }
+            row.kept_part = name;
+        })
+        .await
+    }
+
+    /// Notes what a server calls the version that a job has, in place of what was noted of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn set_validators(&self, id: JobId, validators: Validators) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(validators::put(conn, id, &validators)?)).await
     }
 
     /// Notes why a job waits, or that it no longer does. A job that is not fetching or verifying keeps its reason.
@@ -181,9 +217,11 @@ impl Store {
     pub async fn reset_chunks(&self, id: JobId, is_restart: bool, now_ms: i64) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| {
             chunks::clear(conn, id)?;
+            validators::clear(conn, id)?;
             jobs::edit(conn, id, now_ms, |row| {
                 row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
                 row.verification = None;
+                row.renewed = false;
                 row.restarts += u32::from(is_restart);
             })
         })

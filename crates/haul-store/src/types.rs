@@ -46,6 +46,16 @@ pub enum OnConflict {
     Fail,
 }
 
+/// What to do when the source has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// Start over, a few times at most.
+    #[default]
+    Restart,
+    /// Fail the job, and keep what it has.
+    Fail,
+}
+
 /// A further place that a file is to be had at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirror {
@@ -76,6 +86,8 @@ pub struct Wish {
     pub checksum: Option<String>,
     /// What to do when the final name is taken.
     pub on_conflict: OnConflict,
+    /// What to do when the source has changed.
+    pub on_change: OnChange,
     /// Secret headers as JSON; dropped when the job is completed or canceled.
     pub headers: Option<Private>,
     /// The page that linked to the file.
@@ -182,6 +194,10 @@ pub struct JobRow {
     pub part_token: String,
     /// The part file, once there is one.
     pub part: Option<Part>,
+    /// The name of the part file of an earlier version, which is kept until the new one is complete.
+    pub kept_part: Option<String>,
+    /// Its URL was replaced while it had bytes of the one before.
+    pub renewed: bool,
     /// How the bytes were checked.
     pub verification: Option<String>,
     /// The sums of its chunks.
@@ -205,6 +221,25 @@ pub struct StoredJob {
     pub row: JobRow,
     /// Its chunks in the order of the file, each either ready or done. `done` is what can be relied on.
     pub chunks: Vec<Chunk>,
+    /// What its servers call the version that it has.
+    pub validators: Vec<Validators>,
+}
+
+/// What a server calls the version of a file that a job has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// The mirror.
+    pub mirror: MirrorIndex,
+    /// The host and port that answered, after redirects.
+    pub host: String,
+    /// The entity tag.
+    pub etag: Option<String>,
+    /// The modification time, as the server wrote it.
+    pub last_modified: Option<String>,
+    /// Whether that is old enough against the server's own clock to be relied on.
+    pub date_is_strong: bool,
+    /// It has several names for one version: none of them counts.
+    pub varies: bool,
 }
 
 /// A chunk as it is stored.
@@ -242,6 +277,8 @@ pub struct JobPatch {
     pub url: Option<(Private, String)>,
     /// The name to save under.
     pub filename: Option<Option<String>>,
+    /// What to do when the source has changed.
+    pub on_change: Option<OnChange>,
     /// Higher goes first.
     pub priority: Option<i32>,
     /// Bytes per second at most.

@@ -27,9 +27,13 @@ pub(crate) enum Use {
 }
 
 /// Where a body goes and what bounds it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Body<'a> {
     pub(crate) used_to: Use,
+    /// Bytes at its beginning that are there already and are compared, as far as they are still to come.
+    pub(crate) overlap: u64,
+    /// A strong validator says that it is of the version that is there: who sends other bytes then lies.
+    pub(crate) vouched: bool,
     /// Where the body ends in the file, as its head declares.
     pub(crate) end: Option<u64>,
     /// The length of the file, where it is known.
@@ -47,15 +51,15 @@ pub(crate) struct Body<'a> {
 enum Used {
     /// It was, unless the worker has been asked to stop.
     All,
-    /// The end mark came first.
-    UpToTheEnd,
+    /// The end mark came first; these bytes are behind it.
+    UpToTheEnd(Vec<u8>),
 }
 
 impl Body<'_> {
     /// Makes use of the body from the lane's offset on, until its end, the end mark, or a stop.
     ///
     /// The end mark is read before each wait and with each piece, because it may have been moved meanwhile.
-    pub(crate) async fn transfer(self, mut response: Response) -> Result<End, Fault> {
+    pub(crate) async fn transfer(&mut self, mut response: Response) -> Result<End, Fault> {
         let mut changed = pin!(self.lane.changed());
         changed.as_mut().enable();
         let mut silence = Silence::new(self.stall);
@@ -66,7 +70,7 @@ impl Body<'_> {
                 return Ok(End::Stopped);
             }
             if self.lane.close_if_reached() {
-                self.read_to_the_end(response).await;
+                self.read_on(response, Vec::new()).await;
                 return Ok(End::Finished);
             }
             let piece = tokio::select! {
@@ -87,7 +91,8 @@ impl Body<'_> {
                 return self.at_end_of_body();
             };
             self.lane.note_byte();
-            if let Used::UpToTheEnd = self.take(piece).await? {
+            if let Used::UpToTheEnd(beyond) = self.take(piece).await? {
+                self.read_on(response, beyond).await;
                 return Ok(End::Finished);
             }
             silence.broken();
@@ -101,33 +106,46 @@ impl Body<'_> {
 
     /// Takes a piece, in slices where a bandwidth limit would make it jerk. Each is paid for before it is used, so that a
     /// limit holds from the first byte on, and however many workers obey it.
-    async fn take(&self, mut piece: Bytes) -> Result<Used, Fault> {
+    async fn take(&mut self, mut piece: Bytes) -> Result<Used, Fault> {
         while !piece.is_empty() && !self.lane.is_stopped() {
-            let len = as_u64(piece.len()).min(limiter::slice(self.limiters));
+            let mut len = as_u64(piece.len()).min(limiter::slice(self.limiters));
+            if self.overlap > 0 {
+                len = len.min(self.overlap);
+                let slice = piece.split_to(as_usize(len));
+                if !limiter::pay(self.limiters, len, self.lane).await {
+                    break;
+                }
+                let kind = if self.vouched { FaultKind::RangeMismatch } else { FaultKind::BytesDiffer };
+                self.compare(&slice, self.lane.at() - self.overlap, kind)?;
+                self.overlap -= len;
+                continue;
+            }
             let slice = piece.split_to(as_usize(len));
             let allowed = self.lane.claim(len);
             if !limiter::pay(self.limiters, allowed, self.lane).await {
                 break;
             }
             let at = self.lane.at();
-            let slice = &slice[..as_usize(allowed)];
+            let (slice, behind) = slice.split_at(as_usize(allowed));
             match self.used_to {
                 Use::Write => self
                     .file
                     .write_all_at(slice, at)
                     .map_err(|error| disk_fault(&error, "cannot write the part file"))?,
-                Use::Compare => self.compare(slice, at)?,
+                Use::Compare => self.compare(slice, at, FaultKind::BytesDiffer)?,
             }
             self.lane.advance(at + allowed);
             if allowed < len {
-                return Ok(Used::UpToTheEnd);
+                let mut beyond = behind[..behind.len().min(BEYOND_BYTES)].to_vec();
+                beyond.extend_from_slice(&piece[..piece.len().min(BEYOND_BYTES)]);
+                return Ok(Used::UpToTheEnd(beyond));
             }
         }
         Ok(Used::All)
     }
 
     /// Compares bytes with those that the file has at `at`.
-    fn compare(&self, bytes: &[u8], mut at: u64) -> Result<(), Fault> {
+    fn compare(&self, bytes: &[u8], mut at: u64, kind: FaultKind) -> Result<(), Fault> {
         let mut buffer = [0; COMPARED_BYTES];
         for bytes in bytes.chunks(COMPARED_BYTES) {
             let known = &mut buffer[..bytes.len()];
@@ -135,7 +153,7 @@ impl Body<'_> {
             if known != bytes {
                 let same = as_u64(known.iter().zip(bytes).take_while(|(known, sent)| known == sent).count());
                 let detail = format!("{} sent another byte {} than is there", Masked(self.url), at + same);
-                return Err(Fault::new(FaultKind::BytesDiffer, detail));
+                return Err(Fault::new(kind, detail));
             }
             at += as_u64(bytes.len());
         }
@@ -154,11 +172,28 @@ impl Body<'_> {
         }
     }
 
-    /// Takes note of the end of a body that has been read as a whole, so that its connection can be used again.
-    async fn read_to_the_end(&self, mut response: Response) {
-        if self.end == Some(self.lane.at()) {
-            // No byte is left to wait for; a connection that does not say so in time is closed.
-            let _at_end = timeout(LAST_READ_MAX, response.chunk()).await.is_ok();
+    /// Reads on behind the end mark, for whoever compares what is there; and to the end of the body where that is near, so
+    /// that its connection can be used again.
+    async fn read_on(&self, mut response: Response, mut beyond: Vec<u8>) {
+        let left = self.end.map(|end| as_usize(end.saturating_sub(self.lane.at())));
+        let wanted = left.map_or(BEYOND_BYTES, |left| left.min(BEYOND_BYTES));
+        let rest = async {
+            while beyond.len() < wanted {
+                match response.chunk().await {
+                    Ok(Some(piece)) => beyond.extend_from_slice(&piece[..piece.len().min(BEYOND_BYTES)]),
+                    Ok(None) | Err(_) => return,
+                }
+            }
+            if left == Some(wanted) {
+                // No byte is left to wait for.
+                let _at_end = response.chunk().await.is_ok();
+            }
+        };
+        // A connection that does not deliver in time is closed.
+        let _all_came = timeout(BEYOND_MAX, rest).await.is_ok();
+        beyond.truncate(wanted);
+        if self.used_to == Use::Write && !beyond.is_empty() {
+            self.lane.note_beyond(beyond.into());
         }
     }
 }
@@ -169,6 +204,12 @@ const TURN_BYTES: u64 = 1 << 20;
 
 /// Bytes that are compared at once, on the stack.
 const COMPARED_BYTES: usize = 16 << 10;
+
+/// Bytes behind the end mark that are kept (DESIGN.md section 5).
+const BEYOND_BYTES: usize = 4 << 10;
+
+/// How long they may take, and the end of a body of which no byte is left. A guess: who is that slow is not waited for.
+const BEYOND_MAX: Duration = Duration::from_millis(200);
 
 /// Measures how long nothing has come.
 ///
@@ -219,9 +260,6 @@ fn as_usize(len: u64) -> usize {
 
 /// Beyond this a timer's lateness is that of the thread. Timers tick in milliseconds.
 const LATE: Duration = Duration::from_millis(200);
-
-/// How long the end of a fully read body may take: it is in the same packet but for chunked ones.
-const LAST_READ_MAX: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

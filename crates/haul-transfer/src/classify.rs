@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use url::Url;
 
 use crate::request::host_of;
-use crate::{Escaped, Masked};
+use crate::{Escaped, Masked, route};
 
 /// How far the answer had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,17 @@ pub(crate) fn transfer_fault(error: &reqwest::Error, phase: Phase, url: &Url) ->
     if kind == FaultKind::Connect && error.is_dns() {
         kind = FaultKind::Dns;
     }
+    // A device that went down drops what is sent to it, and a name needs a network to be looked up.
+    let may_be_ours = kind == FaultKind::Dns || (kind == FaultKind::Connect && error.is_timeout());
+    if (may_be_ours || kind == FaultKind::Offline) && phase == Phase::Connect {
+        // Of two addresses the one that this machine cannot reach at all may be the one that the error is about.
+        let without = if kind == FaultKind::Offline { FaultKind::Connect } else { kind };
+        kind = if route::has_any() { without } else { FaultKind::Offline };
+    }
     let doing = match phase {
+        Phase::Connect if kind == FaultKind::Offline => {
+            format!("this machine has no network to reach {} by", Escaped(host_of(url).as_bytes()))
+        }
         Phase::Connect => format!("cannot connect to {}", Escaped(host_of(url).as_bytes())),
         Phase::Head => format!("no answer from {}", Masked(url)),
         Phase::Body => format!("the answer from {} broke off", Masked(url)),
@@ -87,6 +97,7 @@ fn special_case(cause: &(dyn Error + 'static), phase: Phase) -> Option<FaultKind
         (Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM), _) => {
             Some(FaultKind::Local)
         }
+        (Some(Errno::NETUNREACH | Errno::NETDOWN), _) if phase == Phase::Connect => Some(FaultKind::Offline),
         // A chunked body without its end; TLS without close_notify, which is no end either (F-NET-12).
         (_, io::ErrorKind::UnexpectedEof) if phase == Phase::Body => Some(FaultKind::Truncated),
         // TCP_USER_TIMEOUT: what we sent was not acknowledged.
@@ -154,7 +165,8 @@ mod tests {
         let eof = || io::Error::from(io::ErrorKind::UnexpectedEof);
         for (error, phase, kind) in [
             (os(Errno::CONNREFUSED), Connect, FaultKind::Connect),
-            (os(Errno::NETUNREACH), Connect, FaultKind::Connect),
+            (os(Errno::NETUNREACH), Connect, FaultKind::Offline),
+            (os(Errno::HOSTUNREACH), Connect, FaultKind::Connect),
             (os(Errno::TIMEDOUT), Connect, FaultKind::Connect),
             (os(Errno::MFILE), Connect, FaultKind::Local),
             (os(Errno::ADDRNOTAVAIL), Connect, FaultKind::Local),

@@ -78,10 +78,26 @@ impl Identity {
         Verdict::Unknown
     }
 
+    /// Tells whether a strong tag says that the answer is of the same version, byte by byte.
+    pub(crate) fn vouches_for(&self, answer: &Self) -> bool {
+        self.has_strong_tag() && self.etag == answer.etag && self.speaks_of(answer.host.as_deref())
+    }
+
+    /// Tells whether there is a tag that no other bytes can have.
+    #[must_use]
+    pub fn has_strong_tag(&self) -> bool {
+        self.etag.as_deref().is_some_and(|tag| tag.starts_with('"'))
+    }
+
     /// Tells whether the answer carries no validator although one is known.
     pub(crate) fn is_missed_in(&self, answer: &Self) -> bool {
         let has_validator = |identity: &Self| identity.etag.is_some() || identity.last_modified.is_some();
         has_validator(self) && !has_validator(answer)
+    }
+
+    /// Tells whether the totals are known and equal.
+    pub(crate) fn has_total_of(&self, answer: &Self) -> bool {
+        self.total.is_some() && self.total == answer.total
     }
 
     /// Tells whether the totals are known and differ.
@@ -90,7 +106,8 @@ impl Identity {
     }
 
     /// Tells whether the media type is that of a web page.
-    pub(crate) fn is_html(&self) -> bool {
+    #[must_use]
+    pub fn is_html(&self) -> bool {
         self.content_type
             .as_deref()
             .is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("text/html"))

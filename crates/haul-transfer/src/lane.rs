@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use haul_core::messages::End;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -29,6 +30,7 @@ pub struct Lane {
     throttled_nanos: AtomicU64,
     resting: AtomicBool,
     first_byte: OnceLock<Instant>,
+    beyond: OnceLock<Bytes>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl Lane {
             throttled_nanos: AtomicU64::new(0),
             resting: AtomicBool::new(false),
             first_byte: OnceLock::new(),
+            beyond: OnceLock::new(),
         }
     }
 
@@ -86,6 +89,18 @@ impl Lane {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// What the worker has read beyond its end mark, where its answer goes on there: what another one has fetched from there
+    /// on can be compared with it.
+    #[must_use]
+    pub fn beyond(&self) -> Option<&Bytes> {
+        self.beyond.get()
+    }
+
+    /// Notes what comes behind the end mark.
+    pub(crate) fn note_beyond(&self, bytes: Bytes) {
+        self.beyond.get_or_init(|| bytes);
     }
 
     /// Tells whether the worker has been asked to stop.

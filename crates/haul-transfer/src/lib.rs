@@ -13,10 +13,12 @@
 //! | `client` | the only HTTP clients that transfer, one cache per thread |
 //! | `order` | what goes to a worker and what comes back |
 //! | `worker` | one worker from its request to its last byte |
+//! | `cookies` | what servers set on the way, and where it goes back to |
 //! | `request`, `redirect` | the request's headers, and where a redirect may lead |
 //! | `response`, `content_range`, `identity` | whether an answer fits, before its first byte is written |
 //! | `hints`, `link`, `checksum` | what an answer says about mirrors, and the digest that a file must have |
 //! | `body` | from the socket to the file |
+//! | `route` | whether this machine has a network at all |
 //! | `classify` | which [`FaultKind`](haul_core::FaultKind) an error is |
 //! | `masked` | foreign text and URLs in a form that may be shown |
 //! | `name`, `disposition` | file names from foreign bytes |
@@ -27,6 +29,7 @@ mod checksum;
 mod classify;
 mod client;
 mod content_range;
+mod cookies;
 pub mod disposition;
 mod hints;
 mod identity;
@@ -41,6 +44,7 @@ pub mod place;
 mod redirect;
 mod request;
 mod response;
+mod route;
 mod threads;
 mod worker;
 
@@ -48,6 +52,7 @@ pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
+pub use cookies::Cookies;
 pub use hints::{Hints, MirrorHint};
 pub use identity::Identity;
 pub use lane::Lane;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use crate::{ClientKey, Hints, Identity, Lane, Limiter, name};
+use crate::{ClientKey, Cookies, Hints, Identity, Lane, Limiter, name};
 
 /// The order to transfer one range.
 pub struct Order {
@@ -26,8 +26,15 @@ pub struct Order {
     pub lane: Arc<Lane>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// So many bytes before the range are asked for, too. The file has them, and they are compared before anything is
+    /// written.
+    pub overlap: u64,
+    /// So many bytes behind the range are asked for, too: see [`Lane::beyond`].
+    pub reach: u64,
     /// What is known of the file so far; empty before the first answer.
     pub identity: Identity,
+    /// The validators that other hosts have sent which the URL has led to.
+    pub others: Vec<Identity>,
     /// Whether `If-Range` may be sent.
     pub if_range: bool,
     /// Whether caches on the way are to be asked for a fresh answer, as after a changed source.
@@ -35,6 +42,8 @@ pub struct Order {
     /// The user's own request headers, for a mirror that may get them. They and the referrer stay on the origin of
     /// `submitted`.
     pub headers: HeaderMap,
+    /// The job's jar.
+    pub cookies: Arc<Cookies>,
     /// Who we say we are; `None` means haul with its version.
     pub user_agent: Option<HeaderValue>,
     /// The page that linked to the file.
@@ -113,6 +122,17 @@ impl Order {
     /// The URL that the first request goes to.
     pub(crate) fn start(&self) -> &Url {
         self.resolved.as_ref().unwrap_or(&self.submitted)
+    }
+
+    /// What an answer of this host has to fit: its own validators, where it has sent some.
+    pub(crate) fn known_at(&self, host: &str) -> Identity {
+        let own = self.others.iter().find(|other| other.host.as_deref() == Some(host));
+        match own.filter(|_| self.identity.host.as_deref() != Some(host)) {
+            Some(own) => {
+                Identity { total: self.identity.total, content_type: self.identity.content_type.clone(), ..own.clone() }
+            }
+            None => self.identity.clone(),
+        }
     }
 }
 

@@ -177,6 +177,31 @@ impl PartFile {
         }
     }
 
+    /// Gives the file another name, `NAME.<8 hex>.old.haul-part`, and returns that: it is of an earlier version, and makes
+    /// room for the part file of the new one. Another one of that name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn set_aside(&self) -> Result<String, Fault> {
+        let name = aside_name(&self.name);
+        self.rename_over(&name).map_err(|errno| self.fault(errno.into(), "cannot set aside"))?;
+        Ok(name)
+    }
+
+    /// Removes a file that was set aside. One that is not there any more is as good.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn remove_aside(place: &Place, name: &str) -> Result<(), Fault> {
+        debug_assert!(name.ends_with(ASIDE_SUFFIX), "only what is ours is removed (F-DISK-18)");
+        match rustix::fs::unlinkat(place, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(place.fault(errno, "cannot remove an earlier version from")),
+        }
+    }
+
     /// Drops all bytes, to start over.
     ///
     /// # Errors
@@ -300,6 +325,14 @@ fn part_name(file_name: &str, tag: u32) -> String {
     format!("{}.{tag:08x}{PART_SUFFIX}", name::cut(file_name, room))
 }
 
+/// The name of a part file that is set aside. Its tag stays.
+fn aside_name(part_name: &str) -> String {
+    let stem = part_name.strip_suffix(PART_SUFFIX).unwrap_or(part_name);
+    let (file_name, tag) = stem.rsplit_once('.').unwrap_or((stem, ""));
+    let room = NAME_BYTES_MAX - ASIDE_SUFFIX.len() - 9;
+    format!("{}.{tag}{ASIDE_SUFFIX}", name::cut(file_name, room))
+}
+
 fn taken(name: &str) -> Fault {
     let detail = format!("the name {name} is taken; rename the job or what is there");
     Fault::new(FaultKind::TargetExists, detail)
@@ -326,6 +359,9 @@ fn umask() -> u32 {
         umask.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(UMASK_USUAL)
     })
 }
+
+/// How the names of part files end that are set aside.
+const ASIDE_SUFFIX: &str = ".old.haul-part";
 
 /// How often a taken name is numbered before we give up.
 const CONFLICTS_MAX: u32 = 9999;

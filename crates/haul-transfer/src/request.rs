@@ -2,15 +2,15 @@
 
 use haul_core::messages::FetchKind;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, IF_RANGE, RANGE,
-    REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_RANGE,
+    RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, RequestBuilder};
 use url::{Position, Url};
 
-use crate::{Lane, Order};
+use crate::{Identity, Lane, Order};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +29,13 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn by(order: &Order) -> Self {
-        let (start, end) = (order.lane.at(), order.lane.end());
+        let (at, end) = (order.lane.at(), order.lane.end());
+        let start = at.saturating_sub(order.overlap);
         let (ranged, end) = match order.kind {
             FetchKind::Probe => (true, None),
-            FetchKind::Range | FetchKind::Compare => (true, Some(end).filter(|&end| end != Lane::OPEN && end > start)),
+            FetchKind::Range | FetchKind::Compare => {
+                (true, Some(end).filter(|&end| end != Lane::OPEN && end > at).map(|end| end + order.reach))
+            }
             FetchKind::Whole => (false, None),
         };
         Self { start, end, ranged, conditional: false, in_doubt: order.kind == FetchKind::Compare }
@@ -56,16 +59,16 @@ pub fn host_of(url: &Url) -> &str {
 }
 
 /// The request to this hop.
-pub(crate) fn build(client: &Client, order: &Order, url: &Url, asked: Asked) -> RequestBuilder {
+pub(crate) fn build(client: &Client, order: &Order, url: &Url, asked: Asked, known: &Identity) -> RequestBuilder {
     let is_own_origin = url.origin() == order.submitted.origin();
-    let headers = headers(order, url, asked, is_own_origin);
+    let headers = headers(order, url, asked, known, is_own_origin);
     let has_authorization = headers.contains_key(AUTHORIZATION);
     let request = client.get(url.clone()).headers(headers);
     if is_own_origin && !has_authorization { with_userinfo(request, &order.submitted) } else { request }
 }
 
 /// At a foreign origin nothing is sent that could be secret (F-HTTP-09).
-fn headers(order: &Order, url: &Url, asked: Asked, is_own_origin: bool) -> HeaderMap {
+fn headers(order: &Order, url: &Url, asked: Asked, known: &Identity, is_own_origin: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     if is_own_origin {
@@ -81,6 +84,9 @@ fn headers(order: &Order, url: &Url, asked: Asked, is_own_origin: bool) -> Heade
             headers.insert(REFERER, referrer.clone());
         }
     }
+    if let Some(cookies) = order.cookies.header(url, headers.get(COOKIE)) {
+        headers.insert(COOKIE, cookies);
+    }
     let user_agent = order.user_agent.clone();
     headers.entry(USER_AGENT).or_insert_with(|| user_agent.unwrap_or(HeaderValue::from_static(HAUL)));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -92,7 +98,7 @@ fn headers(order: &Order, url: &Url, asked: Asked, is_own_origin: bool) -> Heade
         headers.insert(RANGE, range);
     }
     if asked.conditional
-        && let Some(validator) = order.identity.if_range(Some(host_of(url)))
+        && let Some(validator) = known.if_range(Some(host_of(url)))
         && let Ok(validator) = HeaderValue::from_str(validator)
     {
         headers.insert(IF_RANGE, validator);

@@ -92,6 +92,7 @@ impl Answer<'_> {
         let identity = self.identity(self.length)?;
         match relation(known, &identity) {
             Relation::Changed => Err(self.changed()),
+            Relation::Doubtful => Err(self.doubtful()),
             Relation::Interfered if asked.in_doubt => Err(self.changed()),
             Relation::Interfered => {
                 let what = "sent something else in the place of the file";
@@ -130,6 +131,7 @@ impl Answer<'_> {
         }
         let identity = self.identity(total)?;
         match known.compare(&identity) {
+            Verdict::Different if known.has_total_of(&identity) => Err(self.doubtful()),
             Verdict::Different => Err(self.changed()),
             Verdict::Same if known.differs_in_total(&identity) => {
                 Err(mismatch("sent a part of the same version with another total"))
@@ -204,6 +206,12 @@ impl Answer<'_> {
         self.headers.get(name).map(http::HeaderValue::as_bytes)
     }
 
+    /// The next server of a farm may just call the same version by another name (F-IDENT-06).
+    fn doubtful(&self) -> Fault {
+        let what = "sent another validator than before, and a file of the same length";
+        self.fault(FaultKind::OtherValidator, what)
+    }
+
     fn changed(&self) -> Fault {
         self.fault(FaultKind::SourceChanged, "now has another version of the file")
     }
@@ -224,6 +232,8 @@ pub(crate) fn is_no_coding(word: &[u8]) -> bool {
 enum Relation {
     Same,
     Changed,
+    /// Another version of the same length, or another name of the same version.
+    Doubtful,
     /// Something between us and the server, such as the login page of a hotel.
     Interfered,
 }
@@ -234,6 +244,7 @@ fn relation(known: &Identity, sent: &Identity) -> Relation {
         Verdict::Same if known.differs_in_total(sent) => Relation::Interfered,
         Verdict::Same => Relation::Same,
         Verdict::Different if is_page => Relation::Interfered,
+        Verdict::Different if known.has_total_of(sent) => Relation::Doubtful,
         Verdict::Different => Relation::Changed,
         Verdict::Unknown if known.total.is_none() => Relation::Same,
         Verdict::Unknown if is_page => Relation::Interfered,
@@ -366,18 +377,18 @@ mod tests {
 
     #[test]
     fn f_ident_01_a_part_of_another_version_is_a_changed_source() {
-        for lines in [
-            &["content-range: bytes 100-199/1000", "etag: \"v2\""][..],
-            &["content-range: bytes 100-199/2000", "etag: \"v2\""],
-            &["content-range: bytes 100-199/2000"],
+        for (lines, expected) in [
+            (&["content-range: bytes 100-199/1000", "etag: \"v2\""][..], FaultKind::OtherValidator),
+            (&["content-range: bytes 100-199/2000", "etag: \"v2\""], FaultKind::SourceChanged),
+            (&["content-range: bytes 100-199/2000"], FaultKind::SourceChanged),
         ] {
-            assert_eq!(kind((ASKED, &known()), 206, Some(100), lines), FaultKind::SourceChanged, "{lines:?}");
+            assert_eq!(kind((ASKED, &known()), 206, Some(100), lines), expected, "{lines:?}");
         }
     }
 
     #[test]
     fn f_range_01_200_in_the_middle_is_told_apart() {
-        use FaultKind::{Interference, RangesRefused, SourceChanged};
+        use FaultKind::{Interference, OtherValidator, RangesRefused, SourceChanged};
         let (tagged, untagged) = (known(), only_total());
         let html = "content-type: text/html; charset=utf-8";
         for (known, length, lines, expected) in [
@@ -386,6 +397,7 @@ mod tests {
             (&tagged, Some(1000), &[], RangesRefused),
             (&tagged, Some(999), &["etag: \"v1\""], Interference),
             (&tagged, Some(900), &["etag: \"v2\""], SourceChanged),
+            (&tagged, Some(1000), &["etag: \"v2\""], OtherValidator),
             (&tagged, Some(900), &["etag: \"v2\"", html], Interference),
             (&tagged, Some(5000), &[], Interference),
             (&untagged, Some(1000), &[], RangesRefused),
@@ -427,7 +439,7 @@ mod tests {
         assert_eq!(accepted.end, None);
         taken(answer((FROM_0, &known()), 200, Some(1000), &["etag: \"v1\""]));
         let changed = kind((FROM_0, &known()), 200, Some(1000), &["etag: \"v2\""]);
-        assert_eq!(changed, FaultKind::SourceChanged);
+        assert_eq!(changed, FaultKind::OtherValidator);
     }
 
     #[test]

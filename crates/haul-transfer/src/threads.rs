@@ -32,6 +32,7 @@ pub struct Threads {
 #[derive(Debug)]
 struct Thread {
     filesystem: u64,
+    shared: Arc<Shared>,
     orders: mpsc::Sender<Order>,
     /// Closed by the thread's end.
     ended: std_mpsc::Receiver<()>,
@@ -68,6 +69,12 @@ impl Threads {
             let detail = "the transfer thread takes no orders";
             Fault::new(FaultKind::Local, detail)
         })
+    }
+
+    /// Has no connection used again that is kept open now: the machine was asleep, and the servers have long gone.
+    pub fn forget_connections(&self) {
+        let threads = self.threads.lock().expect("nothing panics while it is held");
+        threads.iter().for_each(|thread| thread.shared.forget_connections());
     }
 
     /// Asks all workers to stop and waits until they have reported, or `within` is over. Blocks the thread.
@@ -108,6 +115,8 @@ impl Thread {
         // gets its order back as a local fault.
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (alive, ended) = std_mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let shared_here = Arc::clone(&shared);
         let fault = |error: std::io::Error| {
             let detail = format!("cannot start a transfer thread: {error}");
             Fault::new(FaultKind::Local, detail)
@@ -118,18 +127,17 @@ impl Thread {
             .name(format!("transfer-{filesystem:x}"))
             .spawn(move || {
                 let _alive = alive;
-                runtime.block_on(run(inbox, stop));
+                runtime.block_on(run(inbox, shared_here, stop));
                 // A name lookup cannot be interrupted and must not hold up the end.
                 runtime.shutdown_background();
             })
             .map_err(fault)?;
-        Ok(Self { filesystem, orders, ended })
+        Ok(Self { filesystem, shared, orders, ended })
     }
 }
 
 /// A thread's life: takes orders until it shall stop, then stops its workers.
-async fn run(mut inbox: mpsc::Receiver<Order>, mut stop: watch::Receiver<Option<Duration>>) {
-    let shared = Arc::new(Shared::default());
+async fn run(mut inbox: mpsc::Receiver<Order>, shared: Arc<Shared>, mut stop: watch::Receiver<Option<Duration>>) {
     let mut workers = Workers::default();
     loop {
         tokio::select! {

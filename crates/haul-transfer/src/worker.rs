@@ -18,7 +18,7 @@ use crate::hints::HintsOnTheWay;
 use crate::redirect::{self, Route};
 use crate::request::{self, Asked, host_of};
 use crate::response::{self, Accepted, Answer, Judgement};
-use crate::{Hints, Masked, Opened, Order, Report, Target};
+use crate::{Hints, Identity, Masked, Opened, Order, Report, Target};
 
 /// What the workers of one thread share.
 #[derive(Debug, Default)]
@@ -55,11 +55,13 @@ async fn transfer(order: &Order, shared: &Shared) -> Result<End, Fault> {
     let Some(file) = file else {
         return Ok(End::Stopped);
     };
-    let body = Body {
+    let mut body = Body {
         used_to: match order.kind {
             FetchKind::Probe | FetchKind::Range | FetchKind::Whole => Use::Write,
             FetchKind::Compare => Use::Compare,
         },
+        overlap: order.overlap,
+        vouched: answered.vouched,
         end: answered.accepted.end,
         total: answered.accepted.identity.total.or(order.identity.total),
         url: &answered.url,
@@ -84,6 +86,8 @@ struct Answered {
     /// `None` where the file is empty and the body speaks of something else.
     response: Option<Response>,
     accepted: Accepted,
+    /// A strong validator says that it is of the same version as what is there.
+    vouched: bool,
     opened: Box<Opened>,
     url: Url,
 }
@@ -95,9 +99,11 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
     let mut asked = Asked::by(order);
     let mut may_condition = order.if_range;
     loop {
-        asked.conditional =
-            may_condition && asked.ranged && order.identity.if_range(Some(host_of(route.url()))).is_some();
-        let response = send(order, shared, route.url(), asked).await?;
+        let host = host_of(route.url());
+        let known = order.known_at(host);
+        asked.conditional = may_condition && asked.ranged && known.if_range(Some(host)).is_some();
+        let response = send(order, shared, route.url(), asked, &known).await?;
+        order.cookies.note(route.url(), response.headers());
         if redirect::is_redirect(response.status()) {
             hints.redirected(route.url(), response.headers());
             let location = response.headers().get(LOCATION).cloned();
@@ -111,10 +117,11 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
             headers: response.headers(),
             length: response.content_length(),
         };
-        match response::judge(&answer, asked, &order.identity) {
+        match response::judge(&answer, asked, &known) {
             Ok(Judgement::Take(accepted)) => {
                 let hints = hints.answered(route.url(), response.headers());
-                return Ok(Answered::new(response, accepted, &route, hints));
+                let vouched = known.vouches_for(&accepted.identity);
+                return Ok(Answered { vouched, ..Answered::new(response, accepted, &route, hints) });
             }
             Ok(Judgement::Empty(accepted)) => return Ok(Answered::empty(response, accepted, &route)),
             // Each of the two is asked for once at most, because what they drop stays dropped.
@@ -131,7 +138,7 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
 }
 
 /// One request and the head of its answer.
-async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked) -> Result<Response, Fault> {
+async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked, known: &Identity) -> Result<Response, Fault> {
     if !redirect::is_http(url) {
         let detail = format!("{} is no HTTP address", Masked(url));
         return Err(Fault::new(FaultKind::RedirectScheme, detail));
@@ -141,7 +148,7 @@ async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked) -> Result
         let mut clients = shared.clients.lock().expect("building a client does not panic");
         clients.get(url.scheme(), &order.client, timeouts.connect)?
     };
-    let request = || request::build(&client, order, url, asked).send();
+    let request = || request::build(&client, order, url, asked, known).send();
     let sent = timeout(timeouts.connect + timeouts.response, async {
         match request().await {
             // The server closed a kept-alive connection while our request was under way: nobody's
@@ -217,11 +224,18 @@ impl Answered {
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"none")),
             hints,
         };
-        Self { response: Some(response), accepted, opened: Box::new(opened), url: route.url().clone() }
+        let url = route.url().clone();
+        Self { response: Some(response), accepted, vouched: false, opened: Box::new(opened), url }
     }
 }
 
 impl Shared {
+    /// Drops all kept-alive connections, and has new ones made from now on.
+    pub(crate) fn forget_connections(&self) {
+        *self.clients.lock().expect("building a client does not panic") = Clients::default();
+        self.answered.lock().expect("nothing panics while it is held").clear();
+    }
+
     fn has_answered(&self, url: &Url) -> bool {
         let answered = self.answered.lock().expect("nothing panics while it is held");
         answered.iter().any(|host| host == host_of(url))

@@ -97,7 +97,7 @@ async fn go_on(daemon: &Daemon, job: &Job, wish: &SubmitJob) -> Result<Job, Clie
         priority: wish.priority.filter(|priority| *priority != job.priority),
         connections: wish.connections.filter(|connections| *connections != job.connections.max),
         bandwidth_limit: wish.bandwidth_limit.filter(|limit| *limit != job.bandwidth_limit),
-        label: None,
+        ..PatchJob::default()
     };
     if job.state.is_ended() || patch == PatchJob::default() {
         return Ok(job);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use haul_api::{OnConflict, Rate, Size};
+use haul_api::{OnChange, OnConflict, Rate, Size};
 
 use crate::error::Exit;
 
@@ -76,6 +76,21 @@ pub(crate) enum Command {
     Resume(IdsOrAll),
     /// Start failed jobs again from the bytes that are there
     Retry(Ids),
+    /// Give a job a new URL of the same file, in place of one that has expired
+    ///
+    /// The job goes on from the bytes that are there, once some of them were compared with what the new URL sends. Where
+    /// that has another file nothing changes.
+    Renew {
+        /// The job
+        #[arg(value_name = "ID", value_parser = job_id)]
+        id: u64,
+        /// Where its file is now
+        #[arg(value_name = "URL")]
+        url: String,
+        /// Send this request header, in place of those before (repeatable)
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+    },
     /// Give jobs up and remove their unfinished files
     Cancel(Ids),
     /// Forget jobs; finished files stay unless --delete-files is given
@@ -179,6 +194,27 @@ pub(crate) struct JobOptions {
     /// What to do when the file exists
     #[arg(long, value_name = "POLICY")]
     pub(crate) on_conflict: Option<Conflict>,
+    /// What to do when the file changes on its server
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) on_change: Option<Change>,
+}
+
+/// [`OnChange`] as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Change {
+    /// Start over, three times at most
+    Restart,
+    /// Fail, and keep what is there
+    Fail,
+}
+
+impl From<Change> for OnChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Restart => Self::Restart,
+            Change::Fail => Self::Fail,
+        }
+    }
 }
 
 /// [`OnConflict`] as it is typed.

@@ -4,6 +4,7 @@ mod act;
 mod host;
 mod limit;
 mod list;
+mod renew;
 mod show;
 mod why;
 
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Pause(which) => act::each(&daemon.await?, &which.ids, act::Act::Pause, out).await,
         Command::Resume(which) => act::each(&daemon.await?, &which.ids, act::Act::Resume, out).await,
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
+        Command::Renew { id, url, headers } => renew::renew(&daemon.await?, *id, url, headers, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
         Command::Limit { words, label } => {

@@ -178,6 +178,7 @@ fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Resu
         priority: options.priority,
         label: options.label.clone(),
         on_conflict: options.on_conflict.map(Into::into),
+        on_change: options.on_change.map(Into::into),
         size: options.size.map(|size| size.0),
         checksum: options.checksum.clone(),
         ..SubmitJob::default()
@@ -185,7 +186,7 @@ fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Resu
 }
 
 /// Reads `Name: value` pairs. No text repeats one: it may be a password in the wrong form.
-fn headers(lines: &[String]) -> Result<Option<BTreeMap<String, String>>, Failure> {
+pub(crate) fn headers(lines: &[String]) -> Result<Option<BTreeMap<String, String>>, Failure> {
     let mut headers = BTreeMap::<String, String>::new();
     for (index, line) in lines.iter().enumerate() {
         let pair = line.split_once(':').map(|(name, value)| (name.trim(), value.trim()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
-use haul_core::{Chunk, ChunkState, JobState, Phase, WaitingFor};
+use haul_core::{Chunk, ChunkState, Fault, JobState, Phase, WaitingFor};
 use haul_store::{ChunkRow, JobRow};
 use jiff::Timestamp;
 use url::Url;
@@ -70,6 +70,10 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         checksum: row.wish.checksum.clone().or_else(|| row.identity.digest.clone()),
         verification: row.verification.as_deref().and_then(verification),
         resumable: view.and_then(|view| view.accepts_ranges).or(row.identity.accepts_ranges),
+        on_change: match row.wish.on_change {
+            haul_store::OnChange::Restart => haul_api::OnChange::Restart,
+            haul_store::OnChange::Fail => haul_api::OnChange::Fail,
+        },
         priority: row.wish.priority,
         bandwidth_limit: row.wish.bandwidth_limit.unwrap_or(0),
         label: row.wish.label.clone(),
@@ -147,7 +151,7 @@ fn reason(row: &JobRow, live: Option<&Live>, state: JobState) -> Option<Reason> 
         let fault = view.fault.as_ref()?;
         let at = row.reason.as_ref().map_or_else(Timestamp::now, |reason| timestamp(reason.at_ms));
         let retry_at = view.retry_in.map(|wait| Timestamp::now().saturating_add(jiff_span(wait)).unwrap_or(at));
-        return Some(Reason { code: fault.kind.code().to_owned(), message: fault.to_string(), at, retry_at });
+        return Some(Reason { code: fault.kind.code().to_owned(), message: message(fault, state), at, retry_at });
     }
     let stored = row.reason.as_ref().filter(|_| matches!(state, JobState::Failed | JobState::Waiting(_)))?;
     Some(Reason {
@@ -156,6 +160,16 @@ fn reason(row: &JobRow, live: Option<&Live>, state: JobState) -> Option<Reason> 
         at: timestamp(stored.at_ms),
         retry_at: stored.retry_at_ms.map(timestamp),
     })
+}
+
+/// What went wrong, and what a person can do where nobody else can.
+pub(crate) fn message(fault: &Fault, state: JobState) -> String {
+    if state == JobState::Waiting(WaitingFor::Link) {
+        return format!(
+            "{fault}; the link has expired: give the job a new `url`, or `resume` it to try this one again"
+        );
+    }
+    fault.to_string()
 }
 
 fn jiff_span(wait: std::time::Duration) -> jiff::SignedDuration {
@@ -180,6 +194,7 @@ fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
     match what {
         WaitingFor::Retry => haul_api::WaitingFor::Retry,
         WaitingFor::Disk => haul_api::WaitingFor::Disk,
+        WaitingFor::Network => haul_api::WaitingFor::Network,
         WaitingFor::Host => haul_api::WaitingFor::Host,
         WaitingFor::Link => haul_api::WaitingFor::Link,
     }

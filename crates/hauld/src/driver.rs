@@ -15,7 +15,10 @@ mod limiters;
 mod limits;
 mod marks;
 mod mirrors;
+mod nap;
+mod renew;
 mod running;
+mod seams;
 mod start;
 mod tasks;
 mod wishes;
@@ -46,6 +49,7 @@ pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 use handle::Wish;
 use hosts::Book;
 use limiters::Limiters;
+use nap::Nap;
 use running::Running;
 use tasks::Task;
 use workers::RunningWorker;
@@ -55,7 +59,7 @@ pub(crate) struct Driver {
     engine: Engine,
     origin: Instant,
     store: Store,
-    threads: Threads,
+    threads: Arc<Threads>,
     limiters: Limiters,
     /// What the configuration says.
     configured: Limits,
@@ -79,6 +83,7 @@ pub(crate) struct Driver {
     report_to: mpsc::Sender<Report>,
     handle: Handle,
     sweep: marks::Sweep,
+    nap: Nap,
     watchdog: Option<Duration>,
     done_bytes: u64,
     stopping: bool,
@@ -119,7 +124,7 @@ impl Driver {
             engine: Engine::new(policy, rand::random()),
             origin: Instant::now(),
             store,
-            threads: Threads::new(TRANSFER_THREADS_MAX),
+            threads: Arc::new(Threads::new(TRANSFER_THREADS_MAX)),
             limiters: Limiters::new(),
             configured,
             changed_limits: changes,
@@ -138,6 +143,7 @@ impl Driver {
             report_to,
             handle: handle.clone(),
             sweep: marks::Sweep::default(),
+            nap: Nap::default(),
             watchdog: None,
             done_bytes: 0,
             stopping: false,
@@ -168,6 +174,9 @@ impl Driver {
                 Some(report) = self.reports.recv() => self.report(report),
                 Some(wish) = self.wishes.recv() => self.wish(wish),
                 () = tokio::time::sleep_until(wake_at.into()) => {}
+            }
+            if self.nap.is_over() {
+                self.woke();
             }
             self.sweep_if_due();
             self.save_hosts_if_due();
@@ -227,6 +236,7 @@ impl Driver {
                 Effect::SetEnd { worker, end } => self.set_end(worker, end),
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
+                Effect::CompareSeam { job, at, len } => self.compare_seam(job, at, len),
                 Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
                 Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
                 Effect::HostChanged(host) => self.host_changed(&host),

@@ -4,7 +4,7 @@ mod roots;
 
 use std::collections::BTreeMap;
 
-use haul_api::{OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
+use haul_api::{OnChange, OnConflict, PatchJob, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
 use haul_transfer::{Checksum, check_user_name};
@@ -58,8 +58,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     let gets_headers = |other: &&Url| other.origin() == url.origin();
     let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
     if has_user && headers.contains_key("authorization") {
-        let detail = "give either a user in the URL or an Authorization header, not both";
-        return Err(Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers"));
+        return Err(two_credentials());
     }
     if let Some(name) = &job.filename {
         check_user_name(name).map_err(|problem| {
@@ -85,8 +84,8 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
             OnConflict::Overwrite => haul_store::OnConflict::Overwrite,
             OnConflict::Fail => haul_store::OnConflict::Fail,
         },
-        headers: (!headers.is_empty())
-            .then(|| Private(serde_json::to_string(&headers).expect("a map of strings is JSON"))),
+        on_change: on_change(job.on_change.unwrap_or_default()),
+        headers: stored_headers(&headers),
         referrer: job.referrer.clone().map(Private),
         user_agent: job.user_agent.clone(),
         connections: job.connections.map(connections).transpose()?,
@@ -108,7 +107,18 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         Some(None) => Some(None),
         None => None,
     };
+    let url = patch.url.as_deref().map(|text| url("url", text)).transpose()?;
+    let headers = match patch.headers {
+        Some(given) => Some(headers(given.as_ref())?),
+        None => None,
+    };
+    if url.as_ref().is_some_and(has_userinfo) && headers.iter().any(|headers| headers.contains_key("authorization")) {
+        return Err(two_credentials());
+    }
     Ok(JobPatch {
+        url: url.map(|url| (Private(url.to_string()), origin(&url))),
+        headers: headers.map(|headers| stored_headers(&headers)),
+        on_change: patch.on_change.map(on_change),
         priority: patch.priority.map(priority).transpose()?,
         connections: patch.connections.map(connections).transpose()?.map(Some),
         bandwidth_limit: match patch.bandwidth_limit {
@@ -206,7 +216,25 @@ pub(crate) fn host_name(text: &str) -> Option<String> {
     Url::parse(&format!("{scheme}://{authority}")).ok().map(|url| origin(&url))
 }
 
-fn has_userinfo(url: &Url) -> bool {
+fn on_change(policy: OnChange) -> haul_store::OnChange {
+    match policy {
+        OnChange::Restart => haul_store::OnChange::Restart,
+        OnChange::Fail => haul_store::OnChange::Fail,
+    }
+}
+
+fn stored_headers(headers: &BTreeMap<String, String>) -> Option<Private> {
+    let json = || serde_json::to_string(headers).expect("a map of strings is JSON");
+    (!headers.is_empty()).then(|| Private(json()))
+}
+
+/// A user in the URL and an `Authorization` header contradict each other (FAILURES.md, F-HTTP-15).
+pub(crate) fn two_credentials() -> Problem {
+    let detail = "give either a user in the URL or an Authorization header, not both";
+    Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers")
+}
+
+pub(crate) fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 

@@ -1,7 +1,7 @@
 //! One job, as the engine sees it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::messages::{JobSpec, Tuning};
@@ -55,6 +55,16 @@ pub(super) struct Job {
     pub(super) tried_at: Time,
     /// Bytes that races have fetched twice, or that were on their way when a lease was cut, as far as can be known.
     pub(super) wasted_bytes: u64,
+    /// Bytes that were asked for once more, to compare them before others are written.
+    pub(super) seam_bytes: u64,
+    /// What workers have read beyond their ends: where it begins, and how much it is.
+    pub(super) beyond: BTreeMap<u64, u64>,
+    /// Seams that are being compared.
+    pub(super) comparing: BTreeSet<u64>,
+    /// Samples of its bytes from different answers were compared, and were equal.
+    pub(super) compared: bool,
+    /// Times that its bytes were found to be of different files, without a validator that says so.
+    pub(super) conflicts: u32,
     pub(super) fault: Option<Fault>,
     pub(super) meter: Meter,
     /// The stored rows do not describe the file: nothing of it counts.
@@ -127,6 +137,11 @@ impl Job {
             trials: 0,
             tried_at: now,
             wasted_bytes: 0,
+            seam_bytes: 0,
+            beyond: BTreeMap::new(),
+            comparing: BTreeSet::new(),
+            compared: false,
+            conflicts: 0,
             fault: None,
             meter: Meter::new(now, done, SHOWN_WINDOW),
             rows_are_void: spec.source.is_some() && ledger.is_none(),
@@ -233,7 +248,14 @@ impl Job {
         }
         let main = self.main;
         self.mirror_mut(main).standing = Standing::Proven;
+        for mirror in &mut self.mirrors {
+            (mirror.compared, mirror.seam_lies, mirror.doubts) = (false, 0, 0);
+        }
         self.wasted_bytes = 0;
+        self.seam_bytes = 0;
+        self.beyond.clear();
+        self.comparing.clear();
+        self.compared = false;
         self.restart_meter(now);
     }
 

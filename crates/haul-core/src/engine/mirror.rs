@@ -39,6 +39,12 @@ pub(super) struct Mirror {
     pub(super) ranges_proven: bool,
     /// Lies about ranges since the last honest answer.
     pub(super) range_lies: u32,
+    /// Bytes that it has sent were compared with those that are there, and were equal.
+    pub(super) compared: bool,
+    /// Answers that named the right range and had other bytes, since the last one that had the same.
+    pub(super) seam_lies: u32,
+    /// Answers with another validator and the same length, until samples were compared.
+    pub(super) doubts: u32,
     /// The last thing that went wrong.
     pub(super) fault: Option<Fault>,
 }
@@ -66,6 +72,9 @@ impl Mirror {
             refusals: 0,
             ranges_proven: false,
             range_lies: 0,
+            compared: false,
+            seam_lies: 0,
+            doubts: 0,
             fault: None,
         }
     }
@@ -125,7 +134,7 @@ impl Engine {
 
     /// A mirror that could prove itself now, and the bytes to compare.
     pub(super) fn next_proof(&self, now: Time, job: &Job, room: bool) -> Option<(MirrorIndex, u64, u64)> {
-        if job.mirrors.len() == 1 || job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
+        if job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
             return None;
         }
         let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
@@ -142,7 +151,11 @@ impl Engine {
         if mirror.standing == Standing::Proving {
             mirror.standing = if equal { Standing::Proven } else { Standing::Unproven };
             if equal {
-                self.effects.push_back(Effect::Note(id, Note::MirrorProven(index)));
+                mirror.compared = true;
+                let varies = std::mem::take(&mut mirror.doubts) > 0;
+                job.compared = true;
+                let note = if varies { Note::ValidatorsVary(index) } else { Note::MirrorProven(index) };
+                self.effects.push_back(Effect::Note(id, note));
             }
         }
     }
@@ -195,13 +208,16 @@ impl Engine {
     /// is left to go on from, and too few to compare others with, starts over.
     pub(super) fn pass_main_on(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        if job.mirrors.len() == 1 || !job.workers.is_empty() {
+        if !job.workers.is_empty() || job.is_covered() {
             return;
         }
         if job.done_bytes() > 0 {
             if !job.has_proven_mirror() && sample(job).is_none() {
                 self.end_job(now, id, Ending::Reset);
             }
+            return;
+        }
+        if job.mirrors.len() == 1 {
             return;
         }
         let may_define = job.mirror(job.main).standing == Standing::Proven;
@@ -278,6 +294,12 @@ impl Engine {
         });
         waits.min().filter(|(until, _)| until.since(now) > Duration::ZERO)
     }
+}
+
+/// There is something that a mirror in doubt can be compared with.
+pub(super) fn has_sample(job: &Job) -> bool {
+    let longest = job.ledger.as_ref().and_then(Ledger::longest_done);
+    longest.is_some_and(|(from, end)| end - from >= PROOF_BYTES_MIN)
 }
 
 /// Bytes that are there and that another mirror's can be compared with.

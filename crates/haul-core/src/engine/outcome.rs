@@ -14,7 +14,7 @@ use super::worker::Worker;
 /// The wait after a break that came with progress: nothing suggests that the next attempt would fail.
 ///
 /// FAILURES.md, F-NET-01: within a second; jittered, so that a hundred broken connections do not return at once.
-const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
+pub(super) const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 
 /// How long the submitted URL is left alone after it was asked for a new link (FAILURES.md section 2).
 const LINK_PAUSE: Duration = Duration::from_secs(30);
@@ -57,6 +57,7 @@ impl Engine {
             job.ledger = Some(ledger);
         }
         self.touched.insert(worker.job);
+        self.compare_seams(worker.job);
         if !worker.contributes() {
             let equal = end == End::Finished && worker.remaining() == 0;
             self.proof_ended(worker.job, worker.mirror, equal);
@@ -141,6 +142,14 @@ impl Engine {
         if matches!(job.stage, Stage::Ending(_)) || job.is_covered() || too_late {
             return;
         }
+        if self.is_of_outage(worker, &fault) {
+            self.network_is_gone(now, fault);
+            return;
+        }
+        if !matches!(class, Class::Network | Class::Disk | Class::Local) {
+            self.network_is_there(now);
+        }
+        let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         job.fault = Some(fault.clone());
         job.mirror_mut(worker.mirror).fault = Some(fault.clone());
         if self.is_the_mirrors_fault(worker, &fault) && self.drop_mirror(now, worker.job, worker.mirror, &fault) {
@@ -149,12 +158,17 @@ impl Engine {
         match class {
             Class::Permanent => self.end_job(now, worker.job, Ending::Fail(fault)),
             Class::SourceChanged => self.source_changed(now, worker.job, fault),
+            Class::Doubted => self.validators_differ(now, worker),
+            Class::Network => self.network_is_gone(now, fault),
             Class::Link => self.link_refused(now, worker, fault),
             Class::Busy => self.host_refused(now, worker, fault),
             Class::Transient if worker.opened_at.is_none() && fault.kind.is_before_answer() => {
                 self.host_refused(now, worker, fault);
             }
             Class::Transient => self.return_chunk(now, worker, fault),
+            Class::Protocol if fault.kind == FaultKind::RangeMismatch && worker.opened_at.is_some() => {
+                self.seam_lied(now, worker, fault);
+            }
             Class::Protocol | Class::RangesRefused => self.ranges_doubted(now, worker, fault),
             Class::Disk => {
                 let until = Some(now + self.policy.disk_wait);
@@ -172,25 +186,8 @@ impl Engine {
             // The main mirror of a job that was served may need a new link, or less of us.
             Class::Link => worker.mirror != self.jobs[&worker.job].main || !self.jobs[&worker.job].served,
             Class::Protocol | Class::RangesRefused => !self.jobs[&worker.job].mirror(worker.mirror).ranges_proven,
-            Class::Transient | Class::Busy | Class::Disk | Class::Local => false,
+            Class::Transient | Class::Busy | Class::Disk | Class::Local | Class::Doubted | Class::Network => false,
         }
-    }
-
-    fn source_changed(&mut self, now: Time, id: JobId, fault: Fault) {
-        let restarts_max = self.policy.restarts_max;
-        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
-        if job.restarts >= restarts_max {
-            self.end_job(now, id, Ending::Fail(fault));
-            return;
-        }
-        job.restarts += 1;
-        job.accepts_ranges = None;
-        let main = job.main;
-        job.mirror_mut(main).ranges_proven = false;
-        job.furthest = 0;
-        let restarts = job.restarts;
-        self.effects.push_back(Effect::Note(id, Note::Restart { restarts }));
-        self.end_job(now, id, Ending::Reset);
     }
 
     /// 401, 403, 404 or 410: the end before the first byte, afterwards an expired link or a refused connection.
@@ -273,17 +270,22 @@ impl Engine {
         } else if self.jobs[&worker.job].accepts_ranges == Some(false) {
             self.end_job(now, worker.job, Ending::Fail(fault));
         } else {
-            let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-            job.accepts_ranges = Some(false);
-            job.mirror_mut(worker.mirror).range_lies = 0;
-            job.furthest = 0;
-            self.effects.push_back(Effect::Note(worker.job, Note::SingleConnection));
-            self.end_job(now, worker.job, Ending::Reset);
+            self.go_single(now, worker.job, worker.mirror);
         }
     }
 
+    /// Starts over with one connection that reads the whole file: a server's ranges cannot be trusted.
+    pub(super) fn go_single(&mut self, now: Time, id: JobId, mirror: MirrorIndex) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.accepts_ranges = Some(false);
+        job.mirror_mut(mirror).range_lies = 0;
+        job.furthest = 0;
+        self.effects.push_back(Effect::Note(id, Note::SingleConnection));
+        self.end_job(now, id, Ending::Reset);
+    }
+
     /// Sends a chunk back to the queue after a fault of its own.
-    fn return_chunk(&mut self, now: Time, worker: &Worker, fault: Fault) {
+    pub(super) fn return_chunk(&mut self, now: Time, worker: &Worker, fault: Fault) {
         let job = &self.jobs[&worker.job];
         // A single stream that starts over gains something only beyond its best.
         let progressed = worker.at > worker.from && (!job.is_single() || job.attempts == 0);
@@ -332,7 +334,7 @@ impl Engine {
     /// Lets nobody touch the worker's next byte for `wait`, or none of the job's while nothing of it is being fetched.
     ///
     /// A chunk held back alone would only send the next chunk into the same fault.
-    fn hold(&mut self, now: Time, worker: &Worker, wait: Duration) {
+    pub(super) fn hold(&mut self, now: Time, worker: &Worker, wait: Duration) {
         let until = now + wait;
         let others_run = self.is_served(worker.job, worker.mirror);
         let progressed = worker.at > worker.from;

@@ -31,7 +31,7 @@ impl Engine {
         worker.moved_at = now;
         worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
-        let (job_id, kind, host) = (worker.job, worker.kind, worker.host);
+        let (job_id, kind, host, overlap) = (worker.job, worker.kind, worker.host, worker.overlap);
         let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
         let took = now.since(worker.started);
         let was_late = std::mem::take(&mut worker.late);
@@ -41,8 +41,11 @@ impl Engine {
         mirror.resolve = false;
         mirror.hold_until = None;
         if matches!(kind, FetchKind::Range | FetchKind::Compare) {
-            mirror.range_lies = 0;
-            mirror.ranges_proven = true;
+            // Who has something to compare has proved nothing before that.
+            if overlap == 0 {
+                mirror.range_lies = 0;
+                mirror.ranges_proven = true;
+            }
         } else {
             self.learn_source(now, id, total, partial);
         }
@@ -59,6 +62,7 @@ impl Engine {
         if self.hosts.get_mut(host).answered(now, took, was_late) {
             self.recall(now, host);
         }
+        self.network_is_there(now);
         self.start_ramp(now, job_id);
         self.start_reviewing(now);
     }
@@ -101,6 +105,8 @@ impl Engine {
         self.advance(now, id, at, throttled);
         self.lengthen(now, id);
         self.end_won_race(id);
+        let job = self.workers[&id].job;
+        self.compare_seams(job);
     }
 
     pub(super) fn advance(&mut self, now: Time, id: WorkerId, at: u64, throttled: bool) {
@@ -123,6 +129,11 @@ impl Engine {
             }
             if worker.at == worker.from {
                 self.touched.insert(worker.job);
+            }
+            if std::mem::take(&mut worker.overlap) > 0 {
+                let mirror = job.mirror_mut(worker.mirror);
+                (mirror.compared, mirror.seam_lies, mirror.range_lies, mirror.ranges_proven) = (true, 0, 0, true);
+                job.compared = true;
             }
             worker.at = at;
             worker.moved_at = now;

@@ -139,7 +139,7 @@ impl Engine {
     /// What a running job would do with one more connection now; without `room`, as if every host had room for it.
     pub(super) fn want(&self, now: Time, job: &Job, room: bool) -> Option<Want> {
         let (used, cap) = (job.connections(), job.connections_max(&self.policy));
-        if used >= cap {
+        if used >= cap || job.is_covered() {
             return None;
         }
         if job.is_single() {
@@ -288,8 +288,9 @@ impl Engine {
         job.promise = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
-        let fetch =
-            Fetch { worker: id, job: job_id, mirror, kind, from, end, resolve, timeouts: self.timeouts(stalls) };
+        let (overlap, reach) = if kind == FetchKind::Range { self.seam(job_id, mirror, from, end) } else { (0, 0) };
+        let timeouts = self.timeouts(stalls);
+        let fetch = Fetch { worker: id, job: job_id, mirror, kind, from, end, overlap, reach, resolve, timeouts };
         self.hosts.get_mut(host).take_kept();
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));

@@ -36,6 +36,9 @@ impl Engine {
 
     /// When a job without a worker can go on, if it cannot now.
     fn earliest(&self, now: Time, job: &Job) -> Option<(Time, WaitingFor)> {
+        if job.is_covered() {
+            return None;
+        }
         let chunks = job.ledger.as_ref().filter(|ledger| !job.is_single() && !ledger.has_ready());
         let own = chunks.and_then(Ledger::next_backoff).filter(|until| *until > now);
         let mirror = self.next_mirror_at(now, job);

@@ -43,6 +43,9 @@ impl Engine {
             self.effects.push_back(Effect::Seal(id));
         } else if job.must_reset() {
             self.reset(now, id);
+        } else if let Some(fault) = self.outage.as_ref().and_then(|outage| outage.holds_back(id)) {
+            job.fault = Some(fault);
+            job.stage = Stage::Waiting { until: None, waiting_for: WaitingFor::Network };
         } else {
             job.stage = Stage::Queued;
             self.queue.insert(job.rank());
@@ -75,7 +78,7 @@ impl Engine {
         };
         match job.stage {
             Stage::Ending(_) => self.finish_ending(now, id),
-            Stage::Running if job.is_covered() || job.must_reset() => {
+            Stage::Running if (job.is_covered() && job.comparing.is_empty()) || job.must_reset() => {
                 self.leave_stage(id);
                 self.begin(now, id);
             }
@@ -211,6 +214,9 @@ impl Engine {
             self.hosts.forgive(mirror.host);
         }
         self.touched.insert(id);
+        if let Some(outage) = &mut self.outage {
+            outage.let_through(id);
+        }
         match &mut job.stage {
             Stage::Waiting { .. } => self.begin(now, id),
             Stage::Ending(ending @ Ending::Wait { .. }) => *ending = Ending::Requeue,

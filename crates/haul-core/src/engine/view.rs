@@ -24,6 +24,7 @@ impl Engine {
             connections_max: job.connections_max(&self.policy),
             chunks: job.ledger.as_ref().map_or((0, 0), Ledger::counts),
             restarts: job.restarts,
+            compared: job.compared,
             mirrors: self.mirror_views(now, job),
         }
     }

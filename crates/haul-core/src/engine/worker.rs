@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub(super) kind: FetchKind,
     /// It asks the submitted URL, because the link behind it had expired.
     pub(super) resolve: bool,
+    /// Bytes before its first one that it compares; none once they were equal.
+    pub(super) overlap: u64,
     pub(super) started: Time,
     /// Where it started.
     pub(super) from: u64,
@@ -72,6 +74,7 @@ impl Worker {
             host,
             kind: fetch.kind,
             resolve: fetch.resolve,
+            overlap: fetch.overlap,
             started: now,
             from: fetch.from,
             at: fetch.from,

@@ -112,6 +112,8 @@ impl Naive {
             kind,
             from,
             end,
+            overlap: 0,
+            reach: 0,
             resolve: false,
             timeouts,
         }));
@@ -189,6 +191,7 @@ impl Brain for Naive {
             }
             Event::WorkerEnded { worker, at, end } => self.ended(now, worker, at, &end),
             Event::EndSet { .. } | Event::ResetDone(_) | Event::Sealed(_) | Event::SealFailed(..) => {}
+            Event::ReadBeyond { .. } | Event::SeamCompared { .. } | Event::Woke => {}
         }
         self.schedule();
     }

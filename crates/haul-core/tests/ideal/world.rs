@@ -208,7 +208,7 @@ impl<'a, B: Brain> World<'a, B> {
 
     /// Runs until all bytes are there, or until `cut_off`.
     pub(crate) fn run(mut self, cut_off: Nanos) -> Tally {
-        let tuning = Tuning { priority: 0, connections: Some(self.nature.connections) };
+        let tuning = Tuning { priority: 0, connections: Some(self.nature.connections), ..Tuning::default() };
         let spec = JobSpec { hosts: vec!["http://host".to_owned()], tuning, ..JobSpec::default() };
         self.brain.command(self.time(), Command::Start(JOB, Box::new(spec)));
         self.carry_out();
@@ -420,7 +420,9 @@ impl<'a, B: Brain> World<'a, B> {
             Effect::Seal(id) => self.seal(id),
             Effect::Changed(_) | Effect::HostChanged(_) | Effect::Note(..) => {}
             Effect::Ended(id, outcome) => assert_eq!((id, outcome), (JOB, Outcome::Completed)),
-            Effect::Reset(_) | Effect::Rewrite(_) | Effect::Released(_) => panic!("nothing calls for {effect:?}"),
+            Effect::Reset(_) | Effect::Rewrite(_) | Effect::CompareSeam { .. } | Effect::Released(_) => {
+                panic!("nothing calls for {effect:?}")
+            }
         }
     }
 
@@ -527,6 +529,7 @@ fn describe_effect(effect: &Effect) -> String {
         | Effect::Stop { .. }
         | Effect::Reset(_)
         | Effect::Rewrite(_)
+        | Effect::CompareSeam { .. }
         | Effect::HostChanged(_)
         | Effect::Seal(_)
         | Effect::Changed(_)

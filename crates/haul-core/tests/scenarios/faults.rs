@@ -9,7 +9,7 @@ use crate::script::{MIB, Script};
 use crate::{JOB, OTHER, busy, connections};
 
 #[test]
-fn a_404_fails_at_once_with_one_request() {
+fn f_http_01_a_404_fails_at_once_with_one_request() {
     let mut t = Script::new();
     t.start(JOB);
     let probe = t.only_worker();
@@ -20,7 +20,7 @@ fn a_404_fails_at_once_with_one_request() {
 }
 
 #[test]
-fn a_503_before_any_progress_waits_for_retry_after_with_the_whole_host() {
+fn f_http_02_a_503_before_any_progress_waits_for_retry_after_with_the_whole_host() {
     let mut t = Script::new();
     t.start(JOB);
     let probe = t.only_worker();
@@ -40,7 +40,7 @@ fn a_503_before_any_progress_waits_for_retry_after_with_the_whole_host() {
 }
 
 #[test]
-fn a_429_on_extra_connections_lowers_the_hosts_cap_and_charges_nobody() {
+fn f_range_13_a_429_on_extra_connections_lowers_the_hosts_cap_and_charges_nobody() {
     let mut t = Script::with(connections(8));
     t.start(JOB);
     let probe = t.only_worker();
@@ -68,7 +68,7 @@ fn a_permanent_fault_stops_all_workers() {
 }
 
 #[test]
-fn a_failing_server_is_asked_less_and_less_by_one_connection_at_a_time() {
+fn f_http_03_f_retry_04_a_failing_server_is_asked_less_and_less_by_one_connection_at_a_time() {
     let mut t = Script::new().probed(JOB, 60 * MIB);
     t.serve(|_| Some(FaultKind::Status(500)));
     t.flow(1.0, |_, _| 1e6);
@@ -91,7 +91,7 @@ fn a_failing_server_is_asked_less_and_less_by_one_connection_at_a_time() {
 }
 
 #[test]
-fn the_retry_limit_counts_attempts_and_not_workers() {
+fn f_retry_02_the_retry_limit_counts_attempts_and_not_workers() {
     let mut t = Script::with(Policy { retry_limit: 3, ..connections(16) }).probed(JOB, 32 * MIB);
     t.flow(1.0, |_, _| 1e6);
     t.serve(|_| Some(FaultKind::Connect));
@@ -104,7 +104,7 @@ fn the_retry_limit_counts_attempts_and_not_workers() {
 }
 
 #[test]
-fn a_changed_source_starts_over_at_most_three_times() {
+fn f_ident_10_a_changed_source_starts_over_at_most_three_times() {
     let mut t = Script::with(connections(2));
     t.start(JOB);
     for round in 0..4 {
@@ -121,7 +121,7 @@ fn a_changed_source_starts_over_at_most_three_times() {
 }
 
 #[test]
-fn an_expired_link_is_asked_for_once_and_then_waits_for_a_person() {
+fn f_http_05_an_expired_link_is_asked_for_once_and_then_waits_for_a_person() {
     let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
     t.flow(0.5, |_, _| 1e6);
     for worker in t.workers() {
@@ -159,4 +159,36 @@ fn a_full_disk_is_waited_for_also_while_sealing() {
     t.flow(20.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!(t.seals, 2);
+}
+
+#[test]
+fn f_range_14_f_retry_03_any_progress_resets_the_count() {
+    let mut t = Script::with(Policy { retry_limit: 2, ..connections(1) }).probed(JOB, 8 * MIB);
+    for _ in 0..20 {
+        t.flow(0.3, |_, _| 100e3);
+        let worker = t.only_worker();
+        t.fault(worker, FaultKind::Reset);
+        assert_eq!(t.outcome(JOB), None, "each attempt has brought something");
+        t.flow(1.0, |_, _| 0.0);
+    }
+    t.flow(200.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn f_retry_06_with_a_retry_limit_a_chunk_that_always_fails_ends_the_job_after_all_others_are_done() {
+    let bad = 4 * MIB..5 * MIB;
+    let mut t = Script::with(Policy { retry_limit: 5, ..connections(4) }).probed(JOB, 16 * MIB);
+    while t.outcome(JOB).is_none() {
+        t.flow(0.1, |_, _| 1e6);
+        for worker in t.workers() {
+            if t.workers().contains(&worker) && bad.contains(&t.at(worker)) {
+                t.fault(worker, FaultKind::Reset);
+            }
+        }
+        assert!(t.clock() < 600.0, "{:?}", t.view(JOB));
+    }
+    let Some(Outcome::Failed(fault)) = t.outcome(JOB) else { panic!("{:?}", t.outcome(JOB)) };
+    assert!(fault.detail.starts_with("no progress in "), "{}", fault.detail);
+    assert!(t.rows_done(JOB) >= 15 * MIB, "all else is done: {}", t.rows_done(JOB));
 }

@@ -7,7 +7,7 @@ use crate::script::{MIB, Script};
 use crate::{JOB, connections};
 
 #[test]
-fn an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
+fn f_done_01_an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
     let mut t = Script::with(Policy { steals: false, ..connections(4) }).probed(JOB, 4 * MIB);
     t.flow(0.9, |_, _| 1e6);
     // Whoever takes a place that has become free meets the same.
@@ -24,7 +24,7 @@ fn an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end() {
 }
 
 #[test]
-fn a_chunk_that_trickles_for_three_requests_gets_its_strikes_and_completes() {
+fn f_net_03_f_speed_02_04_a_chunk_that_trickles_for_three_requests_gets_its_strikes_and_completes() {
     let mut trickles = std::collections::BTreeSet::new();
     let mut t = Script::with(Policy { split_floor_bytes: MIB, ..connections(8) }).probed(JOB, 64 * MIB - 1);
     t.flow(60.0, |worker, at| {
@@ -48,7 +48,7 @@ fn a_region_that_always_trickles() -> Script {
 }
 
 #[test]
-fn a_chunk_that_always_trickles_is_exempt_after_three_strikes_and_completes() {
+fn f_retry_01_a_chunk_that_always_trickles_is_exempt_after_three_strikes_and_completes() {
     let t = a_region_that_always_trickles();
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!(t.stops(StopReason::BelowFloor), 3);
@@ -58,7 +58,7 @@ fn a_chunk_that_always_trickles_is_exempt_after_three_strikes_and_completes() {
 }
 
 #[test]
-fn a_lonely_slow_worker_is_left_alone() {
+fn f_speed_01_a_lonely_slow_worker_is_left_alone() {
     let mut t = Script::with(connections(1)).probed(JOB, 3 * MIB);
     t.flow(100.0, |_, _| 50e3);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
@@ -67,7 +67,7 @@ fn a_lonely_slow_worker_is_left_alone() {
 }
 
 #[test]
-fn thirty_two_workers_on_a_thin_line_are_all_innocent() {
+fn f_speed_01_thirty_two_workers_on_a_thin_line_are_all_innocent() {
     let mut t = Script::new().probed(JOB, 64 * MIB - 1);
     t.flow_shared(90.0, 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
@@ -75,9 +75,17 @@ fn thirty_two_workers_on_a_thin_line_are_all_innocent() {
 }
 
 #[test]
-fn a_worker_that_our_own_limit_holds_up_is_not_slow() {
+fn f_speed_03_a_worker_that_our_own_limit_holds_up_is_not_slow() {
     let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);
     t.throttled = true;
     t.flow(8.0, |_, at| if at < MIB { 1e3 } else { 200e3 });
     assert_eq!(t.stops(StopReason::BelowFloor), 0);
+}
+
+#[test]
+fn f_speed_06_nobody_is_judged_before_its_grace_is_over() {
+    let t = a_region_that_always_trickles();
+    let judged = t.fetches(JOB).filter_map(|fetch| t.patience(fetch.worker));
+    let earliest = judged.min_by(f64::total_cmp).expect("somebody was stopped");
+    assert!(earliest >= 2.0, "after {earliest} s");
 }

@@ -7,7 +7,7 @@ use crate::script::{MIB, Script};
 use crate::{JOB, OTHER, connections};
 
 #[test]
-fn a_steal_makes_both_ends_meet_and_a_cut_inside_a_chunk_makes_two_rows() {
+fn f_speed_05_a_steal_makes_both_ends_meet_and_a_cut_inside_a_chunk_makes_two_rows() {
     let mut t = Script::with(connections(2)).probed(JOB, 16 * MIB);
     let rows = t.engine.chunks(t.now, JOB).len();
     // The last chunk is slow; whoever is done helps, until there is nothing worth sharing.
@@ -33,7 +33,7 @@ fn eight_slots_go_by_priority_and_connections_are_shared_fairly() {
     let policy = Policy { connections_per_host: 32, ..Policy::default() };
     let mut t = Script::with(policy);
     for id in 1..=10 {
-        t.start_with(JobId(id), Tuning { priority: i32::from(id == 10), connections: None });
+        t.start_with(JobId(id), Tuning { priority: i32::from(id == 10), connections: None, ..Tuning::default() });
     }
     assert_eq!(t.view(JobId(9)).state, JobState::Queued, "eight came first");
     assert_eq!(t.view(JobId(8)).state, JobState::Queued, "the one with priority takes the last one's slot");
@@ -78,7 +78,7 @@ fn shares_are_balanced_across_hosts_when_all_connections_are_used() {
 }
 
 #[test]
-fn out_of_descriptors_means_fewer_connections_and_no_blame() {
+fn f_net_15_out_of_descriptors_means_fewer_connections_and_no_blame() {
     let mut t = Script::with(connections(16)).probed(JOB, 60 * MIB);
     t.flow(0.5, |_, _| 100e3);
     for worker in t.workers().into_iter().skip(10) {

@@ -6,14 +6,17 @@
 mod faults;
 mod floor;
 mod hosts;
+mod identity;
 mod leases;
 mod mirrors;
+mod network;
 mod priorities;
 mod races;
 mod ramp;
 #[path = "../script/mod.rs"]
 #[expect(dead_code, reason = "only the crash stories need all of the script")]
 mod script;
+mod seams;
 mod servers;
 mod trials;
 mod users;

@@ -39,6 +39,8 @@ fn dropped(t: &Script) -> Vec<(u32, FaultKind)> {
         | Note::Restart { .. }
         | Note::LinkTriedAgain
         | Note::MirrorProven(_)
+        | Note::ValidatorsVary(_)
+        | Note::Conflict { .. }
         | Note::Healing { .. } => None,
     });
     notes.collect()
@@ -344,7 +346,7 @@ fn what_two_mirrors_raced_for_is_suspect_too() {
     // The main mirror slows down near the end of its first lease.
     let rate = |fetch: &Fetch, at: u64| match fetch.kind {
         FetchKind::Probe if at > 4_000_000 => 100e3,
-        _ => 1e6,
+        FetchKind::Probe | FetchKind::Range | FetchKind::Whole | FetchKind::Compare => 1e6,
     };
     let between_mirrors =
         |t: &Script| t.racing().filter(|(a, b)| t.fetch(*a).mirror.0 == 0 && t.fetch(*b).mirror.0 == 1).map(|(_, b)| b);
@@ -365,7 +367,7 @@ fn what_two_mirrors_raced_for_is_suspect_too() {
 #[test]
 fn a_jobs_cap_counts_all_mirrors_together() {
     let mut t = at(&[A, B, C]);
-    t.tune(JOB, Tuning { priority: 0, connections: Some(3) });
+    t.tune(JOB, Tuning { priority: 0, connections: Some(3), ..Tuning::default() });
     for _ in 0..50 {
         t.flow(0.1, |_, _| 100e3);
         assert!(t.view(JOB).connections <= 3);

@@ -11,7 +11,7 @@ fn one_slot() -> Policy {
 }
 
 fn at(priority: i32) -> Tuning {
-    Tuning { priority, connections: None }
+    Tuning { priority, connections: None, ..Tuning::default() }
 }
 
 #[test]

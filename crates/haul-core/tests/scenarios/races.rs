@@ -51,7 +51,7 @@ fn raced() -> (Script, impl Fn(WorkerId, u64) -> f64 + Copy) {
 }
 
 #[test]
-fn while_two_race_the_row_counts_the_further() {
+fn f_range_12_while_two_race_the_row_counts_the_further() {
     let (mut t, rate) = raced();
     let (first, rival) = t.racing().expect("there are two");
     assert_eq!((t.fetch(rival).kind, t.fetch(rival).from), (FetchKind::Range, t.at(first)));

@@ -91,7 +91,10 @@ fn a_host_where_many_were_useful_is_begun_with_as_many() {
 #[test]
 fn a_job_never_goes_beyond_its_cap() {
     let mut t = alone(640 * MIB);
-    t.tune(JOB, haul_core::messages::Tuning { priority: 0, connections: Some(6) });
+    t.tune(
+        JOB,
+        haul_core::messages::Tuning { priority: 0, connections: Some(6), ..haul_core::messages::Tuning::default() },
+    );
     let steps = steps(&mut t, 5.0, |t| t.flow(0.02, |_, _| 1e6));
     assert_eq!(steps.last(), Some(&6), "{steps:?}");
     assert!(t.why(JOB).contains(&Why::JobCap { max: 6 }));

@@ -9,7 +9,7 @@ use crate::script::{MIB, Script};
 use crate::{JOB, connections};
 
 #[test]
-fn a_server_without_ranges_gets_one_connection_and_starts_over_after_a_break() {
+fn f_range_11_a_server_without_ranges_gets_one_connection_and_starts_over_after_a_break() {
     let mut t = Script::new();
     t.start(JOB);
     let probe = t.only_worker();
@@ -43,7 +43,7 @@ fn a_single_stream_that_always_breaks_at_the_same_place_is_tried_less_and_less()
 }
 
 #[test]
-fn ranges_that_are_always_refused_end_in_one_connection() {
+fn f_range_01_ranges_that_are_always_refused_end_in_one_connection() {
     let mut t = Script::with(connections(8));
     t.start(JOB);
     let probe = t.only_worker();
@@ -56,7 +56,7 @@ fn ranges_that_are_always_refused_end_in_one_connection() {
 }
 
 #[test]
-fn a_node_that_refuses_ranges_does_not_cost_the_bytes_of_the_others() {
+fn f_range_02_a_node_that_refuses_ranges_does_not_cost_the_bytes_of_the_others() {
     let mut t = Script::with(connections(8)).probed(JOB, 60 * MIB);
     t.flow(1.0, |_, _| 1e6);
     for worker in t.workers().into_iter().skip(1).take(5) {

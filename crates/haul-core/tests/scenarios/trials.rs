@@ -27,7 +27,7 @@ fn an_overdue_request_is_replaced_and_its_chunk_gets_twice_the_patience_each_tim
 }
 
 #[test]
-fn where_answers_take_long_a_request_is_not_overdue_so_soon() {
+fn f_range_15_where_answers_take_long_a_request_is_not_overdue_so_soon() {
     let mut t = Script::with(Policy { steals: false, ..connections(4) });
     t.answer_after = Duration::from_millis(1900);
     t.start_at(&[HOST], JOB, 60 * MIB);
@@ -79,7 +79,7 @@ fn a_worker_above_the_speed_floor_gets_no_trial() {
 }
 
 #[test]
-fn a_worker_that_our_own_limit_holds_up_gets_no_trial() {
+fn f_speed_03_a_worker_that_our_own_limit_holds_up_gets_no_trial() {
     let mut t = Script::with(connections(2)).probed(JOB, 60 * MIB);
     t.throttled = true;
     t.flow(60.0, |_, _| 100e3);

@@ -21,7 +21,7 @@ fn a_pause_keeps_the_bytes_and_resuming_goes_on_behind_them() {
 }
 
 #[test]
-fn a_complete_file_needs_no_request() {
+fn f_done_09_a_complete_file_needs_no_request() {
     let mut t = Script::new().probed(JOB, MIB);
     t.seal_faults = vec![FaultKind::TargetExists];
     t.flow(2.0, |_, _| 1e6);
@@ -35,7 +35,7 @@ fn a_complete_file_needs_no_request() {
 fn lowering_a_jobs_connections_ends_the_surplus_at_once() {
     let mut t = Script::with(connections(8)).probed(JOB, 60 * MIB);
     assert_eq!(t.workers().len(), 8);
-    t.tune(JOB, Tuning { priority: 0, connections: Some(3) });
+    t.tune(JOB, Tuning { priority: 0, connections: Some(3), ..Tuning::default() });
     assert_eq!(t.workers().len(), 3);
     assert_eq!(t.stops(StopReason::Yield), 5);
     assert_eq!(t.charged(JOB), 0);

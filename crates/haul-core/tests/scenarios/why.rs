@@ -17,7 +17,10 @@ fn reasons(t: &Script) -> Vec<Why> {
 fn all_slots_are_taken() {
     let mut t = Script::with(Policy { active_jobs_max: 2, ..connections(2) });
     for id in [2, 3, 4] {
-        t.start_with(haul_core::JobId(id), Tuning { priority: i32::from(id == 4), connections: None });
+        t.start_with(
+            haul_core::JobId(id),
+            Tuning { priority: i32::from(id == 4), connections: None, ..Tuning::default() },
+        );
     }
     t.start(JOB);
     assert_eq!(t.why(JOB), [Why::NoSlot { active: 2, ahead: 0 }]);

@@ -317,7 +317,7 @@ impl Script {
         self.carry_out();
     }
 
-    fn feed(&mut self, event: Event) {
+    pub(crate) fn feed(&mut self, event: Event) {
         self.engine.event(self.now, event);
         self.carry_out();
     }
@@ -384,7 +384,7 @@ impl Script {
                     self.rows.insert(id, rows);
                     self.engine.event(self.now, Event::ResetDone(id));
                 }
-                Effect::Note(..) | Effect::HostChanged(_) => {}
+                Effect::CompareSeam { .. } | Effect::Note(..) | Effect::HostChanged(_) => {}
             }
         }
     }
@@ -468,6 +468,14 @@ impl Script {
         self.states.iter().filter(|(job, _)| *job == id).map(|(_, state)| *state).collect()
     }
 
+    /// The seams that were to be compared, in order.
+    pub(crate) fn seams(&self) -> Vec<(u64, u64)> {
+        let seams = self.seen.iter().filter_map(|effect| {
+            if let Effect::CompareSeam { at, len, .. } = effect { Some((*at, *len)) } else { None }
+        });
+        seams.collect()
+    }
+
     /// Everything that was noted, in order.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
         self.seen.iter().filter_map(|effect| if let Effect::Note(_, note) = effect { Some(note) } else { None })
@@ -511,6 +519,7 @@ impl Script {
             | Effect::Stop { .. }
             | Effect::Reset(_)
             | Effect::Rewrite(_)
+            | Effect::CompareSeam { .. }
             | Effect::Seal(_)
             | Effect::Changed(_)
             | Effect::HostChanged(_)

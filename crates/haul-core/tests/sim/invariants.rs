@@ -114,6 +114,7 @@ impl World {
             Effect::SetEnd { worker, .. } | Effect::Stop { worker, .. } => self.workers.get(worker).map(|w| w.job),
             Effect::Reset(id) | Effect::Rewrite(id) | Effect::Seal(id) | Effect::Changed(id) => Some(*id),
             Effect::Released(id) | Effect::Ended(id, _) | Effect::Note(id, _) => Some(*id),
+            Effect::CompareSeam { job, .. } => Some(*job),
             Effect::HostChanged(_) => None,
         };
         if let Some(id) = about {
@@ -131,7 +132,7 @@ impl World {
                 self.hosts[index].left_alone_until = self.now + *wait;
             }
             Effect::SetEnd { .. } | Effect::Stop { .. } | Effect::Changed(_) | Effect::Note(..) => {}
-            Effect::Rewrite(_) | Effect::HostChanged(_) => {}
+            Effect::Rewrite(_) | Effect::HostChanged(_) | Effect::CompareSeam { .. } => {}
         }
     }
 
@@ -166,6 +167,10 @@ impl World {
             FetchKind::Range | FetchKind::Compare => from < end && Some(end) <= job.identity.total,
         };
         self.check(is_sane, || format!("an odd range: {fetch:?}"));
+        let is_there = fetch.overlap <= from && job.written.covers(from - fetch.overlap, from);
+        let reach = fetch.reach <= job.identity.total.unwrap_or(0).saturating_sub(end);
+        self.check(fetch.reach == 0 || reach, || format!("nothing is behind {fetch:?}"));
+        self.check(fetch.overlap == 0 || is_there, || format!("nothing to compare with before {fetch:?}"));
         let mirror = fetch.mirror.0 as usize;
         match fetch.kind {
             FetchKind::Compare => {
@@ -307,7 +312,7 @@ impl World {
             Class::Link => site.file.links_left == 0,
             Class::Permanent => job.seal_fault == Some(fault.kind) || job.checksum,
             Class::Transient | Class::Busy => limited(&self.policy),
-            Class::Disk | Class::Local => false,
+            Class::Disk | Class::Local | Class::Doubted | Class::Network => false,
         }
     }
 }

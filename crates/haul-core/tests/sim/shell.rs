@@ -49,6 +49,7 @@ impl World {
             Effect::Stop { worker, reason } => self.stop(worker, reason),
             Effect::Reset(id) => self.reset(id),
             Effect::Rewrite(id) => self.rewrite(id),
+            Effect::CompareSeam { .. } => self.fail("nobody has read on".to_owned()),
             Effect::Seal(id) => {
                 self.take_rows(id);
                 self.job(id).seal_due = true;
@@ -136,7 +137,9 @@ impl World {
             | Note::HostCap { .. }
             | Note::HostWaits { .. }
             | Note::SingleConnection
-            | Note::LinkTriedAgain => {}
+            | Note::LinkTriedAgain
+            | Note::ValidatorsVary(_)
+            | Note::Conflict { .. } => {}
         }
     }
 

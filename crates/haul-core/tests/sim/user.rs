@@ -43,7 +43,7 @@ pub(crate) fn acts(rng: &mut Rng, jobs: &[JobId], span_ms: u64, caps: Caps) -> V
         if rng.below(4) == 0 {
             let priority = i32::try_from(rng.below(7)).expect("small") - 3;
             let connections = (rng.below(2) == 0).then(|| u32::try_from(rng.below(20)).expect("small") + 1);
-            let tuning = Tuning { priority, connections };
+            let tuning = Tuning { priority, connections, ..Tuning::default() };
             acts.push((Time::from_millis(submitted + rng.below(span_ms)), Act::Tune(*job, tuning)));
         }
     }

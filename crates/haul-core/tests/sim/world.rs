@@ -77,7 +77,7 @@ impl Stats {
             StopReason::Overtaken => self.overtaken += 1,
             StopReason::Unanswered => self.unanswered += 1,
             StopReason::Trial => self.trials += 1,
-            StopReason::JobStops => {}
+            StopReason::JobStops | StopReason::Woke => {}
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":expected_size": wish.expected_size,
         ":checksum": wish.checksum,
         ":on_conflict": wish.on_conflict.word(),
+        ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
         ":referrer": wish.referrer.as_deref(),
         ":user_agent": wish.user_agent,
@@ -64,6 +65,8 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
         return Ok((changed, row));
     }
     if row.lifecycle.phase != before.phase {
+        // Whoever tries a failed job again gives it all its chances again.
+        row.restarts = 0;
         row.reason = None;
         row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
     }
@@ -114,6 +117,7 @@ impl JobPatch {
             wish.host = host;
         }
         set(&mut wish.filename, self.filename);
+        set(&mut wish.on_change, self.on_change);
         set(&mut wish.priority, self.priority);
         set(&mut wish.bandwidth_limit, self.bandwidth_limit);
         set(&mut wish.connections, self.connections);
@@ -207,6 +211,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":host": wish.host,
         ":filename": wish.filename,
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
+        ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
@@ -230,6 +235,8 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":part_name": part.map(|p| &p.name),
         ":part_dev": part.map(|p| p.dev.cast_signed()),
         ":part_ino": part.map(|p| p.ino.cast_signed()),
+        ":kept_part": row.kept_part,
+        ":renewed": row.renewed,
         ":verification": row.verification,
         ":started_at_ms": row.started_at_ms,
         ":finished_at_ms": row.finished_at_ms,
@@ -260,6 +267,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             expected_size: cells.next()?,
             checksum: cells.wish_checksum()?,
             on_conflict: cells.next::<Stored<_>>()?.0,
+            on_change: cells.next::<Stored<_>>()?.0,
             headers: cells.private()?,
             referrer: cells.private()?,
             user_agent: cells.next()?,
@@ -284,6 +292,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         path: cells.next()?,
         part_token: cells.next()?,
         part: cells.part()?,
+        kept_part: cells.next()?,
+        renewed: cells.next()?,
         verification: cells.next()?,
         counts: Counts {
             done_bytes: cells.next()?,
@@ -302,11 +312,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 /// The columns that [`read`] wants, in its order.
 macro_rules! columns {
     () => {
-        "id, url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, \
+        "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, \
+         referrer, user_agent, \
          connections, bandwidth_limit, priority, label, phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
-         part_token, part_name, part_dev, part_ino, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
+         part_token, part_name, part_dev, part_ino, kept_part, renewed, verification, done_bytes, durable_bytes, chunks_done, chunks_total, \
          created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
     };
 }
@@ -358,21 +369,23 @@ const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
 
 const INSERT: &str = "
     INSERT INTO jobs (
-        url, host, dir, filename, expected_size, checksum, on_conflict, headers, referrer, user_agent, connections,
-        bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+        url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent,
+        connections, bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
-        :url, :host, :dir, :filename, :expected_size, :checksum, :on_conflict, :headers, :referrer, :user_agent,
+        :url, :host, :dir, :filename, :expected_size, :checksum, :on_conflict, :on_change, :headers, :referrer, :user_agent,
         :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
-        url = :url, host = :host, filename = :filename, checksum = :checksum, headers = :headers,
+        url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
+        headers = :headers,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
         accepts_ranges = :accepts_ranges, etag = :etag, last_modified = :last_modified, final_url = :final_url,
         source_mirror = :source_mirror, name = :name, path = :path, part_name = :part_name, part_dev = :part_dev, part_ino = :part_ino,
+        kept_part = :kept_part, renewed = :renewed,
         verification = :verification, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
         updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
     WHERE id = :id";

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::jobs::{act, columns, query};
-use super::{Stored, Word, chunks};
+use super::{Stored, Word, chunks, validators};
 use crate::{ActError, Filter, JobRow, Page, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
@@ -77,7 +77,8 @@ pub(crate) fn hidden(conn: &Connection) -> rusqlite::Result<Vec<JobRow>> {
 /// Adds its chunks to a job.
 pub(crate) fn with_chunks(conn: &Connection, row: JobRow) -> rusqlite::Result<StoredJob> {
     let chunks = chunks::all(conn, row.id)?;
-    Ok(StoredJob { chunks: chunks.iter().map(chunks::reliable).collect(), row })
+    let validators = validators::all(conn, row.id)?;
+    Ok(StoredJob { chunks: chunks.iter().map(chunks::reliable).collect(), validators, row })
 }
 
 struct Query {

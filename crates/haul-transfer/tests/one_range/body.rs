@@ -39,7 +39,7 @@ fn f_net_02_a_silent_body_is_a_stall_and_what_came_is_kept() {
 }
 
 #[test]
-fn f_done_02_surplus_bytes_are_not_written() {
+fn f_done_02_05_surplus_bytes_are_not_written() {
     let rig = Rig::new(|file| file.fault(When::Always, Do::ExtraBytes(4000)));
     rig.range(1000, 5000, rig.known(None)).finished_at(5000);
     rig.wipe();

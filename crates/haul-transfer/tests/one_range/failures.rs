@@ -139,3 +139,23 @@ fn f_http_07_only_http_is_transferred() {
     order.submitted = "file:///etc/passwd".parse().expect("a URL");
     rig.run(order, received).refused_as(FaultKind::RedirectScheme);
 }
+
+#[test]
+fn f_net_08_a_connection_that_does_not_come_about_is_given_up_in_time() {
+    use rustix::net::{AddressFamily, SocketType};
+    // Nobody accepts here, and the queue for one is full: further requests for a connection are not answered.
+    let listener = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    rustix::net::bind(&listener, &std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    rustix::net::listen(&listener, 0).expect("it listens");
+    let address = TcpListener::from(listener.try_clone().expect("a handle")).local_addr().expect("an address");
+    let waiting: Vec<_> =
+        (0..4).map_while(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()).collect();
+    assert!(waiting.len() < 4, "the queue is full");
+    let rig = Rig::new(|file| file);
+    let (mut order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
+    order.submitted = format!("http://{address}/").parse().expect("a URL");
+    order.timeouts = Timeouts { connect: Duration::from_millis(300), ..order.timeouts };
+    let begun = std::time::Instant::now();
+    rig.run(order, received).refused_as(FaultKind::Connect);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}

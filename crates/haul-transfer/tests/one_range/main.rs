@@ -13,3 +13,5 @@ mod identity;
 mod lanes;
 mod ranges;
 mod redirects;
+mod seams;
+mod tls;

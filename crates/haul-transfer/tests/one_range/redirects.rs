@@ -121,3 +121,20 @@ fn a_given_authorization_is_sent_once() {
         .collect();
     assert_eq!(values, ["Bearer t"]);
 }
+
+#[test]
+fn f_http_11_a_cookie_that_is_set_on_the_way_goes_back_to_its_own_host() {
+    let rig = Rig::new(|file| file);
+    rig.server.add("/start", File::new(Content::empty()).redirect(302, "a.bin").header("Set-Cookie", "session=1"));
+    let (mut order, received) = rig.order(FetchKind::Probe, 0, Lane::OPEN);
+    order.submitted = rig.server.url("/start").parse().expect("a URL");
+    let cookies = std::sync::Arc::clone(&order.cookies);
+    rig.run(order, received).finished_at(LEN);
+    assert_eq!(rig.sent("/start", "cookie"), [None]);
+    // The jar is the job's: the next request has it, too.
+    rig.wipe();
+    let (mut order, received) = rig.order(FetchKind::Range, 1000, 5000);
+    (order.cookies, order.identity) = (cookies, rig.known(None));
+    rig.run(order, received).finished_at(5000);
+    assert_eq!(rig.sent(PATH, "cookie"), [Some("session=1".to_owned()), Some("session=1".to_owned())]);
+}

@@ -1,6 +1,6 @@
 //! `show`: all about one job, and its chunks.
 
-use haul_api::{Chunk, ChunkState, Job, Mirror, Rate, Size};
+use haul_api::{Chunk, ChunkState, Job, Mirror, OnChange, Rate, Size};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -63,6 +63,7 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
     add("chunks", (job.chunks.total > 0).then(|| format!("{} of {} done", job.chunks.done, job.chunks.total)));
     add("checksum", job.checksum.as_ref().map(text));
     add("verified by", job.verification.map(word));
+    add("on change", (job.on_change != OnChange::default()).then(|| word(job.on_change)));
     add("resumable", job.resumable.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
     add("priority", (job.priority != 0).then(|| job.priority.to_string()));
     add("limit", (job.bandwidth_limit > 0).then(|| limit::words(job.bandwidth_limit)));

@@ -265,6 +265,10 @@ async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
 pub(super) fn driver_error(id: Option<JobId>, error: DriverError) -> Refused {
     match error {
         DriverError::Refused(refusal) => refused(id.map_or(0, |id| id.0), refusal),
+        DriverError::Declined(problem) => Refused(match id {
+            Some(id) => problem.with_instance(paths::job(id.0)),
+            None => problem,
+        }),
         DriverError::Store(error) => error.into(),
         DriverError::Stopping => Refused::shutting_down(),
     }

@@ -198,6 +198,7 @@ fn awaited(waiting_for: WaitingFor, fault: Option<&Fault>) -> String {
         WaitingFor::Retry => "the last try failed",
         WaitingFor::Host => "the server asks for a pause",
         WaitingFor::Disk => "the disk is full",
+        WaitingFor::Network => "there is no network",
         WaitingFor::Link => "the link has expired, and a person has to renew it",
     };
     format!("{what}{}", after_colon(fault))
@@ -312,6 +313,7 @@ mod tests {
             connections_max: 32,
             chunks: (1, 60),
             restarts: 0,
+            compared: false,
             mirrors: Vec::new(),
         };
         let limit = |of, bytes_per_second, window| LimitOn { of, bytes_per_second, window };
@@ -343,6 +345,8 @@ mod tests {
             restarts: 0,
             identity: Identity::default(),
             path: None,
+            kept_part: None,
+            renewed: false,
             part_token: "0123abcd".to_owned(),
             part: None,
             verification: None,

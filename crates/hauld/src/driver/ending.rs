@@ -22,7 +22,7 @@ use super::running::{Running, Then};
 use super::start::name_of;
 use super::tasks::{Done, blocking, store_fault};
 use super::workers::wrong_size;
-use crate::convert::{now_ms, verification_word};
+use crate::convert::{message, now_ms, verification_word};
 
 /// Waits shorter than this are not worth a row.
 const WAIT_STORED_FROM: std::time::Duration = std::time::Duration::from_secs(5);
@@ -98,6 +98,7 @@ impl Driver {
                     "completed"
                 );
                 running.row = row;
+                self.drop_kept_part(id);
                 self.event(Event::Sealed(id));
             }
             Err(fault) => self.event(Event::SealFailed(id, fault)),
@@ -114,6 +115,13 @@ impl Driver {
 
     /// Stores that a job has failed, and why.
     pub(super) fn fail(&mut self, id: JobId, fault: &Fault) {
+        let mut fault = fault.clone();
+        let row = self.jobs.get(&id).map(|running| &running.row);
+        if let Some((row, kept)) = row.and_then(|row| Some((row, row.kept_part.as_ref()?))) {
+            let dir = row.wish.dir.trim_end_matches('/');
+            fault.detail += &format!("; what was there of the version before is kept in {dir}/{kept}");
+        }
+        let fault = &fault;
         warn!(job = id.0, code = fault.kind.code(), "failed: {fault}");
         let change =
             PhaseChange { phase: Phase::Failed, reason: Some(reason(fault, None)), path: None, verification: None };
@@ -135,6 +143,8 @@ impl Driver {
             self.settled(id);
             return;
         }
+        self.drop_kept_part(id);
+        let running = &self.jobs[&id];
         let store = self.store.clone();
         let deleted = running.row.deleted_at_ms.is_some();
         self.tasks.push(Box::pin(async move {
@@ -160,17 +170,42 @@ impl Driver {
         let is_restart = restarts > running.row.restarts;
         running.no_cache |= is_restart;
         running.forget_bytes();
+        // What is there of the version before is kept until the new one is complete.
+        let aside = if is_restart { running.part.take() } else { None };
         let (store, part) = (self.store.clone(), running.part.clone());
         self.tasks.push(Box::pin(async move {
-            // The rows go first: they must never say more than the disk holds.
-            let row = match store.reset_chunks(id, is_restart, now_ms()).await {
-                Ok(row) => match part {
+            let reset = async {
+                // The rows go first: they must never say more than the disk holds.
+                let row = store.reset_chunks(id, is_restart, now_ms()).await.map_err(|error| store_fault(&error))?;
+                if let Some(part) = aside {
+                    let name = blocking(move || part.set_aside()).await?;
+                    return store.set_kept_part(id, Some(name), now_ms()).await.map_err(|error| store_fault(&error));
+                }
+                match part {
                     Some(part) => blocking(move || part.restart()).await.map(|()| row),
                     None => Ok(row),
-                },
-                Err(error) => Err(store_fault(&error)),
+                }
             };
-            Done::Reset { id, row }
+            Done::Reset { id, row: reset.await }
+        }));
+    }
+
+    /// Removes what is kept of an earlier version.
+    pub(super) fn drop_kept_part(&mut self, id: JobId) {
+        let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        let Some(name) = running.row.kept_part.take() else { return };
+        let Some(place) = running.place.clone() else { return };
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            match blocking(move || PartFile::remove_aside(&place, &name)).await {
+                Ok(()) => {
+                    if let Err(error) = store.set_kept_part(id, None, now_ms()).await {
+                        tracing::debug!(job = id.0, %error, "the job's row is gone already");
+                    }
+                }
+                Err(fault) => warn!(job = id.0, %fault, "the part file of an earlier version could not be removed"),
+            }
+            Done::Nothing
         }));
     }
 
@@ -180,6 +215,8 @@ impl Driver {
             Ok(row) => {
                 running.row.restarts = row.restarts;
                 running.row.counts = row.counts;
+                running.row.part = row.part;
+                running.row.kept_part = row.kept_part;
             }
             // The next attempt meets the same disk, and the user gets to see why it fails.
             Err(fault) => error!(job = id.0, %fault, "cannot drop the bytes of a job"),
@@ -237,7 +274,7 @@ impl Driver {
                 if what == WaitingFor::Link {
                     warn!(job = id.0, "waits for a new link: {fault}");
                 }
-                Some(reason(fault, view.retry_in))
+                Some(Reason { message: message(fault, view.state), ..reason(fault, view.retry_in) })
             }
             _ => None,
         };
@@ -308,12 +345,14 @@ impl SealPlan {
         let givers: Vec<MirrorIndex> =
             mirrors.filter(|(_, mirror)| mirror.done_bytes > 0).map(|(index, _)| index).collect();
         let giver = running.mirror(givers.first().copied().unwrap_or(running.row.identity.mirror));
-        let has_strong_tag = giver.identity.etag.as_deref().is_some_and(|tag| tag.starts_with('"'));
+        let compared = view.is_some_and(|view| view.compared);
         let verification = match () {
             () if expected.is_some() => Verification::Checksum,
             // What one mirror's validators vouch for is not what another has sent: samples of that were compared.
             () if givers.len() > 1 => Verification::Overlap,
-            () if has_strong_tag => Verification::Validator,
+            () if running.row.renewed => Verification::Overlap,
+            () if giver.is_vouched() => Verification::Validator,
+            () if compared => Verification::Overlap,
             () if running.row.identity.total_bytes.is_some() => Verification::Length,
             () => Verification::None,
         };
@@ -343,6 +382,9 @@ pub(super) async fn remove(part: PartFile) {
 /// Removes what a stored job has left on the disk: its part file, and with `files` its complete file, as long as it is
 /// still the one that the job made (FAILURES.md, F-DISK-18). Blocks.
 pub(super) fn remove_stored(place: &Arc<Place>, row: &JobRow, files: bool) -> Result<(), Fault> {
+    if let Some(kept) = &row.kept_part {
+        PartFile::remove_aside(place, kept)?;
+    }
     let Some(part) = &row.part else { return Ok(()) };
     let path = row.path.as_deref().map(std::path::Path::new).and_then(|path| path.file_name()?.to_str());
     let complete = path.filter(|_| files && row.lifecycle.phase == Phase::Completed);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use haul_api::Window;
+use haul_api::{Problem, Window};
 use haul_core::messages::{JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
 use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, StoreError};
@@ -24,6 +24,9 @@ pub(crate) enum DriverError {
     /// The job's state, or its absence, forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It cannot be done, for a reason that belongs to the request.
+    #[error(transparent)]
+    Declined(#[from] Problem),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

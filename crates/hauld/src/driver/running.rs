@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use haul_core::messages::{Fetch, FetchKind, JobSpec, Source, Tuning};
+use bytes::Bytes;
+use haul_core::messages::{Fetch, FetchKind, JobSpec, OnChange, Source, Tuning};
 use haul_core::{Chunk, Fault, JobId, MirrorIndex, WorkerId};
-use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob};
-use haul_transfer::{Identity, Limiter, PartFile, Place, host_of};
+use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob, Validators, Wish};
+use haul_transfer::{Cookies, Identity, Limiter, PartFile, Place, host_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
@@ -26,6 +27,8 @@ pub(super) struct Running {
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
     headers: HeaderMap,
+    /// What servers have set on the way.
+    pub(super) cookies: Arc<Cookies>,
     /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
@@ -57,6 +60,17 @@ pub(super) struct Running {
     pub(super) wanted_again: bool,
     /// Whether a reason stands in the row that a later state has to take back.
     pub(super) reason_stored: bool,
+    /// What workers have read beyond their ends, by where it belongs.
+    pub(super) beyond: BTreeMap<u64, Beyond>,
+}
+
+/// What a worker has read beyond the end of its lease.
+pub(super) struct Beyond {
+    pub(super) bytes: Bytes,
+    /// The server's validators say that all it sends is of one version.
+    pub(super) vouched: bool,
+    /// The server that sent it.
+    pub(super) host: String,
 }
 
 /// One of the places where a job's file is to be had.
@@ -69,17 +83,55 @@ pub(super) struct Mirror {
     /// What its own answers said of the file. The validators of one mirror say nothing about another's answers, not even
     /// where both are on one host.
     pub(super) identity: Identity,
+    /// The same of further hosts that its redirects have led to.
+    others: Vec<Identity>,
+    /// It has several names for one version, as samples have shown: no validator of it counts.
+    pub(super) varies: bool,
 }
+
+/// Hosts behind one URL whose validators are remembered. A guess: those of the others are not compared.
+const HOSTS_MAX: usize = 16;
 
 impl Mirror {
     fn new(url: &str, host: &str) -> Result<Self, url::ParseError> {
         let submitted = Url::parse(url)?;
-        Ok(Self { submitted, host: host.to_owned(), resolved: None, identity: Identity::default() })
+        let identity = Identity::default();
+        Ok(Self { submitted, host: host.to_owned(), resolved: None, identity, others: Vec::new(), varies: false })
+    }
+
+    /// Keeps what a host calls the version that the job has, and tells whether that is news.
+    pub(super) fn note_identity(&mut self, identity: &Identity) -> bool {
+        let known = std::iter::once(&self.identity).chain(&self.others);
+        if self.varies || known.into_iter().any(|known| known.host == identity.host) {
+            return false;
+        }
+        if self.identity.host.is_none() {
+            self.identity = identity.clone();
+        } else if self.others.len() < HOSTS_MAX {
+            self.others.push(identity.clone());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// From now on only samples vouch for what it sends.
+    pub(super) fn note_varying(&mut self) {
+        self.varies = true;
+        self.others.clear();
+        self.identity = Identity { host: self.identity.host.take(), ..Identity::default() };
+    }
+
+    /// Whether a strong validator vouches for all that it sends.
+    pub(super) fn is_vouched(&self) -> bool {
+        !self.varies && self.identity.has_strong_tag()
     }
 
     /// Forgets what it said: it does not have the file, or the file is to be fetched anew.
     pub(super) fn forget(&mut self) {
         self.identity = Identity::default();
+        self.others.clear();
+        self.varies = false;
         self.resolved = None;
     }
 }
@@ -106,15 +158,27 @@ impl Running {
         for mirror in &row.wish.mirrors {
             mirrors.push(Mirror::new(&mirror.url, &mirror.host)?);
         }
+        for known in &stored.validators {
+            if let Some(mirror) = mirrors.get_mut(known.mirror.0 as usize) {
+                mirror.note_identity(&identity(known, row.identity.total_bytes));
+                if known.varies {
+                    mirror.note_varying();
+                }
+            }
+        }
         if let Some(source) = mirrors.get_mut(row.identity.mirror.0 as usize) {
             source.resolved = row.identity.final_url.as_ref().and_then(|url| Url::parse(url).ok());
-            source.identity = Identity {
-                etag: row.identity.etag.clone(),
-                last_modified: row.identity.last_modified.clone(),
-                total: row.identity.total_bytes,
-                host: Some(host_of(source.resolved.as_ref().unwrap_or(&source.submitted)).to_owned()),
-                ..Identity::default()
-            };
+            // Rows of before there were others.
+            let has_validator = row.identity.etag.is_some() || row.identity.last_modified.is_some();
+            if stored.validators.is_empty() && has_validator {
+                source.identity = Identity {
+                    etag: row.identity.etag.clone(),
+                    last_modified: row.identity.last_modified.clone(),
+                    total: row.identity.total_bytes,
+                    host: Some(host_of(source.resolved.as_ref().unwrap_or(&source.submitted)).to_owned()),
+                    ..Identity::default()
+                };
+            }
         }
         let headers = row.wish.headers.as_deref().map(headers).unwrap_or_default();
         Ok(Self {
@@ -122,6 +186,7 @@ impl Running {
             content_type: None,
             no_cache: row.restarts > 0,
             headers,
+            cookies: Arc::default(),
             limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
@@ -140,6 +205,7 @@ impl Running {
             then: None,
             wanted_again: false,
             reason_stored: row.reason.is_some(),
+            beyond: BTreeMap::new(),
             row,
         })
     }
@@ -186,14 +252,34 @@ impl Running {
     /// asks what the file is.
     pub(super) fn known(&self, index: MirrorIndex, kind: FetchKind) -> Identity {
         let known = self.mirror(index).identity.clone();
+        let total = self.row.identity.total_bytes.or(known.total);
+        let content_type = known.content_type.clone().or_else(|| self.content_type.clone());
         match kind {
             FetchKind::Probe => known,
-            FetchKind::Range | FetchKind::Whole | FetchKind::Compare => Identity {
-                total: self.row.identity.total_bytes.or(known.total),
-                content_type: known.content_type.or_else(|| self.content_type.clone()),
-                ..known
-            },
+            FetchKind::Range | FetchKind::Whole if !self.mirror(index).varies => {
+                Identity { total, content_type, ..known }
+            }
+            // Bytes are compared, and whatever they are called is the same.
+            FetchKind::Range | FetchKind::Whole | FetchKind::Compare => {
+                Identity { total, content_type, ..Identity::default() }
+            }
         }
+    }
+
+    /// What further hosts behind this mirror have said.
+    pub(super) fn others(&self, index: MirrorIndex, kind: FetchKind) -> Vec<Identity> {
+        if kind == FetchKind::Compare { Vec::new() } else { self.mirror(index).others.clone() }
+    }
+
+    /// Takes over that the job's own URL, or its headers, are others now.
+    pub(super) fn renew(&mut self, wish: &Wish) {
+        match Mirror::new(&wish.url, &wish.host) {
+            Ok(mirror) if mirror.submitted != self.mirrors[0].submitted => self.mirrors[0] = mirror,
+            Ok(_) => {}
+            Err(error) => error!(job = self.row.id.0, %error, "a stored URL cannot be read"),
+        }
+        self.headers = wish.headers.as_deref().map(headers).unwrap_or_default();
+        self.row.wish = wish.clone();
     }
 
     /// The user's headers and the referrer, for a mirror at the origin that they were given for: all others get none.
@@ -220,7 +306,11 @@ impl Running {
     }
 
     pub(super) fn tuning(&self) -> Tuning {
-        Tuning { priority: self.row.wish.priority, connections: self.row.wish.connections }
+        let on_change = match self.row.wish.on_change {
+            haul_store::OnChange::Restart => OnChange::Restart,
+            haul_store::OnChange::Fail => OnChange::Fail,
+        };
+        Tuning { priority: self.row.wish.priority, connections: self.row.wish.connections, on_change }
     }
 
     pub(super) fn id(&self) -> JobId {
@@ -277,13 +367,37 @@ impl Running {
         self.durable.clear();
         self.mirrors.iter_mut().for_each(Mirror::forget);
         self.content_type = None;
+        self.beyond.clear();
         self.row.identity.total_bytes = None;
         self.row.identity.digest = None;
     }
 }
 
+/// What a host calls the version that a job has, as it is stored and as it is compared.
+pub(super) fn validators(mirror: MirrorIndex, identity: &Identity, varies: bool) -> Validators {
+    Validators {
+        mirror,
+        host: identity.host.clone().unwrap_or_default(),
+        etag: identity.etag.clone(),
+        last_modified: identity.last_modified.clone(),
+        date_is_strong: identity.date_is_strong,
+        varies,
+    }
+}
+
+fn identity(stored: &Validators, total: Option<u64>) -> Identity {
+    Identity {
+        etag: stored.etag.clone(),
+        last_modified: stored.last_modified.clone(),
+        date_is_strong: stored.date_is_strong,
+        total,
+        content_type: None,
+        host: Some(stored.host.clone()),
+    }
+}
+
 /// The user's headers, which were checked when they were accepted.
-fn headers(json: &str) -> HeaderMap {
+pub(super) fn headers(json: &str) -> HeaderMap {
     let Ok(map) = serde_json::from_str::<BTreeMap<String, String>>(json) else {
         error!("stored headers cannot be read");
         return HeaderMap::new();

@@ -28,6 +28,10 @@ pub(super) enum Done {
     ActedAll { rows: Result<Vec<JobRow>, StoreError>, answer: Answer<u64> },
     /// A user's change is stored.
     Patched { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    /// A job has a new URL or new headers, or keeps those that it had.
+    Renewed { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    /// Bytes that a worker has read beyond its end were compared with those that are there.
+    SeamCompared { id: JobId, at: u64, differs: Option<Fault> },
     /// A job is hidden and can be let go.
     Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()> },
     /// A stored job has been read, to go on with.

@@ -82,6 +82,13 @@ impl Driver {
                 }
                 answer.send(row).ok();
             }
+            Done::Renewed { row, answer } => {
+                if let Ok(row) = &row {
+                    self.renewed(row);
+                }
+                answer.send(row).ok();
+            }
+            Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
             Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, *stored, found),
@@ -111,7 +118,7 @@ impl Driver {
             for row in rows {
                 info!(job = row.id.0, host = row.wish.host, "accepted");
                 if row.lifecycle.wants_to_run() {
-                    self.take_up(StoredJob { row: row.clone(), chunks: Vec::new() });
+                    self.take_up(StoredJob { row: row.clone(), chunks: Vec::new(), validators: Vec::new() });
                 }
             }
         }
@@ -166,6 +173,10 @@ impl Driver {
     }
 
     fn patch(&mut self, id: JobId, patch: JobPatch, answer: Answer<JobRow>) {
+        if patch.url.is_some() || patch.headers.is_some() {
+            self.renew(id, patch, answer);
+            return;
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let row = store.patch(id, patch, now_ms()).await.map_err(|error| match error {
@@ -260,6 +271,8 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> JobRow {
         path: None,
         part_token: job.part_token,
         part: None,
+        kept_part: None,
+        renewed: false,
         verification: None,
         counts: Counts::default(),
         created_at_ms: now_ms,
@@ -270,7 +283,7 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> JobRow {
     }
 }
 
-fn act_error(error: ActError) -> DriverError {
+pub(super) fn act_error(error: ActError) -> DriverError {
     match error {
         ActError::Unknown => Refusal::UnknownJob.into(),
         ActError::Refused(refusal, _) => refusal.into(),
@@ -284,7 +297,7 @@ fn act_error(error: ActError) -> DriverError {
 
 /// Removes what a job that is not running has left on the disk.
 async fn discard(store: &haul_store::Store, roots: &Arc<crate::submit::Roots>, row: JobRow, files: bool) {
-    if row.part.is_none() {
+    if row.part.is_none() && row.kept_part.is_none() {
         return;
     }
     let (id, roots) = (row.id, Arc::clone(roots));

@@ -11,14 +11,14 @@ use http::HeaderValue;
 use tracing::{debug, error, info, warn};
 
 use super::Driver;
-use super::running::Running;
+use super::running::{Running, validators};
 use super::tasks::{Done, Made, Reply, blocking, store_fault};
 use crate::convert::now_ms;
 
 /// A worker, as the driver knows it.
 pub(super) struct RunningWorker {
     pub(super) job: JobId,
-    mirror: MirrorIndex,
+    pub(super) mirror: MirrorIndex,
     kind: FetchKind,
     /// Scheme, host and port of the server that it asks.
     pub(super) host: String,
@@ -119,10 +119,14 @@ impl Driver {
             resolved: mirror.resolved.clone().filter(|_| !fetch.resolve),
             lane: Arc::clone(&self.workers[&fetch.worker].lane),
             timeouts: fetch.timeouts,
+            overlap: fetch.overlap,
+            reach: fetch.reach,
             identity: running.known(fetch.mirror, fetch.kind),
+            others: running.others(fetch.mirror, fetch.kind),
             if_range: true,
             no_cache: running.no_cache,
             headers,
+            cookies: Arc::clone(&running.cookies),
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
             client: self.client.clone(),
@@ -167,6 +171,9 @@ impl Driver {
         };
         debug!(job = running.job.0, worker = worker.0, at, ?end, "a worker ended");
         self.done_bytes += at.saturating_sub(running.told.0);
+        if end == End::Finished {
+            self.keep_beyond(&running, at);
+        }
         let end = running.refused.map_or(end, End::Fault);
         self.event(Event::WorkerEnded { worker, at, end });
         self.collect_rows(running.job);
@@ -188,8 +195,8 @@ impl Driver {
             self.described(id, worker, index, &opened, reply);
             return;
         }
-        if mirror.identity.host.is_none() {
-            mirror.identity = opened.identity;
+        if mirror.note_identity(&opened.identity) {
+            self.store_validators(id, validators(index, &opened.identity, false));
         }
         self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
         if let Some(reply) = reply {
@@ -206,8 +213,13 @@ impl Driver {
             self.refuse(worker, Fault { kind, ..fault });
             return;
         }
+        if opened.identity.is_html() && !may_be_a_page(&opened.file_name(&running.mirror(from).submitted)) {
+            // Perhaps the login page of a hotel; perhaps what the user wants (F-NET-06).
+            warn!(job = id.0, "what the server has sent under the name of another kind of file is a web page");
+        }
         running.content_type.clone_from(&opened.identity.content_type);
         running.mirror_mut(from).identity = opened.identity.clone();
+        self.store_validators(id, validators(from, &opened.identity, false));
         let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
         self.add_named_mirrors(id, &opened.hints);
         self.make_part(id, worker, from, opened, accepts_ranges, reply);
@@ -230,6 +242,25 @@ impl Driver {
             // Should it be tried once more, it may have got another file meanwhile.
             running.mirror_mut(*mirror).forget();
         }
+        if let Note::ValidatorsVary(mirror) = note
+            && let Some(running) = self.jobs.get_mut(&id)
+        {
+            let varying = running.mirror_mut(*mirror);
+            varying.note_varying();
+            let validators = validators(*mirror, &varying.identity, true);
+            self.store_validators(id, validators);
+        }
+    }
+
+    /// Has stored what a server calls the version that a job has.
+    fn store_validators(&mut self, id: JobId, validators: haul_store::Validators) {
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = store.set_validators(id, validators).await {
+                error!(job = id.0, %error, "cannot store a server's validators");
+            }
+            Done::Nothing
+        }));
     }
 
     /// Stops a worker for a reason of ours.
@@ -307,6 +338,7 @@ impl Driver {
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
         let on_conflict = running.row.wish.on_conflict;
         let has_part = running.part.is_some();
+        let kept = running.row.kept_part.clone();
         self.tasks.push(Box::pin(async move {
             let made = async {
                 if on_conflict == haul_store::OnConflict::Fail {
@@ -315,8 +347,11 @@ impl Driver {
                 let total = identity.total_bytes;
                 let row = reserve_name(&store, &place, id, identity, on_conflict).await?;
                 let name = row.identity.name.clone().unwrap_or_default();
-                let part =
-                    if has_part { None } else { Some(blocking(move || create(place, &name, tag, total)).await?) };
+                let part = if has_part {
+                    None
+                } else {
+                    Some(blocking(move || create(place, &name, tag, total, kept.as_deref())).await?)
+                };
                 Ok(Made { part, row: Box::new(row) })
             };
             Done::PartReady { id, worker, made: made.await }
@@ -368,6 +403,14 @@ impl Driver {
             Done::Nothing
         }));
     }
+}
+
+/// Tells whether a file of this name would be no surprise as a web page: it has no extension, or that of one.
+fn may_be_a_page(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_none_or(|extension| {
+        ["html", "htm", "xhtml", "php", "asp", "aspx", "jsp", "cgi", "shtml"].contains(&extension.as_str())
+    })
 }
 
 /// The fault of a file that has another size than its user has named.
@@ -425,14 +468,20 @@ async fn reserve_name(
     Err(Fault::new(FaultKind::TargetExists, format!("{NAMES_MAX} other jobs have the name {wanted}")))
 }
 
-fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>) -> Result<PartFile, Fault> {
+/// Makes a part file. What is kept of an earlier version makes room where it has to.
+fn create(place: Arc<Place>, name: &str, tag: u32, total: Option<u64>, kept: Option<&str>) -> Result<PartFile, Fault> {
     // A run that died before it had noted its part file has left one: nobody else knows this job's random tag.
     PartFile::remove_leftover(&place, name, tag)?;
     let part = PartFile::create(Arc::clone(&place), name, tag)?;
     match total {
         Some(total) if total >= RESERVE_FROM => {
             let free = place.free_bytes()?;
-            if let Err(fault) = part.reserve(total, KEEP_FREE_MAX.min(free / 50)) {
+            let mut reserved = part.reserve(total, KEEP_FREE_MAX.min(free / 50));
+            if let (Err(_), Some(kept)) = (&reserved, kept) {
+                PartFile::remove_aside(&place, kept)?;
+                reserved = part.reserve(total, KEEP_FREE_MAX.min(free / 50));
+            }
+            if let Err(fault) = reserved {
                 part.remove()?;
                 return Err(fault);
             }
@@ -467,6 +516,13 @@ fn log(job: JobId, running: Option<&Running>, note: &Note) {
             let code = fault.kind.code();
             warn!(job, mirror = mirror.0, host = host(*mirror), code, "a mirror is not used any more: {fault}");
         }
+        Note::ValidatorsVary(mirror) => info!(
+            job,
+            mirror = mirror.0,
+            host = host(*mirror),
+            "the servers name the same bytes differently; samples are compared instead"
+        ),
+        Note::Conflict { fault } => warn!(job, code = fault.kind.code(), "two answers do not fit together: {fault}"),
         Note::Healing { bytes } => {
             warn!(
                 job,

@@ -252,7 +252,8 @@ async fn f_ident_10_a_file_that_changes_all_the_time_fails_after_three_restarts(
         // Each version is known before the next one comes.
         let probes = || daemon.log().matches("kind=Probe").count();
         wait_until("the version is asked for", async || (probes() >= n).then_some(())).await;
-        daemon.until(id, "the version is known", |job| job.done_bytes > 0).await;
+        // Less would not be missed, and its loss would not count.
+        daemon.until(id, "enough of the version is there", |job| job.done_bytes > 100_000).await;
         server.replace("/a.bin", file(n as u64));
         server.reset_connections();
     }
@@ -322,7 +323,7 @@ async fn f_enc_01_a_body_that_is_coded_unasked_fails() {
 }
 
 #[tokio::test]
-async fn a_retry_limit_ends_a_hopeless_job_with_its_last_fault_and_retry_starts_it_again() {
+async fn f_retry_02_07_a_retry_limit_ends_a_hopeless_job_with_its_last_fault_and_retry_starts_it_again() {
     let (server, daemon) = (Server::start(), Daemon::with("retry_limit = 3").await);
     let content = Content::seeded(19, MIB);
     server.add("/a.bin", File::new(content.clone()).fault(When::First(4), Do::status(500)));

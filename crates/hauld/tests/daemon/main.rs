@@ -15,6 +15,8 @@
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
 //! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
+//! | `identity` | a file is of one version from its first byte to its last, and a renewed link has to prove that it has it |
+//! | `network` | without a network jobs wait, and go on when it is back |
 //! | `nginx` | the same with a real nginx |
 //! | `support` | the daemon in a process, and ways to watch it |
 
@@ -24,10 +26,12 @@ mod crash;
 mod faults;
 mod hints;
 mod hosts;
+mod identity;
 mod instance;
 mod many;
 mod metalink;
 mod mirrors;
+mod network;
 mod nginx;
 mod origin;
 mod support;
