@@ -95,7 +95,8 @@ async fn a_mirror_with_other_bytes_is_dropped_and_never_contributes() {
     let id = daemon.submit_job(&job(&[&main, &other])).await;
     assert_eq!(dropped(&daemon, id, 1).await, "bytes-differ");
     let job = completed(&daemon, id, &content).await;
-    assert_eq!(job.verification, Some(Verification::Length), "one mirror alone has given all bytes");
+    // One mirror alone has given all bytes; where its own answers meet they were compared.
+    assert!(matches!(job.verification, Some(Verification::Length | Verification::Overlap)), "{job:?}");
     assert_eq!(other.requests(PATH), 1, "it is asked for a sample and nothing else");
 }
 
@@ -176,8 +177,9 @@ async fn a_first_mirror_whose_file_has_not_the_expected_size_is_passed_over() {
 async fn a_wrong_checksum_heals_where_a_mirror_has_sent_wrong_bytes_that_no_sample_saw() {
     let mut daemon = Daemon::start().await;
     let content = Content::seeded(8, 16 * MIB);
-    // A sample begins where a row does, and is shorter than a chunk of this file.
-    let bent = (1..=16).fold(content.clone(), |bent, chunk| bent.inverted(chunk * MIB - 1024..chunk * MIB));
+    // A sample begins where a row does, and is shorter than this; a seam lies where a row begins or ends.
+    let wrong = |chunk: u64| chunk * MIB - 300_000..chunk * MIB - 299_000;
+    let bent = (1..=16).fold(content.clone(), |bent, chunk| bent.inverted(wrong(chunk)));
     let main = serving(&File::new(content.clone()).etag("\"v\"").shared_rate(4_000_000));
     let liar = serving(&File::new(bent).etag("\"v\"").shared_rate(4_000_000));
     let id = daemon.submit_job(&with_checksum(job(&[&main, &liar]), &content)).await;
