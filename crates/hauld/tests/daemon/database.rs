@@ -62,10 +62,12 @@ async fn f_db_15_a_database_that_is_replaced_under_a_running_daemon_ends_it() {
 async fn f_proc_04_a_job_at_which_the_daemon_dies_three_times_is_left_alone_until_its_user_says_so() {
     let (server, mut daemon) = (Server::start(), Daemon::start().await);
     let content = Content::seeded(3, 64 * MIB);
-    server.add("/poison.bin", File::new(Content::seeded(4, 1000)).fault(When::Always, Do::NeverAnswer));
+    // On a host of its own: where others are answered, its silence would soon be overdue, and survived.
+    let silent = Server::start();
+    silent.add("/poison.bin", File::new(Content::seeded(4, 1000)).fault(When::Always, Do::NeverAnswer));
     server.add("/slow.bin", File::new(content.clone()).etag("\"v1\"").shared_rate(1_000_000));
     let (poison, slow) =
-        (daemon.submit(&server.url("/poison.bin")).await, daemon.submit(&server.url("/slow.bin")).await);
+        (daemon.submit(&silent.url("/poison.bin")).await, daemon.submit(&server.url("/slow.bin")).await);
     for run in 1..=3 {
         // What is told is stored behind the note that it is being worked on.
         told(&daemon, poison, "probing", run).await;
@@ -85,7 +87,7 @@ async fn f_proc_04_a_job_at_which_the_daemon_dies_three_times_is_left_alone_unti
     assert_holds(&daemon.home().downloads().join("slow.bin"), &content);
 
     // Its user says so, and whatever it was is over.
-    server.replace("/poison.bin", File::new(Content::seeded(4, 1000)));
+    silent.replace("/poison.bin", File::new(Content::seeded(4, 1000)));
     daemon.client().retry(poison).await.expect("a failed job can be retried");
     daemon.completed(poison).await;
 }
