@@ -208,7 +208,8 @@ impl Engine {
     /// is left to go on from, and too few to compare others with, starts over.
     pub(super) fn pass_main_on(&mut self, now: Time, id: JobId) {
         let job = &self.jobs[&id];
-        if !job.workers.is_empty() || job.is_covered() {
+        let stays = job.mirrors.len() == 1 && job.has_proven_mirror();
+        if stays || !job.workers.is_empty() || job.is_covered() {
             return;
         }
         if job.done_bytes() > 0 {
