@@ -19,8 +19,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "mirrors", sql: include_str!("../../../migrations/0002_mirrors.sql") },
     Migration { number: 3, name: "hosts", sql: include_str!("../../../migrations/0003_hosts.sql") },
     Migration { number: 4, name: "events", sql: include_str!("../../../migrations/0004_events.sql") },
-    Migration { number: 6, name: "digests", sql: include_str!("../../../migrations/0006_digests.sql") },
-    Migration { number: 7, name: "identity", sql: include_str!("../../../migrations/0007_identity.sql") },
+    Migration { number: 5, name: "digests", sql: include_str!("../../../migrations/0005_digests.sql") },
+    Migration { number: 6, name: "identity", sql: include_str!("../../../migrations/0006_identity.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

@@ -34,6 +34,8 @@ pub struct Lane {
     first_byte: OnceLock<Instant>,
     tally: Mutex<Tally>,
     beyond: OnceLock<Bytes>,
+    /// Where spans end: at multiples of this.
+    span_bytes: AtomicU64,
 }
 
 /// Bytes that a worker has written side by side, and their digest.
@@ -75,6 +77,7 @@ impl Lane {
             first_byte: OnceLock::new(),
             tally: Mutex::new(Tally { closed: Vec::new(), open: Span::empty(from) }),
             beyond: OnceLock::new(),
+            span_bytes: AtomicU64::new(SPAN_BYTES),
         }
     }
 
@@ -149,6 +152,12 @@ impl Lane {
         self.first_byte.get().copied()
     }
 
+    /// Has spans end where chunks of this many bytes do, a multiple of the smallest. The fewer there are, the less it costs to
+    /// put them together: 35 us each.
+    pub fn set_span_bytes(&self, bytes: u64) {
+        self.span_bytes.store(bytes.max(SPAN_BYTES), Ordering::Relaxed);
+    }
+
     /// Takes the digests of what was written since the last call. What the last one ends within a grid cell comes only
     /// once the cell is full, or the worker stands at its end mark.
     #[must_use]
@@ -163,15 +172,16 @@ impl Lane {
 
     /// Sums up what was written at `at`, right behind what was summed up before.
     pub(crate) fn sum_up(&self, mut at: u64, mut bytes: &[u8]) {
+        let span_bytes = self.span_bytes.load(Ordering::Relaxed);
         let mut tally = self.tally();
         debug_assert_eq!(at, tally.open.end, "bytes are written one after the other");
         while !bytes.is_empty() {
-            let room = usize::try_from(SPAN_BYTES - at % SPAN_BYTES).unwrap_or(usize::MAX);
+            let room = usize::try_from(span_bytes - at % span_bytes).unwrap_or(usize::MAX);
             let (now, rest) = bytes.split_at(bytes.len().min(room));
             at += u64::try_from(now.len()).expect("a length fits 64 bits");
             tally.open.end = at;
             tally.open.crc32c = crc32c::crc32c_append(tally.open.crc32c, now);
-            if at.is_multiple_of(SPAN_BYTES) {
+            if at.is_multiple_of(span_bytes) {
                 tally.close();
             }
             bytes = rest;
@@ -289,7 +299,7 @@ impl Tally {
     }
 }
 
-/// Where spans end: the smallest chunk, of which all larger ones are multiples.
+/// Where spans end at first: the smallest chunk, of which all larger ones are multiples.
 const SPAN_BYTES: u64 = 1 << 20;
 
 /// A worker rests because of a bandwidth limit.
@@ -367,6 +377,12 @@ mod tests {
         assert_eq!(last, [digest(SPAN_BYTES, 2 * SPAN_BYTES), digest(2 * SPAN_BYTES, end)]);
         assert_eq!(last[0].then(last[1]), digest(SPAN_BYTES, end));
         assert_eq!(lane.take_spans(), [], "each comes once");
+
+        let lane = Lane::new(0, 3 * SPAN_BYTES);
+        lane.set_span_bytes(2 * SPAN_BYTES);
+        lane.sum_up(0, &bytes);
+        let spans = lane.take_spans();
+        assert_eq!(spans, [digest(0, 2 * SPAN_BYTES), digest(2 * SPAN_BYTES, 3 * SPAN_BYTES)]);
     }
 
     #[test]

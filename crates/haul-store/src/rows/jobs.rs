@@ -47,7 +47,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
 
 /// The names of all part files.
 pub(crate) fn part_names(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
-    let mut names = conn.prepare_cached("SELECT part_name FROM jobs WHERE part_name IS NOT NULL")?;
+    let mut names = conn.prepare_cached(PART_NAMES)?;
     names.query_map([], |row| row.get(0))?.collect()
 }
 
@@ -496,6 +496,10 @@ impl Cells<'_> {
 const TOLD_BY_SERVER: &str = "server ";
 
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?1");
+
+const PART_NAMES: &str = "
+    SELECT part_name FROM jobs WHERE part_name IS NOT NULL
+    UNION SELECT kept_part FROM jobs WHERE kept_part IS NOT NULL";
 
 const INSERT: &str = "
     INSERT INTO jobs (

@@ -103,6 +103,7 @@ impl Driver {
     pub(super) fn take_up(&mut self, stored: StoredJob) {
         let id = stored.row.id;
         if !self.hold(&stored) {
+            self.not_verified(id);
             return;
         }
         if stored.row.part.is_none() && stored.chunks.is_empty() {

@@ -132,7 +132,8 @@ impl Driver {
             let rows = jobs.iter().map(|job| job.row.clone()).collect();
             for job in jobs {
                 info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
-                if job.row.lifecycle.wants_to_run() {
+                // What is read at the start may already hold a job that was accepted meanwhile.
+                if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
                     self.take_up(job);
                 }
             }

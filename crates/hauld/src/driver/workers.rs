@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason, Suspect};
-use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId};
+use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId, plan};
 use haul_store::{Identity as StoredIdentity, Private, UpdateError};
 use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
 use http::HeaderValue;
@@ -41,6 +41,9 @@ impl Driver {
         }
         let lane = Arc::new(Lane::new(fetch.from, fetch.end.unwrap_or(Lane::OPEN)));
         let running = self.jobs.get_mut(&fetch.job).expect("the engine knows only jobs that run here");
+        if let Some(total) = running.row.identity.total_bytes {
+            lane.set_span_bytes(plan::chunk_bytes(total));
+        }
         let worker = RunningWorker {
             job: fetch.job,
             mirror: fetch.mirror,
@@ -196,6 +199,9 @@ impl Driver {
         if opened.identity.is_html() && !may_be_a_page(&opened.file_name(&running.mirror(from).submitted)) {
             // Perhaps the login page of a hotel; perhaps what the user wants (F-NET-06).
             warn!(job = id.0, "what the server has sent under the name of another kind of file is a web page");
+        }
+        if let (Some(total), Some(worker)) = (opened.total, self.workers.get(&worker)) {
+            worker.lane.set_span_bytes(plan::chunk_bytes(total));
         }
         running.content_type.clone_from(&opened.identity.content_type);
         running.mirror_mut(from).identity = opened.identity.clone();
