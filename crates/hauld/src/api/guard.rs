@@ -58,8 +58,8 @@ impl Allowed {
 
 /// The host of `host:port`, brackets of an IPv6 address included.
 fn host_name(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => &authority[..colon],
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         Some(_) | None => authority,
     }
 }
@@ -164,7 +164,14 @@ mod tests {
         for host in ["localhost:4285", "127.0.0.1", "[::1]:4285", "LOCALHOST", "192.168.1.5:4285", "haul.lan:80"] {
             assert!(allowed.host(host), "{host}");
         }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "evil.example:4285", "localhost.evil.example:4285"] {
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:4285",
+            "localhost.evil.example:4285",
+            "localhost:@evil.example",
+        ] {
             assert!(!allowed.host(host), "{host}");
         }
     }
@@ -177,8 +184,14 @@ mod tests {
         {
             assert!(allowed.origin(origin), "{origin}");
         }
-        for origin in ["null", "https://evil.example", "http://evil.example", "https://front.example.evil.example", ""]
-        {
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://evil.example",
+            "https://front.example.evil.example",
+            "http://localhost:80@evil.example",
+            "",
+        ] {
             assert!(!allowed.origin(origin), "{origin}");
         }
     }
