@@ -22,6 +22,9 @@ pub mod body;
 pub mod chunk;
 pub mod client;
 pub mod duration;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod job;
 pub mod paths;

@@ -28,6 +28,9 @@ mod classify;
 mod client;
 mod content_range;
 pub mod disposition;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod identity;
 mod lane;

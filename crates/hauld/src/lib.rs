@@ -17,6 +17,9 @@ mod convert;
 mod daemon;
 mod driver;
 mod embedded;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod logging;
 pub mod metalink;
 mod submit;

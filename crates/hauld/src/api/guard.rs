@@ -43,13 +43,14 @@ impl Allowed {
         Self { hosts, origins: origins.to_vec() }
     }
 
-    fn host(&self, value: &str) -> bool {
+    /// A name that means this daemon, with any port.
+    pub(crate) fn host(&self, value: &str) -> bool {
         let name = host_name(value).to_ascii_lowercase();
         self.hosts.contains(&name)
     }
 
     /// An origin passes on to the token check when it is our own, an extension's, or configured.
-    fn origin(&self, origin: &str) -> bool {
+    pub(crate) fn origin(&self, origin: &str) -> bool {
         let own = origin.strip_prefix("http://").is_some_and(|rest| self.host(rest));
         own || EXTENSION_SCHEMES.iter().any(|scheme| origin.starts_with(scheme))
             || self.origins.iter().any(|known| known == origin)

@@ -94,8 +94,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<JobLis
 }
 
 fn parse_cursor(cursor: &str) -> Result<JobId, Refused> {
-    let id = cursor.parse().ok().filter(|id| *id <= i64::MAX as u64);
-    id.map(JobId).ok_or_else(|| {
+    extract::job_id(cursor).ok_or_else(|| {
         Refused::field(ProblemCode::InvalidValue, "cursor", "`cursor` must be the `next_cursor` of the page before")
     })
 }
