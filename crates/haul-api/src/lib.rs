@@ -23,6 +23,9 @@ pub mod chunk;
 pub mod client;
 pub mod duration;
 pub mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod job;
 pub mod paths;

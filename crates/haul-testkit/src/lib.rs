@@ -29,12 +29,14 @@
 //! | `connection`, `body`, `course`, `pace` | sending it: framing, faults on the way, rates |
 //! | `server`, `acceptor`, `entry`, `log` | the handle, its thread, and what it remembers |
 //! | `port` | a port that nobody else is given |
+//! | `corpus` | the inputs of the fuzz targets |
 
 mod acceptor;
 mod answer;
 mod body;
 mod connection;
 mod content;
+mod corpus;
 mod course;
 mod date;
 mod entry;
@@ -49,6 +51,7 @@ mod port;
 mod server;
 
 pub use content::Content;
+pub use corpus::replay;
 pub use fault::{Do, When};
 pub use file::File;
 pub use log::Request;

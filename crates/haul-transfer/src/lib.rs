@@ -37,6 +37,9 @@ mod cookies;
 mod disk_file;
 pub mod disposition;
 pub mod fs;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod identity;
 mod lane;

@@ -13,7 +13,7 @@ impl fmt::Display for Masked<'_> {
         let url = self.0;
         write!(f, "{}://", url.scheme())?;
         if let Some(host) = url.host_str() {
-            f.write_str(host)?;
+            Escaped(host.as_bytes()).fmt(f)?;
         }
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
@@ -87,5 +87,8 @@ mod tests {
     #[test]
     fn long_text_is_cut() {
         assert_eq!(Escaped(&[b'a'; 1000]).to_string().chars().count(), 201);
+        let long = "a".repeat(1000);
+        let url = Url::parse(&format!("http://{long}/{long}")).expect("a URL");
+        assert_eq!(Masked(&url).to_string().chars().count(), "http://".len() + 201 + 201);
     }
 }

@@ -411,7 +411,7 @@ impl PartFile {
     }
 }
 
-fn part_name(file_name: &str, tag: u32) -> String {
+pub(crate) fn part_name(file_name: &str, tag: u32) -> String {
     let room = NAME_BYTES_MAX - PART_SUFFIX.len() - 9;
     format!("{}.{tag:08x}{PART_SUFFIX}", name::cut(file_name, room))
 }

@@ -26,8 +26,14 @@ use crate::driver::Handle;
 use crate::submit::Roots;
 use crate::token::TokenCheck;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use extract::job_id;
 pub(crate) use guard::Allowed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use hosts::check as check_host_patch;
 pub(crate) use serve::Server;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use settings::check as check_limits;
 
 use problem::Refused;
 

@@ -19,6 +19,9 @@ mod daemon;
 pub mod database;
 mod driver;
 mod embedded;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod logging;
 pub mod metalink;
 mod submit;

@@ -28,15 +28,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Refused::new(ProblemCode::JobNotFound, "a job's id is a number"))?;
-        // SQLite's integers end at 2^63 - 1, and so do ids.
-        match text.parse::<u64>() {
-            Ok(id) if id <= i64::MAX as u64 => Ok(Self(JobId(id))),
-            Ok(_) | Err(_) => Err(Refused::new(ProblemCode::JobNotFound, "a job's id is a number")),
-        }
+        let text = Path::<String>::from_request_parts(parts, state).await.ok().map(|Path(text)| text);
+        let id = text.as_deref().and_then(job_id);
+        id.map(Self).ok_or_else(|| Refused::new(ProblemCode::JobNotFound, "a job's id is a number"))
     }
+}
+
+/// Reads a job's id. SQLite's integers end at 2^63 - 1, and so do ids.
+pub(crate) fn job_id(text: &str) -> Option<JobId> {
+    text.parse().ok().filter(|id| *id <= i64::MAX as u64).map(JobId)
 }
 
 /// The host that the path names, as jobs name it.

@@ -43,13 +43,14 @@ impl Allowed {
         Self { hosts, origins: origins.to_vec() }
     }
 
-    fn host(&self, value: &str) -> bool {
+    /// A name that means this daemon, with any port.
+    pub(crate) fn host(&self, value: &str) -> bool {
         let name = host_name(value).to_ascii_lowercase();
         self.hosts.contains(&name)
     }
 
     /// An origin passes on to the token check when it is our own, an extension's, or configured.
-    fn origin(&self, origin: &str) -> bool {
+    pub(crate) fn origin(&self, origin: &str) -> bool {
         let own = origin.strip_prefix("http://").is_some_and(|rest| self.host(rest));
         own || EXTENSION_SCHEMES.iter().any(|scheme| origin.starts_with(scheme))
             || self.origins.iter().any(|known| known == origin)
@@ -58,8 +59,8 @@ impl Allowed {
 
 /// The host of `host:port`, brackets of an IPv6 address included.
 fn host_name(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => &authority[..colon],
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         Some(_) | None => authority,
     }
 }
@@ -164,7 +165,14 @@ mod tests {
         for host in ["localhost:4285", "127.0.0.1", "[::1]:4285", "LOCALHOST", "192.168.1.5:4285", "haul.lan:80"] {
             assert!(allowed.host(host), "{host}");
         }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "evil.example:4285", "localhost.evil.example:4285"] {
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:4285",
+            "localhost.evil.example:4285",
+            "localhost:@evil.example",
+        ] {
             assert!(!allowed.host(host), "{host}");
         }
     }
@@ -177,8 +185,14 @@ mod tests {
         {
             assert!(allowed.origin(origin), "{origin}");
         }
-        for origin in ["null", "https://evil.example", "http://evil.example", "https://front.example.evil.example", ""]
-        {
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://evil.example",
+            "https://front.example.evil.example",
+            "http://localhost:80@evil.example",
+            "",
+        ] {
             assert!(!allowed.origin(origin), "{origin}");
         }
     }

@@ -42,7 +42,8 @@ pub(super) async fn forget(State(api): State<Api>, HostName(name): HostName) -> 
     if was_known { Ok(StatusCode::NO_CONTENT) } else { Err(Refused::unknown_host(&name)) }
 }
 
-fn check(wanted: PatchHost) -> Result<HostChanges, Problem> {
+/// Checks a change of a host.
+pub(crate) fn check(wanted: PatchHost) -> Result<HostChanges, Problem> {
     let wrong = |field: &str, detail: &str| Problem::new(ProblemCode::InvalidValue, detail).with_field(field);
     if wanted.connections.flatten().is_some_and(|connections| !(1..=CONNECTIONS_MAX).contains(&connections)) {
         let detail = format!("`connections` may be 1 to {CONNECTIONS_MAX}; `null` means what all hosts are allowed");

@@ -105,8 +105,7 @@ fn is_being_sealed(row: &JobRow, job: &Job) -> bool {
 }
 
 fn parse_cursor(cursor: &str) -> Result<JobId, Refused> {
-    let id = cursor.parse().ok().filter(|id| *id <= i64::MAX as u64);
-    id.map(JobId).ok_or_else(|| {
+    extract::job_id(cursor).ok_or_else(|| {
         Refused::field(ProblemCode::InvalidValue, "cursor", "`cursor` must be the `next_cursor` of the page before")
     })
 }

@@ -36,7 +36,8 @@ pub(super) async fn change(
     Ok(Json(settings(limits)))
 }
 
-fn check(wanted: &Wanted) -> Result<(), Refused> {
+/// Checks a change of the limits.
+pub(crate) fn check(wanted: &Wanted) -> Result<(), Refused> {
     for (field, value, most) in [
         ("max_active_jobs", wanted.max_active_jobs, 10_000),
         ("connections_per_job", wanted.connections_per_job, CONNECTIONS_MAX),
