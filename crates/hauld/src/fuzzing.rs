@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use haul_api::{Limits, PatchHost, PatchJob, Problem, SubmitBody, SubmitJob, body};
 use haul_store::Wish;
@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::api::{Allowed, check_host_patch, check_limits, job_id};
 use crate::metalink::{self, MetalinkFile};
-use crate::submit::{self, Roots};
+use crate::submit::{self, Roots, Volumes};
 
 /// A Metalink: safe names, only HTTP, in memory that the document pays for, and jobs that can be accepted.
 pub fn metalink(bytes: &[u8]) {
@@ -200,7 +200,8 @@ fn contains(bytes: &[u8], word: &str) -> bool {
 }
 
 /// The directories that may be written to: one that is there, and nothing is written.
-static ROOTS: LazyLock<Roots> = LazyLock::new(|| Roots::new(Path::new(ROOT), &[]).expect("it is there"));
+static ROOTS: LazyLock<Roots> =
+    LazyLock::new(|| Roots::new(Path::new(ROOT), &[], Arc::default(), Volumes::default()).expect("it is there"));
 
 /// The root of them, without symbolic links.
 const ROOT: &str = "/usr";
