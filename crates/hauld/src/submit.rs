@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use haul_api::{OnChange, OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
-use haul_transfer::{Checksum, ChecksumKind, check_user_name};
+use haul_transfer::{Checksum, ChecksumKind, check_user_name, host_of};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -215,7 +215,9 @@ pub(crate) fn host_name(text: &str) -> Option<String> {
     if !matches!(scheme.as_str(), "http" | "https") || authority.len() > HOST_BYTES_MAX || authority.contains(is_odd) {
         return None;
     }
-    Url::parse(&format!("{scheme}://{authority}")).ok().map(|url| origin(&url))
+    let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
+    // Punycode can be longer than what it stands for.
+    (host_of(&url).len() <= HOST_BYTES_MAX).then(|| origin(&url))
 }
 
 fn on_change(policy: OnChange) -> haul_store::OnChange {
@@ -381,6 +383,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         let long = format!("{}.example", "a".repeat(300));
+        let long_in_punycode = "é.".repeat(80);
         for text in [
             "",
             " ",
@@ -407,6 +410,7 @@ mod tests {
             "a%2Fb",
             "https:a",
             &long,
+            &long_in_punycode,
         ] {
             assert_eq!(host_name(text), None, "{text:?}");
         }

@@ -36,14 +36,14 @@ impl Engine {
 
     /// When a job without a worker can go on, if it cannot now.
     fn earliest(&self, now: Time, job: &Job) -> Option<(Time, WaitingFor)> {
-        if job.is_covered() {
-            return None;
-        }
         let chunks = job.ledger.as_ref().filter(|ledger| !job.is_single() && !ledger.has_ready());
         let own = chunks.and_then(Ledger::next_backoff).filter(|until| *until > now);
         let mirror = self.next_mirror_at(now, job);
         let host = self.hosts.get(mirror.map_or(job.host(), |(_, host)| host));
         let until = own.max(mirror.map(|(until, _)| until))?;
+        if job.is_covered() {
+            return None;
+        }
         let busy = host.fault.as_ref().is_some_and(|f| f.kind.class() == Class::Busy);
         Some((until, if busy { WaitingFor::Host } else { WaitingFor::Retry }))
     }

@@ -71,8 +71,8 @@ async fn f_proc_04_a_job_at_which_the_daemon_dies_three_times_is_left_alone_unti
     for run in 1..=3 {
         // What is told is stored behind the note that it is being worked on.
         told(&daemon, poison, "probing", run).await;
-        let done = daemon.job(slow).await.done_bytes;
-        daemon.until(slow, "the other one gets on", |job| job.done_bytes > done).await;
+        let stored = daemon.job(slow).await.durable_bytes;
+        daemon.until(slow, "the other one gets on, and that is stored", |job| job.durable_bytes > stored).await;
         daemon.kill();
         daemon.restart().await;
     }
