@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use haul_api::{BadRange, Job, JobState, Pieces, SubmitJob, Verification};
+use haul_api::{BadRange, JobState, Pieces, SubmitJob, Verification};
 use haul_core::{ByteRange, Chunk, ChunkState, Intent, JobId};
 use haul_store::{Identity, JobRows, NewJob, Part, Store, Wish};
 use haul_testkit::{Content, Do, File, Server, When};
 
-use crate::support::{DEADLINE, Daemon, Home, MIB, assert_chunks_tile, assert_holds, refusal, wait_until};
+use crate::support::{DEADLINE, Daemon, Home, MIB, assert_holds, completed, refusal, wait_until};
 
 const PATH: &str = "/a.bin";
 
@@ -33,18 +33,11 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[!byte[0]], at).expect("it is ours");
 }
 
-/// The file's bytes were sent so often, and beyond that only what is compared at seams: 64 KiB at most where a job goes on.
+/// So many bytes of the file were sent, and beyond that only what is compared at seams: 64 KiB where a job goes on, and a
+/// few KiB for each range.
 fn assert_fetched(server: &Server, bytes: u64, what: &str) {
     let sent = server.bytes_sent(PATH);
     assert!((bytes..bytes + (80 << 10)).contains(&sent), "{what}: {sent} bytes instead of {bytes}");
-}
-
-async fn completed(daemon: &Daemon, id: u64, content: &Content) -> Job {
-    let job = daemon.completed(id).await;
-    assert_holds(&daemon.home().downloads().join("a.bin"), content);
-    assert_chunks_tile(&daemon.client().chunks(id).await.expect("its chunks").chunks, content.len());
-    assert_eq!(daemon.home().names(), ["a.bin"]);
-    job
 }
 
 // A checksum that does not match.

@@ -3,7 +3,7 @@
 use haul_api::{Job, JobState, MirrorState, SubmitJob, Verification};
 use haul_testkit::{Content, Do, File, Request, Server, When};
 
-use crate::support::{DEADLINE, Daemon, MIB, assert_chunks_tile, assert_holds, wait_until};
+use crate::support::{DEADLINE, Daemon, MIB, completed, wait_until};
 
 const PATH: &str = "/a.bin";
 
@@ -28,14 +28,6 @@ fn dead() -> Server {
     let server = Server::start();
     server.close_listener();
     server
-}
-
-async fn completed(daemon: &Daemon, id: u64, content: &Content) -> Job {
-    let job = daemon.completed(id).await;
-    assert_holds(&daemon.home().downloads().join("a.bin"), content);
-    assert_chunks_tile(&daemon.client().chunks(id).await.expect("its chunks").chunks, content.len());
-    assert_eq!(daemon.home().names(), ["a.bin"]);
-    job
 }
 
 /// Waits until a mirror is not used any more, and tells the code of why.

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use haul_api::Chunk;
+use haul_api::{Chunk, Job};
 use haul_testkit::Content;
 use sha2::{Digest, Sha256};
 
@@ -60,6 +60,16 @@ pub(crate) fn assert_holds(path: &Path, content: &Content) {
     let len = std::fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).len();
     assert_eq!(len, content.len(), "the length of {}", path.display());
     assert_eq!(sha256(path), content.sha256(), "the bytes of {}", path.display());
+}
+
+/// Waits until a job has completed whose file is `a.bin`, and asserts that it holds exactly this content and is all that is
+/// there.
+pub(crate) async fn completed(daemon: &Daemon, id: u64, content: &Content) -> Job {
+    let job = daemon.completed(id).await;
+    assert_holds(&daemon.home().downloads().join("a.bin"), content);
+    assert_chunks_tile(&daemon.client().chunks(id).await.expect("its chunks").chunks, content.len());
+    assert_eq!(daemon.home().names(), ["a.bin"]);
+    job
 }
 
 /// Asserts that the chunks lie side by side from 0 to `total` and that each is complete and durable.
