@@ -149,7 +149,9 @@ pub(super) async fn verify(
     let changes = api.driver.watch();
     let row = api.driver.verify(id, wish.repair).await.map_err(|e| driver_error(Some(id), e))?;
     let Some(seconds) = query.wait_seconds else { return Ok(Json(shown_one(&api, row).await?)) };
-    Ok(Json(wait(&api, id, seconds, changes, |job| job.state != JobState::Verifying).await?))
+    wait(&api, id, seconds, changes, |job| job.state != JobState::Verifying).await?;
+    // Its row may have been read before the result was stored, and its state after that.
+    Ok(Json(one(&api, id).await?))
 }
 
 /// Shows a job once it is as it was waited for, or when the seconds are over.
