@@ -70,14 +70,12 @@ impl Chunk {
         self.range.len() - self.done
     }
 
+    /// It has failed twice without progress, or two of its connections were too slow: the chunk itself may be to blame. Once
+    /// may happen to any.
     fn is_trouble(&self) -> bool {
-        self.retries > 0 || self.strikes > 0
+        self.failures > 1 || self.strikes > 1
     }
 }
-
-/// A lease may differ from what was wanted by one part in so many, so that it ends with a chunk. What it differs by is
-/// what somebody waits for in the end, or what costs another request.
-const SLACK: u64 = 16;
 
 /// All chunks of one job.
 #[derive(Clone, Debug)]
@@ -243,8 +241,9 @@ impl Ledger {
         }
     }
 
-    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: `want` of them, or some more or less
-    /// where that saves a cut within a chunk.
+    /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: `want` of them, or fewer where what follows
+    /// is not ready. A chunk is cut where the lease ends within it: what a lease has too much or too little is what somebody
+    /// waits for in the end, or another request.
     ///
     /// A chunk with a history of trouble is leased alone, so that nothing waits behind it. What another mirror has
     /// begun becomes a row of its own, so that each row has one origin.
@@ -258,20 +257,19 @@ impl Ledger {
             self.changed.insert(start);
         }
         let mut end = first.range.end;
-        if end - start > want.saturating_add(want / SLACK) {
+        if end - start > want {
             end = start + want.max(1);
             self.take_back(end, first.range.end);
-        } else if !first.is_trouble() && want.saturating_sub(end - start) > want / SLACK {
-            end = self.extend(worker, mirror, end, want.saturating_sub(end - start));
+        } else if !first.is_trouble() {
+            end = self.extend(worker, mirror, end, want - (end - start));
         }
         Some(ByteRange::new(start, end))
     }
 
-    /// Adds `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, or some more or less where that
-    /// saves a cut within a chunk, and returns its new end.
+    /// Adds up to `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, and returns its new end.
     pub fn extend(&mut self, worker: WorkerId, mirror: MirrorIndex, mut end: u64, want: u64) -> u64 {
-        let (until, slack) = (end.saturating_add(want), want / SLACK);
-        while let Some(next) = self.chunks.get(&end).filter(|_| until.saturating_sub(end) > slack) {
+        let until = end.saturating_add(want);
+        while let Some(next) = self.chunks.get(&end).filter(|_| end < until) {
             if next.state != ChunkState::Ready || next.done > 0 || next.is_trouble() {
                 break;
             }
@@ -279,7 +277,7 @@ impl Ledger {
             end = next.range.end;
             self.chunks.get_mut(&start).expect("it was just there").mirror = mirror;
             self.set_state(start, ChunkState::Active(worker));
-            if end > until.saturating_add(slack) {
+            if end > until {
                 self.take_back(until, end);
                 end = until;
             }
@@ -697,10 +695,25 @@ mod tests {
     #[test]
     fn a_chunk_with_a_history_is_leased_alone() {
         let mut ledger = Ledger::planned(4 * MIB);
-        ledger.note(0, |c| c.strikes = 1);
+        ledger.note(0, |c| c.strikes = 2);
         assert_eq!(ledger.lease(W1, M0, 4 * MIB), Some(ByteRange::new(0, MIB)));
-        ledger.note(2 * MIB, |c| c.retries = 1);
+        ledger.note(2 * MIB, |c| c.failures = 2);
         assert_eq!(ledger.lease(W2, M0, 4 * MIB), Some(ByteRange::new(MIB, 2 * MIB)));
+    }
+
+    #[test]
+    fn one_strike_or_failure_does_not_part_a_chunk_from_what_follows() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        ledger.note(0, |c| c.strikes = 1);
+        ledger.note(2 * MIB, |c| c.failures = 1);
+        assert_eq!(ledger.lease(W1, M0, 4 * MIB), Some(ByteRange::new(0, 4 * MIB)));
+    }
+
+    #[test]
+    fn a_lease_ends_where_it_is_wanted_to() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        assert_eq!(ledger.lease(W1, M0, 2 * MIB + 5), Some(ByteRange::new(0, 2 * MIB + 5)));
+        assert_eq!(ledger.lease(W2, M0, 7), Some(ByteRange::new(2 * MIB + 5, 2 * MIB + 12)));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::messages::HostMemory;
 use crate::{Class, Fault, Policy, Rng, Time, WorkerId};
 
+use super::worker::Worker;
+
 /// Answers whose times are remembered: the median of an odd number is one of them.
 const ANSWERS: usize = 9;
 
@@ -15,6 +17,9 @@ const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
 const REFUSALS_MIN: u32 = 2;
+
+/// Resets or silences at one time, and at least as many as are served, that are as clear as a status.
+const MANY: u32 = 3;
 
 /// The longest time that a cap holds before one more connection is tried.
 const CAP_HOLD_MAX: Duration = Duration::from_secs(600);
@@ -45,6 +50,8 @@ pub(super) struct Host {
     refusals: u32,
     /// How many were being served when the last one was refused, and the first worker to start after the last that counted.
     refused_at: (u32, WorkerId),
+    /// Refusals of workers that started before that one.
+    refused_together: u32,
     /// How many connections the user allows.
     user_cap: Option<u32>,
     /// Failures in a row without an answer in between.
@@ -53,10 +60,15 @@ pub(super) struct Host {
     blocked_until: Option<Time>,
     /// After a block: one connection alone finds out whether the host is back.
     testing: bool,
+    /// When the last one began that was to find out.
+    tested_at: Option<Time>,
     /// Why it was blocked.
     pub(super) fault: Option<Fault>,
     /// How long the last answers took, connections included.
     answers: VecDeque<Duration>,
+    /// The same of requests on connections that were there already, and of those that had to connect first.
+    kept_answers: VecDeque<Duration>,
+    new_answers: VecDeque<Duration>,
     /// How much time new workers lost, until they were as fast as they got.
     lags: VecDeque<Duration>,
     /// When the last answer began.
@@ -88,12 +100,16 @@ impl Host {
             looked_after: false,
             refusals: 0,
             refused_at: (0, WorkerId(0)),
+            refused_together: 0,
             user_cap: None,
             failures: 0,
             blocked_until: None,
             testing: false,
+            tested_at: None,
             fault: None,
             answers: VecDeque::new(),
+            kept_answers: VecDeque::new(),
+            new_answers: VecDeque::new(),
             lags: VecDeque::new(),
             answered_at: None,
             useful: None,
@@ -110,8 +126,12 @@ impl Host {
 
     /// Tells whether another connection may be opened now.
     pub(super) fn has_room(&self, now: Time, policy: &Policy) -> bool {
-        let served = self.active - if self.testing { 0 } else { self.late };
-        self.blocked_until(now).is_none() && self.active < self.allowed(policy) && served < self.cap(policy)
+        let served = self.active - self.late;
+        let is_tested = self.testing && self.tested_at.is_some_and(|at| now.since(at) < policy.overdue_after);
+        self.blocked_until(now).is_none()
+            && self.active < self.allowed(policy)
+            && served < self.cap(policy)
+            && !(is_tested && self.active > 0)
     }
 
     /// How many connections the user allows.
@@ -140,21 +160,24 @@ impl Host {
         self.answers.iter().min().map(|quickest| *quickest / 2)
     }
 
-    /// What a new request costs: the time until its answer, and what it loses until it is up to speed.
-    pub(super) fn start_cost(&self) -> Option<Duration> {
-        self.answer_time().max(middle(&self.lags))
+    /// What another request costs: the time until its answer, and on a new connection what it loses until it is up to speed.
+    pub(super) fn start_cost(&self, is_kept: bool) -> Option<Duration> {
+        let answers = if is_kept { &self.kept_answers } else { &self.new_answers };
+        let answer = middle(answers).or(self.answer_time());
+        if is_kept { answer } else { answer.max(middle(&self.lags)) }
     }
 
-    /// A worker has lost this much time at its start.
+    /// A worker on a new connection has lost this much time at its start.
     pub(super) fn note_lag(&mut self, lag: Duration) {
         remember(&mut self.lags, lag.min(LAG_MAX));
     }
 
     /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
     /// whether that is news.
-    pub(super) fn answered(&mut self, now: Time, took: Duration, was_late: bool) -> bool {
+    pub(super) fn answered(&mut self, now: Time, took: Duration, worker: &Worker) -> bool {
         self.opened += 1;
-        self.late -= u32::from(was_late);
+        self.late -= u32::from(worker.late);
+        remember(if worker.is_kept { &mut self.kept_answers } else { &mut self.new_answers }, took);
         self.note_served(now);
         self.failures = 0;
         self.blocked_until = None;
@@ -201,10 +224,11 @@ impl Host {
     /// The host refused one connection more than it has: learns from it, and returns the cap and until when it holds,
     /// once it is clear enough.
     ///
-    /// A status says it clearly. A reset or a silence may be noise, unless it comes again before more were served.
+    /// A status says it clearly. A reset or a silence may be noise, unless it comes again before more were served, or to most
+    /// of those that wait.
     ///
-    /// Workers that started before the last refusal that counts were refused for the same reason: they do not count. The
-    /// `next` one to start may.
+    /// Workers that started before the last refusal that counts were refused for the same reason: together they count once.
+    /// The `next` one to start may count again.
     pub(super) fn refused(
         &mut self,
         now: Time,
@@ -214,11 +238,17 @@ impl Host {
         policy: &Policy,
     ) -> Option<(u32, Time)> {
         let clear = matches!(fault.kind.class(), Class::Busy | Class::Link);
+        let served = self.served_of_late(now);
         if self.refusals == 0 || worker >= self.refused_at.1 {
             self.refusals = (self.refusals + if clear { REFUSALS_MIN } else { 1 }).min(u32::BITS);
             self.refused_at.1 = next;
+            self.refused_together = 1;
+        } else {
+            self.refused_together += 1;
+            if self.refused_together >= MANY.max(served) {
+                self.refusals = self.refusals.max(REFUSALS_MIN);
+            }
         }
-        let served = self.served_of_late(now);
         self.refused_at.0 = served;
         self.fault = Some(fault.clone());
         if self.refusals < REFUSALS_MIN {
@@ -247,13 +277,17 @@ impl Host {
         self.failures = self.failures.saturating_add(1);
         self.blocked_until = Some(now + wait);
         self.testing = true;
+        self.tested_at = None;
         self.fault = Some(fault.clone());
         Some(wait)
     }
 
-    /// Nobody is served, although nothing was said: one connection alone finds out whether the host is there.
+    /// Nobody is served, although nothing was said: one connection alone finds out whether the host is there, and after a while
+    /// another one.
     pub(super) fn test(&mut self) {
-        self.testing = true;
+        if !std::mem::replace(&mut self.testing, true) {
+            self.tested_at = None;
+        }
     }
 
     /// What is worth remembering of it.
@@ -422,6 +456,9 @@ impl Hosts {
     pub(super) fn entered(&mut self, now: Time, id: HostId) -> Option<Time> {
         let host = self.get_mut(id);
         host.active += 1;
+        if host.testing {
+            host.tested_at = Some(now);
+        }
         let neglected = !std::mem::replace(&mut host.looked_after, true) && host.learned_cap.is_some();
         neglected.then(|| host.cap_until.max(now))
     }

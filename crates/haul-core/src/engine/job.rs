@@ -58,8 +58,11 @@ pub(super) struct Job {
     pub(super) failed_at: Option<Time>,
     /// The median speed of its workers, when that was last known, in bytes per second.
     pub(super) usual_speed: Option<f64>,
-    /// The speed of its last request that was read to its end, whose connection takes its next one, and when that was.
-    pub(super) kept: Option<(HostId, f64, Time)>,
+    /// The connections of requests that were read to their end, which take its next ones: their speed, and since when they are
+    /// idle.
+    kept: Vec<(HostId, f64, Time)>,
+    /// When it was handed over.
+    pub(super) began: Time,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
     /// Trials of another connection in the place of a slow one, and when the last one was.
@@ -148,7 +151,8 @@ impl Job {
             defects: 0,
             failed_at: None,
             usual_speed: None,
-            kept: None,
+            kept: Vec::new(),
+            began: now,
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,
@@ -187,7 +191,21 @@ impl Job {
 
     /// The speed to expect of the next request to a host, where it follows another one of this job on its connection.
     pub(super) fn kept_speed(&self, now: Time, host: HostId) -> Option<f64> {
-        self.kept.filter(|(of, _, at)| *of == host && now.since(*at) <= KEPT_FOR).map(|(_, speed, _)| speed)
+        let kept = self.kept.iter().rev().find(|(of, _, at)| *of == host && now.since(*at) <= KEPT_FOR);
+        kept.map(|(_, speed, _)| *speed)
+    }
+
+    /// A request was read to its end at this speed: its connection is free for another one.
+    pub(super) fn keep(&mut self, now: Time, host: HostId, speed: f64) {
+        self.kept.retain(|(_, _, at)| now.since(*at) <= KEPT_FOR);
+        self.kept.push((host, speed, now));
+    }
+
+    /// Another request to a host takes the connection that was used last, if there is one. Tells whether it does.
+    pub(super) fn take_kept(&mut self, now: Time, host: HostId) -> bool {
+        self.kept.retain(|(_, _, at)| now.since(*at) <= KEPT_FOR);
+        let last = self.kept.iter().rposition(|(of, _, _)| *of == host);
+        last.map(|index| self.kept.remove(index)).is_some()
     }
 
     pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {

@@ -23,6 +23,10 @@ const PROOF_BYTES_MIN: u64 = 16 << 10;
 /// A proof costs bytes that are fetched twice: at most this share of the file, for each mirror.
 const PROOF_SHARE: u64 = 200;
 
+/// For so long from a job's beginning, places are kept for mirrors that have to prove themselves. A guess: by then there is
+/// something that they can be compared with, or the line is slow.
+const PROOFS_FIRST: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub(super) struct Mirror {
     pub(super) host: HostId,
@@ -45,6 +49,8 @@ pub(super) struct Mirror {
     pub(super) seam_lies: u32,
     /// Answers with another validator and the same length, until samples were compared.
     pub(super) doubts: u32,
+    /// What its last connection brought, in bytes per second, once one has run for long enough.
+    pub(super) gave: Option<f64>,
     /// The last thing that went wrong.
     pub(super) fault: Option<Fault>,
 }
@@ -75,6 +81,7 @@ impl Mirror {
             compared: false,
             seam_lies: 0,
             doubts: 0,
+            gave: None,
             fault: None,
         }
     }
@@ -101,8 +108,8 @@ impl Engine {
     /// The mirror that the next request of a job should go to, of those that contribute and can be asked now; with
     /// `room` only those whose host has room.
     ///
-    /// Each is judged by what one more connection would get there: its share of what the mirror gives now. One that has
-    /// no connection yet is tried first.
+    /// Each is judged by what one more connection would get there: its share of what the mirror gives now, or what it gave
+    /// last. One that had no connection yet is tried first.
     pub(super) fn best_mirror(&self, now: Time, job: &Job, room: bool) -> Option<MirrorIndex> {
         let free = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Proven);
         let free = free.filter(|(index, _)| self.can_ask(now, job, *index, room));
@@ -113,7 +120,8 @@ impl Engine {
                 count += 1;
                 speed += worker.meter.bytes_per_second(now);
             }
-            if count == 0 { f64::INFINITY } else { speed / f64::from(count + 1) }
+            let untried = || job.mirror(index).gave.unwrap_or(f64::INFINITY);
+            if count == 0 { untried() } else { speed / f64::from(count + 1) }
         };
         free.map(|(index, _)| (index, promise(index)))
             .reduce(|best, other| if other.1 > best.1 { other } else { best })
@@ -134,13 +142,19 @@ impl Engine {
 
     /// A mirror that could prove itself now, and the bytes to compare.
     pub(super) fn next_proof(&self, now: Time, job: &Job, room: bool) -> Option<(MirrorIndex, u64, u64)> {
-        if job.mirrors().any(|(_, mirror)| mirror.standing == Standing::Proving) {
-            return None;
-        }
         let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
         let (index, _) = unproven.into_iter().find(|(index, _)| self.can_ask(now, job, *index, room))?;
         let (from, end) = sample(job)?;
         Some((index, from, end))
+    }
+
+    /// Connections that are kept for mirrors which can be asked for a proof as soon as there is something to compare.
+    pub(super) fn kept_for_proofs(&self, now: Time, job: &Job) -> u32 {
+        if now.since(job.began) >= PROOFS_FIRST {
+            return 0;
+        }
+        let unproven = job.mirrors().filter(|(_, mirror)| mirror.standing == Standing::Unproven);
+        u32::try_from(unproven.filter(|(index, _)| self.can_ask(now, job, *index, true)).count()).unwrap_or(u32::MAX)
     }
 
     /// A mirror's sample has been compared.

@@ -16,6 +16,12 @@ use super::worker::Worker;
 /// FAILURES.md, F-NET-01: within a second; jittered, so that a hundred broken connections do not return at once.
 pub(super) const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 
+/// A connection that has lived for so long breaks on its own, and not because of what it was asked.
+const LIVED: Duration = Duration::from_millis(250);
+
+/// The stretch over which the speed is taken that a connection has when its request ends: by then it has got going.
+const KEPT_WINDOW: Duration = Duration::from_millis(200);
+
 /// How long the submitted URL is left alone after it was asked for a new link (FAILURES.md section 2).
 const LINK_PAUSE: Duration = Duration::from_secs(30);
 
@@ -41,6 +47,9 @@ impl Engine {
         }
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         job.workers.remove(&id);
+        if worker.contributes() && worker.age(now).is_some_and(|age| age >= TYPICAL_AFTER) {
+            job.mirror_mut(worker.mirror).gave = Some(worker.life_speed(now));
+        }
         self.hosts.get_mut(worker.host).left(now, worker.opened_at.is_some(), worker.late);
         if let Some(ledger) = &mut job.ledger {
             if worker.rival.is_some() {
@@ -80,7 +89,7 @@ impl Engine {
         }
         if worker.age(now).is_some_and(|age| age >= SPEED_KNOWN) && worker.at == worker.request_end {
             let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-            job.kept = Some((worker.host, worker.life_speed(now), now));
+            job.keep(now, worker.host, worker.life_speed(now).max(worker.recent_speed(now, KEPT_WINDOW)));
         }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();
@@ -129,7 +138,7 @@ impl Engine {
         let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));
         if host.opened > 0 {
             self.lower_host_cap(now, worker, fault);
-        } else {
+        } else if worker.kind != FetchKind::Probe {
             host.test();
         }
     }
@@ -301,9 +310,11 @@ impl Engine {
         } else {
             backoff(&self.policy, job.attempts)
         };
-        let wait = self.rng.jittered(wait);
+        // Who has run for a while goes on at once, and in one piece. Only where breaks follow each other a pause is due.
+        let is_single_break = progressed && worker.age(now).is_some_and(|age| age >= LIVED) && !job.is_single();
+        let wait = if is_single_break { Duration::ZERO } else { self.rng.jittered(wait) };
         self.charge(now, worker, fault, wait);
-        if self.jobs.contains_key(&worker.job) {
+        if self.jobs.contains_key(&worker.job) && !wait.is_zero() {
             self.hold(now, worker, wait);
         }
     }

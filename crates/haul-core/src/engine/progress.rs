@@ -35,7 +35,6 @@ impl Engine {
         let (job_id, kind, host, overlap) = (worker.job, worker.kind, worker.host, worker.overlap);
         let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
         let took = now.since(worker.started);
-        let was_late = std::mem::take(&mut worker.late);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
         job.served = true;
         let mirror = job.mirror_mut(worker.mirror);
@@ -60,7 +59,10 @@ impl Engine {
             self.stop_worker(rival, StopReason::Overtaken);
         }
         self.touched.insert(job_id);
-        if self.hosts.get_mut(host).answered(now, took, was_late) {
+        let worker = self.workers.get_mut(&id).expect("it was just there");
+        let is_news = self.hosts.get_mut(host).answered(now, took, worker);
+        worker.late = false;
+        if is_news {
             self.recall(now, host);
         }
         self.network_is_there(now);

@@ -18,8 +18,8 @@ use crate::{JobId, Time};
 use super::Engine;
 use super::worker::Worker;
 
-/// Connections to begin with.
-const FIRST: u32 = 4;
+/// Connections to begin with: what a browser opens to one host, and two more.
+const FIRST: u32 = 8;
 
 /// A step is worth it when the total grows by this share of what it had before.
 const GAIN: f64 = 0.1;
@@ -39,9 +39,9 @@ const SPARE: f64 = 1.25;
 /// A step back is taken only to less than this share.
 const BACK_FROM: f64 = 0.6;
 
-/// How long an unanswered step is waited for at least before the next one, and in answer times.
-const PACE: Duration = Duration::from_millis(100);
-const PACE_ANSWERS: u32 = 4;
+/// How long an unanswered step is waited for at least before the next one, and which part of an answer time.
+const PACE: Duration = Duration::from_millis(25);
+const PACE_ANSWERS: u32 = 16;
 
 /// How often a step is looked at. Workers are asked every 20 ms or so.
 const EVERY: Duration = Duration::from_millis(25);
@@ -207,8 +207,9 @@ impl Engine {
             return;
         }
         if workers.len() < job.ramp.allowed.min(cap) as usize {
-            // The host, or what is left of the file, does not let the job have more.
-            self.arm_ramp(now, id, UNUSED);
+            // The host, or what is left of the file, does not let the job have more; or places are kept for mirrors.
+            let awaits_proofs = self.kept_for_proofs(now, job) > 0;
+            self.arm_ramp(now, id, if awaits_proofs { EVERY } else { UNUSED });
             return;
         }
         let rates: Vec<f64> = workers.iter().filter_map(|worker| worker.measured_speed()).collect();

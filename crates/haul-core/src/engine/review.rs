@@ -28,10 +28,13 @@ const SELDOM: u32 = 5;
 const CLEAR_AFTER: Duration = Duration::from_millis(500);
 
 /// The same in answer times: where these are long, new connections need several round trips to get going.
-const CLEAR_AFTER_ANSWERS: u32 = 8;
+const CLEAR_AFTER_ANSWERS: u32 = 2;
 
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
+
+/// The part of the usual evidence that such a verdict needs: ten times less is seen in a quarter of the packets.
+const CLEAR_EVIDENCE: f64 = 0.25;
 
 /// A request is overdue after so many times what answers take on its host, and not before the policy's time.
 const OVERDUE_FACTOR: u32 = 6;
@@ -57,6 +60,10 @@ struct Measure {
     share: f64,
     /// Siblings that it takes.
     siblings_min: usize,
+    /// What their median must have brought, in bytes.
+    evidence: f64,
+    /// All that fall below are to blame, and not only the slowest.
+    all: bool,
 }
 
 impl Engine {
@@ -76,7 +83,7 @@ impl Engine {
         let mut verdicts: Vec<(WorkerId, StopReason)> = Vec::new();
         for id in &self.running {
             let job = &self.jobs[id];
-            verdicts.extend(self.slowest_below_floor(now, job).map(|id| (id, StopReason::BelowFloor)));
+            verdicts.extend(self.below_floor(now, job).into_iter().map(|id| (id, StopReason::BelowFloor)));
             verdicts.extend(self.overdue(now, job).into_iter().map(|id| (id, StopReason::Unanswered)));
             verdicts.extend(self.worth_a_trial(now, job).map(|id| (id, StopReason::Trial)));
         }
@@ -101,9 +108,9 @@ impl Engine {
             self.rebalance(now);
             self.move_to_mirrors(now);
         }
-        // Speeds have changed, so that a lease may be worth cutting now that was not before.
+        // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample now.
         for id in self.running.clone() {
-            if self.jobs[&id].has_to_steal() {
+            if self.jobs[&id].has_to_steal() || self.kept_for_proofs(now, &self.jobs[&id]) > 0 {
                 self.ask_again(id);
             }
         }
@@ -147,7 +154,9 @@ impl Engine {
         let better = self.best_mirror(now, job, true)?;
         let there: Vec<f64> =
             workers().filter(|(_, w)| w.mirror == better).filter_map(|(_, w)| w.speed(now, CLEAR_AFTER)).collect();
-        let promise = there.iter().sum::<f64>() / (there.len() + 1) as f64;
+        let count = workers().filter(|(_, worker)| worker.mirror == better).count();
+        let untried = || job.mirror(better).gave.unwrap_or(f64::INFINITY);
+        let promise = if count == 0 { untried() } else { there.iter().sum::<f64>() / (count + 1) as f64 };
         let speed = |worker: &Worker| worker.recent_speed(now, WINDOW);
         let settled = workers().filter(|(_, worker)| {
             let is_old = worker.opened_at.is_some_and(|at| now.since(at) >= WINDOW);
@@ -207,28 +216,39 @@ impl Engine {
         chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max)
     }
 
-    /// The worker of a job that most deserves to be replaced. One a review, so that the verdicts on its siblings can
-    /// take the change into account.
-    fn slowest_below_floor(&self, now: Time, job: &Job) -> Option<WorkerId> {
+    /// The workers of a job that are to be replaced: all that are clearly slow, else the slowest. One a review, so that the
+    /// verdicts on its siblings can take the change into account.
+    fn below_floor(&self, now: Time, job: &Job) -> Vec<WorkerId> {
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
-        let clear = Measure { after: soon, window: Some(soon), share: CLEARLY_SLOW, siblings_min: 1 };
+        let evidence = self.policy.floor_evidence_bytes as f64;
+        let clear = Measure {
+            after: soon,
+            window: Some(soon),
+            share: CLEARLY_SLOW,
+            siblings_min: 1,
+            evidence: CLEAR_EVIDENCE * evidence,
+            all: true,
+        };
         let standard = Measure {
             after: self.policy.floor_grace,
             window: Some(WINDOW),
             share: self.policy.floor_share,
             siblings_min: self.policy.floor_siblings_min,
+            evidence,
+            all: false,
         };
         // Where all are so slow that a window shows nothing, the whole life of a worker does in the end. On a thin line it
         // would show how unfairly that is shared, so there it does not count.
         let is_thin = job.ramp.has_gone_back();
         let of_life = |measure| Measure { window: None, ..measure };
         let over_life = [of_life(clear), of_life(standard)].into_iter().filter(|_| !is_thin);
-        [clear, standard].into_iter().chain(over_life).find_map(|measure| self.slowest(now, job, &measure))
+        let mut verdicts = [clear, standard].into_iter().chain(over_life).map(|measure| self.below(now, job, &measure));
+        verdicts.find(|workers| !workers.is_empty()).unwrap_or_default()
     }
 
-    /// The slowest worker of a job that falls below this measure.
-    fn slowest(&self, now: Time, job: &Job, measure: &Measure) -> Option<WorkerId> {
+    /// The workers of a job that fall below this measure, as far as it blames them, the slowest first.
+    fn below(&self, now: Time, job: &Job, measure: &Measure) -> Vec<WorkerId> {
         let speeds: Vec<(WorkerId, f64)> = job
             .workers
             .iter()
@@ -241,11 +261,11 @@ impl Engine {
                 })
             })
             .collect();
-        speeds
-            .iter()
-            .filter(|(id, speed)| self.is_below_floor(now, job, *id, *speed, &speeds, measure))
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(id, _)| *id)
+        let is_below = |(id, speed): &&(WorkerId, f64)| self.is_below_floor(now, job, *id, *speed, &speeds, measure);
+        let mut below: Vec<&(WorkerId, f64)> = speeds.iter().filter(is_below).collect();
+        below.sort_by(|a, b| a.1.total_cmp(&b.1));
+        below.truncate(if measure.all { below.len() } else { 1 });
+        below.into_iter().map(|(id, _)| *id).collect()
     }
 
     fn is_below_floor(
@@ -268,7 +288,7 @@ impl Engine {
         }
         let usual = median(siblings).expect("there are siblings");
         let seen_for = measure.window.or_else(|| worker.age(now)).unwrap_or_default();
-        if usual * seen_for.as_secs_f64() < self.policy.floor_evidence_bytes as f64 {
+        if usual * seen_for.as_secs_f64() < measure.evidence {
             return false;
         }
         let left = worker.remaining() as f64;

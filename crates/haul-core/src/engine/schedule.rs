@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Alarm, Effect, Fetch, FetchKind, Timeouts};
+use crate::messages::{Alarm, Effect, Fetch, FetchKind, StopReason, Timeouts};
 use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
@@ -150,6 +150,10 @@ impl Engine {
         if let Some((mirror, from, end)) = self.next_proof(now, job, room) {
             return Some(Want::Prove(mirror, from, end));
         }
+        let kept = self.kept_for_proofs(now, job);
+        if kept > 0 && used > 0 && used + kept >= job.connections_wanted(&self.policy) {
+            return None;
+        }
         let mirror = self.best_mirror(now, job, room)?;
         // What a mirror gives has to be seen, however many connections the others are worth.
         if used >= job.connections_wanted(&self.policy) && job.workers.iter().any(|w| self.workers[w].mirror == mirror)
@@ -169,8 +173,18 @@ impl Engine {
     fn must_probe_again(&self, now: Time, job: &Job) -> bool {
         let mut workers = job.workers.iter().map(|id| &self.workers[id]);
         let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
-        let is_waited_for = probe.kind == FetchKind::Probe && probe.opened_at.is_none() && probe.stopping.is_none();
-        is_waited_for && now.since(probe.started) >= PROBE_AGAIN_AFTER
+        probe.awaits_first_answer() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+    }
+
+    /// Gives up the second of two first requests that has no answer either, for a third one. The first is still waited for.
+    pub(super) fn replace_second_probe(&mut self, now: Time, id: JobId) {
+        let mut workers = self.jobs[&id].workers.iter().map(|id| &self.workers[id]);
+        let (Some(first), Some(second), None) = (workers.next(), workers.next(), workers.next()) else { return };
+        let both_wait = first.awaits_first_answer() && second.awaits_first_answer();
+        if both_wait && now.since(second.started) >= patience_with_second_probe(first, second.started) {
+            let second = second.id;
+            self.stop_worker(second, StopReason::Unanswered);
+        }
     }
 
     /// How many of `ready` bytes the next lease of a job should cover.
@@ -239,7 +253,9 @@ impl Engine {
         };
         self.send(now, job_id, id, mirror, kind, from, end);
         if kind == FetchKind::Probe {
-            self.set_alarm(now + PROBE_AGAIN_AFTER, Alarm::Job(job_id));
+            let first = self.jobs[&job_id].workers.first().copied().unwrap_or(id);
+            let patience = patience_with_second_probe(&self.workers[&first], now);
+            self.set_alarm(now + patience, Alarm::Job(job_id));
         }
         self.start_ramp(now, job_id);
     }
@@ -286,8 +302,8 @@ impl Engine {
         let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         job.workers.insert(id);
         job.promise = None;
-        job.kept = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
+        let is_kept = job.take_kept(now, host);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let (overlap, reach) = if kind == FetchKind::Range { self.seam(job_id, mirror, from, end) } else { (0, 0) };
         let timeouts = self.timeouts(stalls);
@@ -295,7 +311,7 @@ impl Engine {
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));
         }
-        self.workers.insert(id, Worker::new(now, &fetch, host));
+        self.workers.insert(id, Worker::new(now, &fetch, host, is_kept));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);
         self.effects.push_back(Effect::Fetch(fetch));
@@ -310,4 +326,9 @@ impl Engine {
             stall: self.policy.stall_timeout.saturating_mul(factor).min(longest),
         }
     }
+}
+
+/// How long a request that races the `first` one of a job since `started` is waited for: as long as that had been by then.
+fn patience_with_second_probe(first: &Worker, started: Time) -> Duration {
+    started.since(first.started).max(PROBE_AGAIN_AFTER)
 }

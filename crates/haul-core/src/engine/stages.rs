@@ -187,6 +187,7 @@ impl Engine {
         {
             if waiting_for.is_the_disk() { self.check_disk(id) } else { self.begin(now, id) }
         }
+        self.replace_second_probe(now, id);
     }
 
     /// Tries now whatever waits for a clock, or for a person who says that it can go on.

@@ -3,7 +3,8 @@
 //! Every lease has a time at which it is expected to end, from its worker's speed of late and, before its answer has
 //! begun, from how long answers take on its host. Two ways to help:
 //!
-//! - **Steal**: take the tail back, from the point on at which both would end together.
+//! - **Steal**: take the tail back, from the point on at which both would end together, or later where the others end later:
+//!   who is cut short is to end with the last, so that it needs no other request.
 //! - **Race**: where too little is left to share, fetch the same bytes once more, possibly from another mirror. The
 //!   first one wins and the other is stopped: where no answer had begun, already the first to be answered. At most two,
 //!   and only within a budget of bytes that are fetched twice.
@@ -11,7 +12,7 @@
 use std::time::Duration;
 
 use crate::messages::StopReason;
-use crate::{JobId, MirrorIndex, Time, WorkerId};
+use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
 use super::job::Job;
@@ -76,18 +77,33 @@ impl Engine {
             })
             .collect();
         leases.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let speeds_known = usual.is_some();
+        let all_end_in = self.all_end_in(now, job, thief, usual);
         // Where the last one cannot be helped, the one before it may still be, for the sake of those behind it.
-        leases.iter().find_map(|(seconds, id, pace)| self.help_one(job, *id, *seconds, *pace, thief, usual.is_some()))
+        leases.iter().find_map(|lease| self.help_one(job, *lease, thief, speeds_known, all_end_in))
+    }
+
+    /// When the job ends if all its workers and one more share what is left perfectly, in seconds.
+    fn all_end_in(&self, now: Time, job: &Job, thief: Pace, usual: Option<f64>) -> f64 {
+        let ready = job.ledger.as_ref().map_or(0, Ledger::ready_bytes);
+        let (mut work, mut speed) = (ready as f64 + thief.speed * thief.wait, thief.speed);
+        for worker in job.workers.iter().map(|id| &self.workers[id]) {
+            if worker.contributes() && worker.end < u64::MAX && worker.stopping.is_none() {
+                let pace = self.pace(now, worker, usual);
+                work += worker.remaining() as f64 + pace.speed * pace.wait;
+                speed += pace.speed;
+            }
+        }
+        work / speed.max(1.0)
     }
 
     fn help_one(
         &self,
         job: &Job,
-        id: WorkerId,
-        seconds: f64,
-        pace: Pace,
+        (seconds, id, pace): (f64, WorkerId, Pace),
         thief: Pace,
         speeds_known: bool,
+        all_end_in: f64,
     ) -> Option<Help> {
         let worker = &self.workers[&id];
         let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
@@ -95,6 +111,8 @@ impl Engine {
         let takeable = worker.takeable();
         let together =
             (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
+        // Who has no answer yet may never have one.
+        let together = if worker.opened_at.is_some() { together.max(all_end_in) } else { together };
         let gain = seconds - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
         let floor = match speeds_known {
@@ -138,7 +156,13 @@ impl Engine {
         let usual = usual.unwrap_or(1.0);
         match worker.opened_at {
             Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
-            Some(_) => Pace { speed: worker.recent_speed(now, OF_LATE), wait: 0.0 },
+            Some(_) => {
+                let of_late = worker.recent_speed(now, OF_LATE);
+                let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+                // Whoever is getting going is not slow. Cut again and again, the same bytes would see nothing but starts.
+                let speed = if worker.is_growing(now, round_trip) { of_late.max(usual) } else { of_late };
+                Pace { speed, wait: 0.0 }
+            }
             None => {
                 let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
                 let waited = now.since(worker.started).as_secs_f64();
@@ -155,8 +179,9 @@ impl Engine {
         let speeds = job.workers.iter().filter(there).filter_map(|id| self.workers[id].speed(now, SPEED_KNOWN));
         let own = median(speeds.collect());
         let host = job.mirror(mirror).host;
-        let wait = self.hosts.get(host).start_cost().unwrap_or_default().as_secs_f64();
-        Pace { speed: job.kept_speed(now, host).or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
+        let kept = job.kept_speed(now, host);
+        let wait = self.hosts.get(host).start_cost(kept.is_some()).unwrap_or_default().as_secs_f64();
+        Pace { speed: kept.or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 
     /// The median speed of a job's workers, once some have run long enough for it to mean something; else what it was

@@ -7,6 +7,7 @@ use crate::meter::Meter;
 use crate::{JobId, MirrorIndex, Time, WorkerId};
 
 use super::host::HostId;
+use super::steal::SPEED_KNOWN;
 
 /// The stretch over which a worker's speed is judged.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
@@ -14,6 +15,11 @@ pub(super) const WINDOW: Duration = Duration::from_secs(2);
 /// When a worker's start is judged, and over which stretch the speed that it has got to is taken.
 const LAG_AFTER: Duration = Duration::from_secs(2);
 const LAG_WINDOW: Duration = Duration::from_secs(1);
+
+/// A worker gets going for so long at most; as long as its speed over this stretch is that of its whole life times this.
+const GROWS_FOR: Duration = Duration::from_secs(3);
+const GROWTH_WINDOW: Duration = Duration::from_millis(200);
+const GROWTH: f64 = 1.3;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -41,6 +47,8 @@ pub(super) struct Worker {
     pub(super) opened_at: Option<Time>,
     /// Its answer is later than usual, and its host knows.
     pub(super) late: bool,
+    /// It goes on a connection that an earlier request has left.
+    pub(super) is_kept: bool,
     /// When its last byte was reported, or its answer began.
     pub(super) moved_at: Time,
     /// When it last reported how far it is.
@@ -66,7 +74,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(now: Time, fetch: &Fetch, host: HostId) -> Self {
+    pub(super) fn new(now: Time, fetch: &Fetch, host: HostId, is_kept: bool) -> Self {
         Self {
             id: fetch.worker,
             job: fetch.job,
@@ -83,6 +91,7 @@ impl Worker {
             request_end: fetch.end.unwrap_or(u64::MAX),
             opened_at: None,
             late: false,
+            is_kept,
             moved_at: now,
             reported_at: now,
             measured_from: None,
@@ -113,6 +122,11 @@ impl Worker {
         self.rival.is_some_and(|rival| rival < self.id)
     }
 
+    /// It is to find out what the file is like, and has no answer yet.
+    pub(super) fn awaits_first_answer(&self) -> bool {
+        self.kind == FetchKind::Probe && self.opened_at.is_none() && self.stopping.is_none()
+    }
+
     /// Its answer has begun, and nothing has been decided about it that is still to come true.
     pub(super) fn is_steady(&self) -> bool {
         self.opened_at.is_some() && self.wished_end.is_none() && self.stopping.is_none()
@@ -136,7 +150,7 @@ impl Worker {
     /// its speed of late, against what it took.
     pub(super) fn lag(&self, now: Time) -> Option<Duration> {
         let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
-        if self.lag_noted || !old_enough {
+        if self.lag_noted || self.is_kept || !old_enough {
             return None;
         }
         let speed = self.recent_speed(now, LAG_WINDOW);
@@ -164,6 +178,14 @@ impl Worker {
     pub(super) fn life_speed(&self, now: Time) -> f64 {
         let seconds = self.age(now).unwrap_or_default().as_secs_f64();
         if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
+    }
+
+    /// It is still getting going, as far as can be seen: it brings clearly more than it has brought so far, or has had no time
+    /// to.
+    pub(super) fn is_growing(&self, now: Time, round_trip: Duration) -> bool {
+        let age = self.opened_at.map(|at| self.reported_at.since(at)).unwrap_or_default();
+        let rises = || self.recent_speed(now, GROWTH_WINDOW) > GROWTH * self.life_speed(now);
+        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR && rises())
     }
 
     /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not

@@ -17,7 +17,7 @@
 //! shared out in the best way: the region goes to those connections that lose least in it. A lame connection is
 //! replaced at once and at no cost, so that all have the full rate; a place keeps its rate whoever connects, so that
 //! all are used as they are. Where all connections together live too short to carry the file, each replacement costs
-//! an approach of connection time.
+//! an approach of connection time, and a slow start.
 //!
 //! **One connection.** Where only one is allowed or served at a time, its life is a sequence: each break costs an
 //! approach, each silence the stall timeout and an approach, a lame one an approach. The silences are what a client
@@ -44,7 +44,11 @@ impl Nature {
 
     /// Tells whether nobody at all can go below the ideal.
     pub(crate) fn bounds_everybody(&self) -> bool {
-        self.usable() > 1 || (self.stalls == 0.0 && self.unanswered == 0.0)
+        if self.usable() == 1 {
+            return self.stalls == 0.0 && self.unanswered == 0.0;
+        }
+        // Who throws away connections that would soon end, unused, may have fewer slow starts.
+        !(self.slow_start && (self.stalls > 0.0 || self.resets > 0.0))
     }
 
     /// When the first byte comes.
@@ -119,7 +123,7 @@ impl Nature {
         let slow_bytes = self.slow.map_or(0.0, |(region, _)| region.len() as f64);
         let bytes = self.bytes as f64;
         let slowest = flows.iter().map(|flow| flow.rate).fold(f64::INFINITY, f64::min);
-        let lost = self.replacements(flows.len()) * seconds(self.approach()) * slowest;
+        let lost = self.lost_to_replacements(flows.len(), slowest);
         let slow_starts = if self.slow_start { 40.0 * seconds(self.connect) } else { 0.0 };
         let most = bytes / flows[0].rate.min(flows[0].slow);
         let (mut low, mut high) = (first, first + most + others + lost + slow_starts);
@@ -134,10 +138,14 @@ impl Nature {
         low
     }
 
-    /// How many connections beyond the first `flows` are needed because all before them have ended.
-    fn replacements(&self, flows: usize) -> f64 {
+    /// The bytes that a connection of this rate could have brought while those begin that are needed beyond the first `flows`
+    /// because others have ended: in an approach each, and in a slow start.
+    ///
+    /// All that are needed but the last are used until they end. Which of them begin late is left to the ideal: those whose
+    /// slow start costs least. In a slow region it would cost less, so that there it does not count.
+    fn lost_to_replacements(&self, flows: usize, rate: f64) -> f64 {
         let mut carried = 0;
-        let mut used = 0;
+        let mut slow_starts = Vec::new();
         for ordinal in 0.. {
             if carried >= self.bytes {
                 break;
@@ -145,10 +153,15 @@ impl Nature {
             let like = self.connection(ordinal);
             if like.answers {
                 carried = like.life.saturating_add(carried);
-                used += 1;
+                let life = like.life.min(self.bytes) as f64;
+                slow_starts.push(rate * self.time_for(rate, life) - life);
             }
         }
-        f64::from(u32::saturating_sub(used, u32::try_from(flows).expect("a few")))
+        let late = slow_starts.len().saturating_sub(flows);
+        slow_starts.pop();
+        slow_starts.sort_by(f64::total_cmp);
+        let in_starts: f64 = slow_starts.iter().take(late.saturating_sub(1)).sum();
+        late as f64 * seconds(self.approach()) * rate + if self.slow.is_none() { in_starts } else { 0.0 }
     }
 
     /// Tells whether the flows, the best for the region first, can carry so many bytes until `until`.

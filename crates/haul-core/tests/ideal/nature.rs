@@ -139,6 +139,13 @@ impl Nature {
         (self.uneven * radius * (std::f64::consts::TAU * rng.unit()).cos()).exp()
     }
 
+    /// What a connection brings in its place once it has started, in bytes per second. A lame one is below the speed floor
+    /// wherever it is.
+    pub(crate) fn full_rate(&self, factor: f64, place: usize) -> f64 {
+        let rate = self.rate * factor * self.place(place);
+        if factor < 1.0 { rate.min(LAME_MAX) } else { rate }
+    }
+
     /// Connections that can be served at a time.
     pub(crate) fn usable(&self) -> u32 {
         self.cap.map_or(self.connections, |(cap, _)| cap.min(self.connections))

@@ -147,8 +147,7 @@ impl Worker {
     /// What it could take if the link were endless.
     fn wants(&self, nature: &Nature) -> f64 {
         let wire = self.wire.expect("a flow has a connection");
-        let rate =
-            (nature.rate * wire.like.factor * nature.place(wire.place)).min(nature.window(self.since - wire.born));
+        let rate = nature.full_rate(wire.like.factor, wire.place).min(nature.window(self.since - wire.born));
         match nature.slow {
             Some((region, slow)) if region.contains(whole(self.base)) => rate.min(slow),
             Some(_) | None => rate,
@@ -177,7 +176,7 @@ impl Worker {
     fn next_growth(&self, nature: &Nature) -> Nanos {
         let wire = self.wire.expect("a flow has a connection");
         let age = self.since - wire.born;
-        let full = nature.rate * wire.like.factor * nature.place(wire.place);
+        let full = nature.full_rate(wire.like.factor, wire.place);
         if nature.window(age) >= full { Nanos::MAX } else { wire.born + (age / nature.connect + 1) * nature.connect }
     }
 }
@@ -507,7 +506,7 @@ fn to_nanos(duration: Duration) -> Nanos {
 
 fn describe(nature: &Nature, wire: Option<Wire>) -> String {
     let Some(wire) = wire else { return "nothing".to_owned() };
-    let factor = wire.like.factor * nature.place(wire.place);
+    let factor = nature.full_rate(wire.like.factor, wire.place) / nature.rate;
     let life = if wire.like.life == u64::MAX {
         String::new()
     } else {

@@ -147,15 +147,15 @@ fn f_ident_10_a_changed_source_starts_over_at_most_three_times() {
 fn f_http_05_an_expired_link_is_asked_for_once_and_then_waits_for_a_person() {
     let mut t = Script::with(connections(4)).probed(JOB, 8 * MIB);
     t.flow(0.5, |_, _| 1e6);
-    for worker in t.workers() {
-        t.fault(worker, FaultKind::Reset);
-    }
     let fresh = std::cell::Cell::new(false);
     t.serve(move |fetch| {
         fresh.set(fresh.get() || fetch.resolve);
         (!fresh.get()).then_some(FaultKind::Status(403))
     });
-    t.flow(2.0, |_, _| 1e6);
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    t.flow(1.0, |_, _| 1e6);
     assert_eq!(t.view(JOB).state, JobState::Active, "the submitted URL still opens the door");
     t.serve(|_| Some(FaultKind::Status(403)));
     for worker in t.workers() {

@@ -18,7 +18,7 @@ fn f_done_01_an_empty_queue_with_failed_chunks_on_their_way_back_is_not_the_end(
     let on_its_way_back = |chunk: &Chunk| matches!(chunk.state, ChunkState::Backoff(_));
     assert!(t.engine.chunks(t.now, JOB).iter().any(|(chunk, _)| on_its_way_back(chunk)), "nobody works");
     assert_eq!((t.outcome(JOB), t.seals), (None, 0), "an empty queue means only that nothing is waiting");
-    t.flow(8.0, |_, _| 1e6);
+    t.flow(20.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!((t.bytes(JOB), t.twice), (4 * MIB, 0));
 }

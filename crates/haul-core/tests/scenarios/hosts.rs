@@ -46,12 +46,21 @@ fn a_status_says_it_at_once() {
 }
 
 #[test]
-fn a_burst_of_resets_in_one_moment_counts_once() {
+fn two_resets_in_one_moment_count_once() {
     let (mut t, waiting) = some_served(3);
-    for worker in waiting {
-        t.fault(worker, FaultKind::Reset);
+    for worker in &waiting[..2] {
+        t.fault(*worker, FaultKind::Reset);
     }
     assert_eq!((t.host(HOST).cap, t.host(HOST).refusals), (None, 1));
+}
+
+#[test]
+fn as_many_resets_in_one_moment_as_are_served_are_a_cap() {
+    let (mut t, waiting) = some_served(3);
+    for worker in &waiting[..3] {
+        t.fault(*worker, FaultKind::Reset);
+    }
+    assert_eq!(t.host(HOST).cap, Some(3));
 }
 
 #[test]

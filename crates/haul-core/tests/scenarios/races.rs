@@ -96,7 +96,7 @@ fn races_fetch_one_percent_twice_at_most() {
 }
 
 #[test]
-fn a_first_request_without_an_answer_is_made_again_after_two_seconds_and_once_only() {
+fn a_first_request_without_an_answer_is_made_again_after_two_seconds_and_then_less_and_less() {
     let mut t = Script::new();
     t.start(JOB);
     let first = t.only_worker();
@@ -104,10 +104,14 @@ fn a_first_request_without_an_answer_is_made_again_after_two_seconds_and_once_on
     assert_eq!(t.fetched(JOB), 1);
     t.wait(0.2);
     assert_eq!(t.requests(JOB, 0, FetchKind::Probe), 2);
-    t.wait(8.0);
-    assert_eq!(t.fetched(JOB), 2, "two are enough");
-    let second = t.workers()[1];
-    t.open(second, 4 * MIB);
+    for (until, requests) in [(3.9, 2), (4.1, 3), (7.9, 3), (8.1, 4), (15.9, 4)] {
+        t.wait(until - t.clock());
+        assert_eq!(t.requests(JOB, 0, FetchKind::Probe), requests, "after {until} s");
+        assert_eq!(t.workers().len(), 2, "two at a time, and the first is still waited for");
+        assert_eq!(t.workers()[0], first);
+    }
+    let last = t.workers()[1];
+    t.open(last, 4 * MIB);
     assert_eq!(t.stops(StopReason::Overtaken), 1);
     assert!(!t.workers().contains(&first));
     t.flow(10.0, |_, _| 1e6);

@@ -143,7 +143,7 @@ fn a_chunk_is_exempt_from_the_speed_floor() {
 #[test]
 fn chunks_are_held_back_after_a_fault() {
     let mut t = Script::with(connections(4)).probed(JOB, 60 * MIB);
-    t.flow(1.0, |_, _| 500e3);
+    t.flow(0.1, |_, _| 500e3);
     let worker = t.workers()[1];
     t.serve(|_| Some(FaultKind::Status(500)));
     t.fault(worker, FaultKind::Reset);
