@@ -252,6 +252,8 @@ pub struct StoredJob {
     pub row: JobRow,
     /// Its chunks in the order of the file, each either ready or done. `done` is what can be relied on.
     pub chunks: Vec<Chunk>,
+    /// How many bytes of each survive a power cut, by its start.
+    pub durable: BTreeMap<u64, u64>,
     /// The digests of those that are done, as far as they are known.
     pub digests: Vec<RowDigest>,
     /// The digests that its file's pieces must have.

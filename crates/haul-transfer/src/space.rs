@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use haul_core::{Fault, FaultKind};
 use rustix::fs::FileType;
@@ -88,7 +88,7 @@ impl Space {
     ///
     /// One file after the other: two that looked at the same time would see the same free bytes.
     pub(crate) fn reserve(&self, place: &Place, file: &Arc<DiskFile>, len: u64, keep_free: u64) -> Result<(), Fault> {
-        let mut promises = self.0.lock().expect("nothing panics while it is held");
+        let mut promises = self.promises();
         promises.retain(|promise| promise.file.strong_count() > 0 && !promise.is_to(file));
         let missing = missing(file, len).map_err(|error| file.fault(&error, "cannot look at the part file"))?;
         if missing > 0 {
@@ -101,9 +101,15 @@ impl Space {
 
     /// Tells whether a file of this length would fit now; nothing is promised.
     pub(crate) fn check(&self, place: &Place, len: u64, keep_free: u64) -> Result<(), Fault> {
-        let mut promises = self.0.lock().expect("nothing panics while it is held");
+        let mut promises = self.promises();
         promises.retain(|promise| promise.file.strong_count() > 0);
         fits(place, len, &promises, keep_free)
+    }
+
+    /// The disk is asked while they are held: a panic there is one job's, and what others were promised still stands
+    /// (F-PROC-03).
+    fn promises(&self) -> MutexGuard<'_, Vec<Promise>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

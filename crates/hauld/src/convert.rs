@@ -35,7 +35,9 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
     let state = JobState::shown(row.lifecycle, view.map(|view| view.state));
     let total = view.and_then(|view| view.total).or(row.identity.total_bytes);
     let done = view.map_or(row.counts.done_bytes, |view| view.done_bytes);
-    let speed = view.map_or(0, |view| whole(view.bytes_per_second));
+    // A job that has been paused may still be on its way out.
+    let flowing = view.filter(|_| row.lifecycle.wants_to_run());
+    let speed = flowing.map_or(0, |view| whole(view.bytes_per_second));
     let chunks = view.map(|view| view.chunks).filter(|(_, total)| *total > 0).map_or_else(
         || ChunkTotals { done: count(row.counts.chunks_done), total: count(row.counts.chunks_total) },
         |(done, total)| ChunkTotals { done: count(done as u64), total: count(total as u64) },
@@ -44,7 +46,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
-        mirrors: mirrors(row, view),
+        mirrors: mirrors(row, flowing),
         state: wire_state(state),
         waiting_for: match state {
             JobState::Waiting(what) => Some(wire_waiting(what)),
@@ -66,7 +68,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         speed,
         eta_seconds: eta_seconds(total, done, speed),
         connections: Connections {
-            active: view.map_or(0, |view| view.connections),
+            active: flowing.map_or(0, |view| view.connections),
             max: row.wish.connections.unwrap_or(limits.connections_per_job),
         },
         chunks,
@@ -158,7 +160,9 @@ fn reason(row: &JobRow, live: Option<&Live>, state: JobState) -> Option<Reason> 
         && let Some(view) = live.map(|live| &live.view)
     {
         let fault = view.fault.as_ref()?;
-        let at = row.reason.as_ref().map_or_else(Timestamp::now, |reason| timestamp(reason.at_ms));
+        // The row may still tell of the wait before.
+        let stored = row.reason.as_ref().filter(|stored| stored.code == fault.kind.code());
+        let at = stored.map_or_else(Timestamp::now, |stored| timestamp(stored.at_ms));
         let retry_at = view.retry_in.map(|wait| Timestamp::now().saturating_add(jiff_span(wait)).unwrap_or(at));
         return Some(Reason { code: fault.kind.code().to_owned(), message: message(fault, state), at, retry_at });
     }

@@ -84,6 +84,7 @@ pub(crate) fn with_chunks(conn: &Connection, row: JobRow) -> rusqlite::Result<St
     let chunks = chunks::all(conn, row.id)?;
     Ok(StoredJob {
         chunks: chunks.iter().map(chunks::reliable).collect(),
+        durable: chunks.iter().map(|chunk| (chunk.range.start, chunk.durable)).collect(),
         digests: chunks.iter().filter_map(chunks::digest).collect(),
         pieces: pieces::get(conn, row.id)?,
         validators: validators::all(conn, row.id)?,

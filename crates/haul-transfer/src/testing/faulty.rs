@@ -44,6 +44,8 @@ pub enum Failure {
     Error(Errno),
     /// It transfers half of its bytes. A call that transfers none does its work.
     Short,
+    /// It panics, as a defect of ours would.
+    Panic,
 }
 
 /// The real disk, of which calls fail as a test wants it.
@@ -62,6 +64,8 @@ struct State {
     /// Calls that wait until they are released.
     held: Vec<Call>,
     waiting: usize,
+    /// Writes from this offset on panic.
+    panic_from: Option<u64>,
 }
 
 /// A failure that is to come.
@@ -92,10 +96,22 @@ impl FaultyFs {
         self.plan(Plan { call: Some(call), before: 0, times: None, failure });
     }
 
+    /// Lets all writes panic that begin at this offset of their file, or behind it, until [`FaultyFs::heal`].
+    pub fn panic_from(&self, at: u64) {
+        self.state().panic_from = Some(at);
+    }
+
+    /// Tells whether no failure is left to come.
+    #[must_use]
+    pub fn all_met(&self) -> bool {
+        self.state().plans.is_empty()
+    }
+
     /// From now on all goes well. True where no failure was left to come.
     pub fn heal(&self) -> bool {
-        let plans = std::mem::take(&mut self.state().plans);
-        plans.is_empty()
+        let mut state = self.state();
+        state.panic_from = None;
+        std::mem::take(&mut state.plans).is_empty()
     }
 
     /// Says that so many bytes are free; `None` is the truth.
@@ -143,7 +159,7 @@ impl FaultyFs {
             state = self.released.wait(state).expect("nothing panics while it is held");
             state.waiting -= 1;
         }
-        let mut met = Ok(Extent::Whole);
+        let (mut met, mut panics) = (Ok(Extent::Whole), false);
         state.plans.retain_mut(|plan| {
             if plan.call.is_some_and(|kind| kind != call) {
                 return true;
@@ -155,10 +171,16 @@ impl FaultyFs {
             met = match plan.failure {
                 Failure::Error(errno) => Err(errno),
                 Failure::Short => Ok(Extent::Half),
+                Failure::Panic => {
+                    panics = true;
+                    Ok(Extent::Whole)
+                }
             };
             plan.times = plan.times.map(|times| times - 1);
             plan.times != Some(0)
         });
+        drop(state);
+        assert!(!panics, "on purpose, in {call:?}");
         met
     }
 }
@@ -261,6 +283,8 @@ impl Fs for FaultyFs {
 
     fn write_at(&self, file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<usize> {
         let len = self.meet(Call::WriteAt)?.of(bytes.len());
+        let panic_from = self.state().panic_from;
+        assert!(panic_from.is_none_or(|from| at < from), "on purpose, at byte {at}");
         Disk.write_at(file, &bytes[..len], at)
     }
 

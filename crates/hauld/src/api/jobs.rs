@@ -1,5 +1,6 @@
 //! The routes about jobs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobList, JobQuery,
     JobState, PatchJob, Problem, ProblemCode, SubmitBody, SubmitJob, VerifyJob, WaitQuery, Why, body, paths, query,
 };
-use haul_core::{Action, JobId, Policy};
+use haul_core::{Action, JobId, Phase, Policy};
 use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, timeout_at};
@@ -22,7 +23,7 @@ use super::Api;
 use super::extract::{self, Id, Submitted, no_body};
 use super::problem::{Refused, refused};
 use crate::convert;
-use crate::driver::DriverError;
+use crate::driver::{DriverError, Limits, Live};
 use crate::metalink::{self, MetalinkFile};
 use crate::submit;
 
@@ -149,9 +150,7 @@ pub(super) async fn verify(
     let changes = api.driver.watch();
     let row = api.driver.verify(id, wish.repair).await.map_err(|e| driver_error(Some(id), e))?;
     let Some(seconds) = query.wait_seconds else { return Ok(Json(shown_one(&api, row).await?)) };
-    wait(&api, id, seconds, changes, |job| job.state != JobState::Verifying).await?;
-    // Its row may have been read before the result was stored, and its state after that.
-    Ok(Json(one(&api, id).await?))
+    Ok(Json(wait(&api, id, seconds, changes, |job| job.state != JobState::Verifying).await?))
 }
 
 /// Shows a job once it is as it was waited for, or when the seconds are over.
@@ -282,9 +281,27 @@ pub(super) async fn why(State(api): State<Api>, Id(id): Id) -> Result<Json<Why>,
     Ok(Json(convert::stored(&row)))
 }
 
+/// How often a job that changes all the time is looked at before it is told as it was last seen. A guess: each look takes
+/// less than a change.
+const LOOKS_MAX: usize = 8;
+
+/// One job: its row as it was while what the driver knows of it stayed the same.
 async fn one(api: &Api, id: JobId) -> Result<Job, Refused> {
-    let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
-    shown_one(api, row).await
+    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
+    let mut before = None;
+    let mut looks = 0;
+    loop {
+        let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+        let (mut live, verifying) = api.driver.live(vec![id]).await.map_err(|e| driver_error(None, e))?;
+        let live = live.remove(&id);
+        let stage = live.as_ref().map(|live| (live.view.state, live.view.total, live.view.restarts));
+        let after = Some((stage, verifying.contains(&id)));
+        looks += 1;
+        if before == after || looks == LOOKS_MAX {
+            return Ok(told(&row, live.as_ref(), &verifying, &limits.limits));
+        }
+        before = after;
+    }
 }
 
 async fn shown_one(api: &Api, row: JobRow) -> Result<Job, Refused> {
@@ -292,27 +309,37 @@ async fn shown_one(api: &Api, row: JobRow) -> Result<Job, Refused> {
     Ok(jobs.pop().expect("one job for one row"))
 }
 
-/// Rows as a client sees them, with what the engine knows beyond them.
+/// Rows as a client sees them, with what the driver knows beyond them.
 async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
-    let ids: Vec<JobId> = rows.iter().filter(|row| row.lifecycle.wants_to_run()).map(|row| row.id).collect();
+    let ids: Vec<JobId> = rows.iter().filter(|row| may_run(row)).map(|row| row.id).collect();
     let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         let known = live.get(&row.id);
-        if known.is_none() && row.lifecycle.wants_to_run() {
-            // It ended between the reading of its row and the look at the engine.
-            let newer = api.store.job(row.id).await?;
-            jobs.push(convert::job(newer.as_ref().unwrap_or(row), None, &limits.limits));
-        } else {
-            jobs.push(convert::job(row, known, &limits.limits));
-        }
+        let newer = match known {
+            // It ended between the reading of its row and the look at the driver.
+            None if row.lifecycle.wants_to_run() => api.store.job(row.id).await?,
+            Some(_) | None => None,
+        };
+        jobs.push(told(newer.as_ref().unwrap_or(row), known, &verifying, &limits.limits));
     }
-    for job in jobs.iter_mut().filter(|job| verifying.contains(&JobId(job.id))) {
+    Ok(jobs)
+}
+
+/// A row and what is known beyond it, as a client sees them.
+fn told(row: &JobRow, live: Option<&Live>, verifying: &HashSet<JobId>, limits: &Limits) -> Job {
+    let mut job = convert::job(row, live.filter(|_| may_run(row)), limits);
+    if verifying.contains(&row.id) {
         job.state = JobState::Verifying;
         job.waiting_for = None;
     }
-    Ok(jobs)
+    job
+}
+
+/// Tells whether the driver may know more of a job than its row says. What has ended is as its row says.
+fn may_run(row: &JobRow) -> bool {
+    matches!(row.lifecycle.phase, Phase::Fetching | Phase::Verifying)
 }
 
 /// The answer to what the driver refused.

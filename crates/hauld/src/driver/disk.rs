@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_core::messages::{End, Event};
+use haul_core::messages::{Command, End, Event, Fetch};
 use haul_core::{Chunk, Fault, FaultKind, JobId, WaitingFor};
 use haul_store::{Part, StoreError};
 use haul_transfer::{PartFile, Place};
@@ -39,6 +39,8 @@ struct Needs {
     total: Option<u64>,
     /// All bytes are there: sealing finds the file, whatever its name is by now.
     is_covered: bool,
+    /// Only whether the part file can be opened counts: what it holds is looked at as at a start.
+    is_unseen: bool,
 }
 
 impl Driver {
@@ -73,6 +75,7 @@ impl Driver {
             position: rows.iter().filter(|(row, _)| row.done > 0).map(|(row, _)| row.position()).max().unwrap_or(0),
             total: running.row.identity.total_bytes.filter(|total| running.is_short || *total >= RESERVE_FROM),
             is_covered,
+            is_unseen: running.unseen,
             dir,
         };
         let roots = Arc::clone(&self.roots);
@@ -88,6 +91,10 @@ impl Driver {
         let engine_asks = std::mem::take(&mut running.engine_asks);
         let orders = std::mem::take(&mut running.waiting_orders);
         let fault = match ready {
+            Ok(_) if std::mem::take(&mut running.unseen) => {
+                self.take_up_again(id, &orders);
+                return;
+            }
             Ok(Ready { place, part }) => {
                 running.must_look = false;
                 running.is_short = false;
@@ -114,6 +121,16 @@ impl Driver {
         };
         if engine_asks {
             self.event(Event::DiskChecked(id, fault.map_or(Ok(()), Err)));
+        }
+    }
+
+    /// The disk of a job is there that was away when the job was taken up: it is taken up once more, so that what is there is
+    /// compared with its rows (FAILURES.md, F-DISK-09).
+    fn take_up_again(&mut self, id: JobId, orders: &[Fetch]) {
+        self.jobs.get_mut(&id).expect("the caller holds the job").wanted_again = true;
+        self.command(Command::Release(id));
+        for order in orders {
+            self.worker_ended(order.worker, order.from, End::Stopped);
         }
     }
 
@@ -229,6 +246,12 @@ fn look(roots: &Roots, needs: Needs) -> Result<Ready, Fault> {
         None => Arc::new(roots.open(&needs.dir)?),
     };
     if needs.is_covered {
+        return Ok(Ready { place, part: None });
+    }
+    if needs.is_unseen {
+        if let Some(stored) = needs.stored {
+            PartFile::reopen(Arc::clone(&place), &stored.name, stored.dev, stored.ino)?;
+        }
         return Ok(Ready { place, part: None });
     }
     let opened = match (&needs.part, needs.stored) {

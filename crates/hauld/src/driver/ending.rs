@@ -191,6 +191,11 @@ impl Driver {
             }));
             return;
         }
+        if part.is_none() && running.row.part.is_some() {
+            // Its volume is away, perhaps.
+            self.settled(id);
+            return;
+        }
         self.drop_kept_part(id);
         let running = self.jobs.get_mut(&id).expect("it was just there");
         let deleted = running.row.deleted_at_ms.is_some();
@@ -336,6 +341,7 @@ impl Driver {
             self.survived_work(id);
         }
         let running = self.jobs.get_mut(&id).expect("it was just there");
+        running.told = Some(view.clone());
         let reason = match (view.state, &view.fault) {
             (JobState::Waiting(what), Some(fault)) if lasting || what.is_the_disk() => {
                 // The disk is looked at every few seconds, which is no news.

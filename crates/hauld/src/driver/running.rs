@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use haul_core::messages::{Fetch, FetchKind, JobSpec, OnChange, Source, Tuning};
+use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning};
 use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, WorkerId};
 use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob, Validators, Wish};
 use haul_transfer::{Cookies, Identity, Limiter, PartFile, Place, host_of};
@@ -43,6 +43,8 @@ pub(super) struct Running {
     pub(super) is_short: bool,
     /// It is being looked at.
     pub(super) looking: bool,
+    /// What earlier runs have left in its part file was not looked at yet: its disk was not there.
+    pub(super) unseen: bool,
     /// The engine waits for what is found.
     pub(super) engine_asks: bool,
     pub(super) part: Option<Arc<PartFile>>,
@@ -97,6 +99,8 @@ pub(super) struct Running {
     pub(super) reason_stored: bool,
     /// The state that its history was last told.
     pub(super) told_state: Option<JobState>,
+    /// What was last told of it, for whoever asks while it leaves.
+    pub(super) told: Option<JobView>,
     /// It is noted as one that this process works on.
     pub(super) at_work: bool,
     /// What workers have read beyond their ends, by where it belongs.
@@ -232,6 +236,7 @@ impl Running {
             must_look: true,
             is_short: false,
             looking: false,
+            unseen: false,
             engine_asks: false,
             part: None,
             making_part: false,
@@ -240,8 +245,8 @@ impl Running {
             asking: Vec::new(),
             unwritten: BTreeMap::new(),
             unsynced: BTreeMap::new(),
-            // What was relied on at the start is made durable by the first checkpoint.
-            durable: BTreeMap::new(),
+            // What is relied on beyond it at the start is made durable by the first checkpoint.
+            durable: stored.durable.clone(),
             sums: Sums::restored(&stored.digests),
             following: Following::default(),
             pieces: stored.pieces.as_ref().and_then(Pieces::stored).map(Arc::new),
@@ -261,6 +266,7 @@ impl Running {
             delete_files: false,
             reason_stored: row.reason.is_some(),
             told_state: None,
+            told: None,
             at_work: false,
             beyond: BTreeMap::new(),
             row,

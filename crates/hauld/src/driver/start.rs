@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use haul_core::messages::Command;
-use haul_core::{ByteRange, Chunk, ChunkState, Fault, FaultKind, JobId, Phase};
+use haul_core::{ByteRange, Chunk, ChunkState, Fault, JobId, Phase, WaitingFor};
 use haul_store::{EventKind, JobRow, Part, PhaseChange, RowDigest, Stamp, StoreError, StoredJob};
 use haul_transfer::{Escaped, PartFile, Place, Span};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Driver;
-use super::disk::reserve;
-use super::ending::remove_stored;
 use super::running::Running;
 use super::sums;
 use super::tasks::{Done, Found, blocking, until_stored};
-use super::wishes::discard;
 use crate::convert::now_ms;
 use crate::submit::Roots;
 
@@ -29,11 +26,17 @@ impl Driver {
         self.read_stored_after(None);
         let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
         self.tasks.push(Box::pin(async move {
-            finish_deletions(&store, Arc::clone(&roots)).await;
-            finish_cancellations(&store, Arc::clone(&roots)).await;
+            let leftovers = leftovers(&store).await;
             tell_of_orphans(&store, roots).await;
-            Done::Nothing
+            Done::Leftovers(leftovers)
         }));
+    }
+
+    /// Goes on with cancellations and deletions that an earlier run had begun.
+    pub(super) fn discard_leftovers(&mut self, rows: Vec<JobRow>) {
+        for row in rows {
+            self.discard_later(row, false);
+        }
     }
 
     fn read_stored_after(&mut self, after: Option<JobId>) {
@@ -177,7 +180,6 @@ impl Driver {
                 let done: u64 = stored.chunks.iter().map(|chunk| chunk.done).sum();
                 info!(job = id.0, done, total = stored.row.identity.total_bytes, "going on where it was");
                 let running = self.jobs.get_mut(&id).expect("it was just there");
-                running.must_look = false;
                 // Rows that only the page cache vouched for are made durable by the first checkpoint.
                 running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
                 self.want_sidecar(id);
@@ -201,6 +203,7 @@ impl Driver {
             // It waits; what it has is looked at once the disk is well.
             Err(fault) if goes_on && fault.kind.awaits_disk().is_some() => {
                 running.unsynced = stored.chunks.iter().map(|chunk| (chunk.range.start, *chunk)).collect();
+                running.unseen = fault.kind.awaits_disk() == Some(WaitingFor::Volume);
                 self.note_unverified(id, &fault);
                 self.start(id, stored.chunks);
             }
@@ -315,7 +318,6 @@ fn find(roots: &Roots, stored: &StoredJob, all: bool, quit: &CancellationToken) 
     };
     if let Some(part) = part {
         let compared = compare(&part, stored, all, quit)?;
-        reserve(&part, row.identity.total_bytes)?;
         let is_bad = |chunk: &Chunk| compared.bad.iter().any(|bad| chunk.range.start == bad.start);
         let had = stored.chunks.iter().any(|chunk| chunk.done > 0);
         let has = stored.chunks.iter().any(|chunk| chunk.done > 0 && !is_bad(chunk));
@@ -369,42 +371,16 @@ pub(super) fn span(digest: &RowDigest) -> Span {
     Span { start: digest.range.start, end: digest.range.end, crc32c: digest.crc32c }
 }
 
-/// Removes the part files of canceled jobs that an earlier run has not come to.
-async fn finish_cancellations(store: &haul_store::Store, roots: Arc<Roots>) {
-    match store.canceled_with_part().await {
-        Ok(rows) => {
-            for row in rows {
-                discard(store, &roots, row, false).await;
-            }
-        }
-        Err(error) => error!(%error, "cannot read the canceled jobs"),
-    }
-}
-
-/// Completes deletions that an earlier run had begun.
-async fn finish_deletions(store: &haul_store::Store, roots: Arc<Roots>) {
-    let hidden = match store.hidden_jobs().await {
-        Ok(rows) => rows,
-        Err(error) => {
-            error!(%error, "cannot read the deleted jobs");
-            return;
-        }
-    };
-    for row in hidden {
-        let (id, roots) = (row.id, Arc::clone(&roots));
-        let removed = blocking(move || {
-            let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
-            remove_stored(&place, &row, false)
-        });
-        if let Err(fault) = removed.await
-            && fault.kind != FaultKind::TargetNotWritable
-        {
-            warn!(job = id.0, %fault, "a deleted job's part file could not be removed");
-        }
-        if let Err(error) = store.delete_jobs(vec![id]).await {
-            error!(job = id.0, %error, "cannot delete a job");
+/// The canceled and deleted jobs whose bytes an earlier run has not come to.
+async fn leftovers(store: &haul_store::Store) -> Vec<JobRow> {
+    let mut rows = Vec::new();
+    for found in [store.canceled_with_part().await, store.hidden_jobs().await] {
+        match found {
+            Ok(found) => rows.extend(found),
+            Err(error) => error!(%error, "cannot read which jobs were canceled or deleted"),
         }
     }
+    rows
 }
 
 /// Writes down which part files in the roots belong to no job. They may be another daemon's, or of a lost database: they are

@@ -24,6 +24,8 @@ pub(super) enum Done {
     Nothing,
     /// Some stored jobs have been read at the start.
     Stored(Result<Vec<StoredJob>, StoreError>),
+    /// Canceled and deleted jobs whose bytes are still there.
+    Leftovers(Vec<JobRow>),
     /// Jobs have been accepted.
     Submitted { rows: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>> },
     /// A user's action is stored.

@@ -1,17 +1,22 @@
 //! What users ask for: stored first, then done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use haul_core::messages::Command;
-use haul_core::{Action, JobId, Lifecycle, Phase, Refusal};
-use haul_store::{ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, StoreError, StoredJob, UpdateError};
-use tracing::{info, warn};
+use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
+use haul_store::{
+    ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, Store, StoreError, StoredJob, UpdateError,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
 use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
+use crate::submit::Roots;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
@@ -65,6 +70,7 @@ impl Driver {
         match done {
             Done::Nothing => {}
             Done::Stored(page) => self.stored(page),
+            Done::Leftovers(rows) => self.discard_leftovers(rows),
             Done::Submitted { rows, answer } => self.submitted(rows, answer),
             Done::Acted { row, answer, nudge } => {
                 if let Ok(row) = &row {
@@ -243,11 +249,14 @@ impl Driver {
 
     /// Removes what a job that does not run has left on the disk, and a deleted job itself.
     pub(super) fn discard_later(&mut self, row: JobRow, files: bool) {
-        let (store, roots) = (self.store.clone(), Arc::clone(&self.roots));
+        let (store, roots, quit) = (self.store.clone(), Arc::clone(&self.roots), self.quit.clone());
         let (id, is_deleted) = (row.id, row.deleted_at_ms.is_some());
         self.tasks.push(Box::pin(async move {
-            discard(&store, &roots, row, files).await;
-            if is_deleted && let Err(error) = store.delete_jobs(vec![id]).await {
+            let is_gone = discard(&store, &roots, row, files, &quit).await;
+            if is_gone
+                && is_deleted
+                && let Err(error) = store.delete_jobs(vec![id]).await
+            {
                 // It is hidden, so the next start deletes it.
                 warn!(job = id.0, %error, "cannot delete a job yet");
             }
@@ -255,14 +264,37 @@ impl Driver {
         }));
     }
 
-    fn live(&self, id: JobId) -> Option<Live> {
-        let running = self.jobs.get(&id)?;
-        let view = self.engine.job(self.now(), id)?;
-        Some(Live { view, durable_bytes: running.durable_bytes() })
+    /// What is known of a job beyond its row. One that the engine has let go of is told as before until its row says what
+    /// has become of it.
+    fn live(&mut self, id: JobId) -> Option<Live> {
+        let view = self.engine.job(self.now(), id);
+        let running = self.jobs.get_mut(&id)?;
+        let durable_bytes = running.durable_bytes();
+        let view = match (view, running.told.take()) {
+            (Some(mut view), _) => {
+                // What the first answer has told is not stored yet, and the file has no name.
+                if running.making_part && running.part.is_none() && view.state == JobState::Active {
+                    view.state = JobState::Probing;
+                }
+                view
+            }
+            (None, Some(mut view)) => {
+                view.done_bytes = view.done_bytes.max(durable_bytes);
+                (view.connections, view.bytes_per_second) = (0, 0.0);
+                for mirror in &mut view.mirrors {
+                    (mirror.connections, mirror.bytes_per_second) = (0, 0.0);
+                }
+                view
+            }
+            (None, None) => return None,
+        };
+        running.told = Some(view.clone());
+        Some(Live { view, durable_bytes })
     }
 
     fn explain(&self, id: JobId) -> Option<Explained> {
-        let live = self.live(id)?;
+        let durable_bytes = self.jobs.get(&id)?.durable_bytes();
+        let live = Live { view: self.engine.job(self.now(), id)?, durable_bytes };
         let reasons = self.engine.why(self.now(), id);
         Some(Explained { live, reasons, limits: self.limits_on(id), max_active_jobs: self.limits.max_active_jobs })
     }
@@ -302,7 +334,8 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         updated_at_ms: now_ms,
         deleted_at_ms: None,
     };
-    StoredJob { row, chunks: Vec::new(), digests: Vec::new(), pieces: job.pieces, validators: Vec::new() }
+    let (chunks, durable, digests, validators) = Default::default();
+    StoredJob { row, chunks, durable, digests, pieces: job.pieces, validators }
 }
 
 pub(super) fn act_error(error: ActError) -> DriverError {
@@ -317,20 +350,48 @@ pub(super) fn act_error(error: ActError) -> DriverError {
     }
 }
 
-/// Removes what a job that is not running has left on the disk.
-pub(super) async fn discard(store: &haul_store::Store, roots: &Arc<crate::submit::Roots>, row: JobRow, files: bool) {
+/// How often a volume is looked for that holds what is to be removed.
+const VOLUME_PAUSE: Duration = Duration::from_secs(2);
+
+/// Removes what a job that is not running has left on the disk. A volume that is not there is waited for; false where the
+/// daemon stops before it is: the next start goes on.
+pub(super) async fn discard(
+    store: &Store,
+    roots: &Arc<Roots>,
+    row: JobRow,
+    files: bool,
+    quit: &CancellationToken,
+) -> bool {
     if row.identity.name.is_none() {
         // Nothing was ever made for it.
-        return;
+        return true;
     }
-    let (id, roots) = (row.id, Arc::clone(roots));
-    let removed = blocking(move || {
-        let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
-        remove_stored(&place, &row, files)
-    });
-    if let Err(fault) = removed.await {
-        warn!(job = id.0, %fault, "the bytes of a job could not be removed");
-    } else if let Err(error) = store.set_part(id, None, now_ms()).await {
-        tracing::debug!(job = id.0, %error, "the job's row is gone already");
+    let (id, row) = (row.id, Arc::new(row));
+    let mut waits = false;
+    loop {
+        let (roots, row) = (Arc::clone(roots), Arc::clone(&row));
+        let removed = blocking(move || {
+            let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
+            remove_stored(&place, &row, files)
+        });
+        match removed.await {
+            Ok(()) => break,
+            Err(fault) if fault.kind.awaits_disk() == Some(WaitingFor::Volume) => {
+                if !std::mem::replace(&mut waits, true) {
+                    info!(job = id.0, %fault, "the bytes of a job are removed once their volume is there");
+                }
+            }
+            Err(fault) => {
+                warn!(job = id.0, %fault, "the bytes of a job could not be removed");
+                return true;
+            }
+        }
+        if tokio::time::timeout(VOLUME_PAUSE, quit.cancelled()).await.is_ok() {
+            return false;
+        }
     }
+    if let Err(error) = store.set_part(id, None, now_ms()).await {
+        debug!(job = id.0, %error, "the job's row is gone already");
+    }
+    true
 }

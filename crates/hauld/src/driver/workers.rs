@@ -382,6 +382,7 @@ impl Driver {
             }
         }
         self.go_on_when_synced(id);
+        self.announce(id);
     }
 
     /// Keeps a new part file, and has its row say where it is.

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haul_api::{Job, JobState, SubmitJob, WaitingFor};
 use haul_testkit::{Content, File, Server};
 
-use crate::support::{Daemon, Home, MIB, assert_holds, refusal, say, wait_until};
+use crate::support::{Daemon, Home, MIB, assert_holds, refusal, run, say, wait_until};
 
 /// A file system in memory, mounted below a home until it is dropped.
 struct Volume {
@@ -65,11 +64,6 @@ impl Drop for Volume {
         run("umount", &["-l", &text(&self.point)]).ok();
         run("umount", &["-l", &text(&self.store)]).ok();
     }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 fn text(path: &Path) -> String {
@@ -327,4 +321,77 @@ fn fill(path: &Path) {
     use std::io::Write as _;
     let mut file = fs::File::create(path).expect("a new file");
     while file.write_all(&[1; 4096]).is_ok() {}
+}
+
+/// A job with bytes on a volume that has been taken away.
+async fn begun_and_taken_away(daemon: &mut Daemon, volume: &Volume, server: &Server, path: &str) -> u64 {
+    server.add(path, File::new(Content::seeded(7, 24 * MIB)).etag("\"v1\"").shared_rate(4_000_000));
+    let id = daemon.submit_job(&SubmitJob { dir: Some(volume.dir()), ..SubmitJob::new(server.url(path)) }).await;
+    daemon.until(id, "a checkpoint is made", |job| job.durable_bytes > 0).await;
+    volume.unbind();
+    daemon.until(id, "it is noticed", |job| waits_for(job, WaitingFor::Volume)).await;
+    id
+}
+
+#[tokio::test]
+async fn f_disk_08_what_a_job_leaves_on_a_volume_that_is_away_is_removed_once_it_is_back() {
+    for (is_deleted, is_killed) in [(false, false), (true, false), (false, true), (true, true)] {
+        let what = format!("deleted: {is_deleted}, killed: {is_killed}");
+        let home = Home::new("");
+        let Some(volume) = Volume::mount(&home, "volume", "size=64m") else { return };
+        with_root(&home, &volume);
+        let (server, mut daemon) = (Server::start(), Daemon::at(home).await);
+        daemon.tolerate("a checkpoint failed");
+        let id = begun_and_taken_away(&mut daemon, &volume, &server, "/a.bin").await;
+        if is_deleted {
+            daemon.client().delete(id, haul_api::Files::Delete).await.expect("it can be deleted");
+        } else {
+            daemon.client().cancel(id).await.expect("it can be canceled");
+        }
+        if is_killed {
+            daemon.kill();
+            daemon.restart().await;
+        }
+        wait_until("it is told", async || {
+            let told = daemon.log().contains("are removed once their volume is there");
+            told.then_some(())
+        })
+        .await;
+        assert_eq!(names(&volume.point), [""; 0], "{what}: nothing is ever written to the bare mount point");
+        assert_eq!(volume.parts().len(), 1, "{what}: nobody can reach it");
+        volume.bind();
+        wait_until("nothing is left", async || volume.parts().is_empty().then_some(())).await;
+        // The volume can be taken away again, and a stop does not wait for anything.
+        assert!(daemon.terminate().1 < Duration::from_secs(2), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn f_disk_09_a_part_file_whose_volume_was_away_at_the_start_is_compared_when_it_is_back() {
+    use std::os::unix::fs::FileExt as _;
+    let home = Home::new("");
+    let Some(volume) = Volume::mount(&home, "volume", "size=64m") else { return };
+    with_root(&home, &volume);
+    let (server, mut daemon) = (Server::start(), Daemon::at(home).await);
+    let content = Content::seeded(8, 16 * MIB);
+    server.add("/a.bin", File::new(content.clone()).etag("\"v1\"").shared_rate(6_000_000));
+    let job = SubmitJob { dir: Some(volume.dir()), connections: Some(1), ..SubmitJob::new(server.url("/a.bin")) };
+    let id = daemon.submit_job(&job).await;
+    daemon.until(id, "some chunks are there", |job| job.chunks.done >= 4).await;
+    daemon.terminate();
+    volume.unbind();
+    let part = volume.store.join(&volume.parts()[0]);
+    let file = fs::OpenOptions::new().write(true).open(part).expect("it is there");
+    file.write_all_at(b"of somebody else", MIB + 7).expect("writable");
+    drop(file);
+
+    daemon.restart().await;
+    let job = daemon.until(id, "it waits", |job| waits_for(job, WaitingFor::Volume)).await;
+    assert!(job.done_bytes >= 4 * MIB, "{job:?}");
+    volume.bind();
+    daemon.completed(id).await;
+    assert_holds(&volume.store.join("a.bin"), &content);
+    assert!(daemon.log().contains("is not what was written to it"), "{}", daemon.log());
+    let again = server.bytes_sent_again("/a.bin");
+    assert!((1..=4 * MIB).contains(&again), "one chunk and what lay in the socket, not {again} bytes");
 }

@@ -334,3 +334,45 @@ async fn f_name_06_07_the_part_file_lies_beside_its_target_and_no_attribute_says
     let attributes = String::from_utf8_lossy(&attributes[..len]).into_owned();
     assert!(!attributes.contains("user."), "{attributes:?}");
 }
+
+#[tokio::test]
+async fn f_ident_08_every_request_asks_for_the_bytes_as_they_are_stored() {
+    let (server, second, mut daemon) = (Server::start(), Server::start(), Daemon::start().await);
+    let content = Content::seeded(81, 12 * MIB);
+    let file = File::new(content.clone()).etag("\"v1\"").shared_rate(6_000_000);
+    server.add("/moved.bin", File::new(content.clone()).redirect(302, PATH));
+    server.add(PATH, file.clone());
+    second.add(PATH, file);
+    server.add("/sums", File::new(Content::literal(format!("{}  a.bin\n", content.sha256()))));
+    // A probe, a redirect, ranges, a mirror that is compared, a file of checksums, and after a kill and a pause all that
+    // goes on.
+    let job = SubmitJob {
+        mirrors: Some(vec![second.url(PATH)]),
+        checksum_url: Some(server.url("/sums")),
+        filename: Some("a.bin".to_owned()),
+        ..SubmitJob::new(server.url("/moved.bin"))
+    };
+    let id = daemon.submit_job(&job).await;
+    daemon.until(id, "some bytes are written", |job| job.done_bytes > 2 * MIB).await;
+    daemon.kill();
+    daemon.restart().await;
+    daemon.until(id, "it goes on", |job| job.done_bytes > 6 * MIB).await;
+    daemon.client().pause(id).await.expect("a running job can be paused");
+    daemon.client().resume(id).await.expect("a paused job can be resumed");
+    daemon.completed(id).await;
+    assert_holds(&file_of(&daemon), &content);
+
+    let requests: Vec<_> = server.log().into_iter().chain(second.log()).collect();
+    let has = |what: &str, fits: &dyn Fn(&haul_testkit::Request) -> bool| {
+        assert!(requests.iter().any(fits), "no request {what}");
+    };
+    has("was redirected", &|request| request.path == "/moved.bin");
+    has("was for the checksum", &|request| request.path == "/sums");
+    has("was for a range", &|request| request.range.is_some_and(|(start, _)| start > 0));
+    has("had a condition", &|request| request.header("if-range").is_some());
+    for request in &requests {
+        let asked = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        let asked: Vec<&str> = asked.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(asked, ["identity"], "{} {:?}", request.path, request.range);
+    }
+}

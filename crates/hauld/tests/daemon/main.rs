@@ -12,6 +12,7 @@
 //! | `metalink` | a Metalink is submitted like a batch of the files that it describes |
 //! | `clock` | a wall clock that jumps changes nothing |
 //! | `crash_loop` | kills at random moments over jobs of all kinds, and then the oracle |
+//! | `power_cut` | a real file system that loses its power holds what rows claim |
 //! | `database` | it alone holds the state; whoever takes it away ends the daemon; a job that ends it is left alone |
 //! | `events` | what has happened to a job can be read afterwards |
 //! | `soak` | what a daemon uses does not grow with what it has done |
@@ -47,6 +48,7 @@ mod mirrors;
 mod network;
 mod nginx;
 mod origin;
+mod power_cut;
 mod soak;
 mod support;
 mod transfers;

@@ -7,6 +7,7 @@ mod process;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haul_api::{Chunk, Job};
@@ -91,6 +92,12 @@ pub(crate) fn seed() -> u64 {
     let seed = given.unwrap_or_else(rand::random);
     say(&format!("TEST_SEED={seed}"));
     seed
+}
+
+/// Runs another program to its end; what it has said where it failed.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 /// Says something that the test's output shows.

@@ -51,6 +51,7 @@ impl Loop {
     /// True where the failure was met; and how many calls were made until the job was complete.
     async fn completes(&self, len: u64, what: Option<(Call, u64, Failure)>) -> (bool, usize) {
         let shown = format!("{len} bytes, {what:?}");
+        let panics = matches!(what, Some((_, _, Failure::Panic)));
         // What is checked afterwards is read from the disk, too.
         let checksum = Some(format!("sha256:{}", content(len).sha256()));
         let job = SubmitJob { checksum, ..SubmitJob::new(self.server.url(&path(len))) };
@@ -62,6 +63,11 @@ impl Loop {
                 assert!(matches!(call, Call::StatPath | Call::MayWrite), "{shown}: {problem:?}");
                 self.rig.submit_job(&job).await
             }
+            // A request that panics gets an answer, too.
+            Err(ClientError::Problem(problem)) if problem.code == "internal" => {
+                assert!(panics, "{shown}: {problem:?}");
+                self.rig.submit_job(&job).await
+            }
             Err(error) => panic!("{shown}: {error}"),
         };
         let mut seen = self.rig.until(id, "it is clear what it does", is_clear).await;
@@ -69,7 +75,7 @@ impl Loop {
             let as_expected = match failure {
                 Failure::Error(Errno::NOSPC | Errno::DQUOT) => seen.state != JobState::Failed,
                 Failure::Error(Errno::INTR) | Failure::Short => seen.state == JobState::Completed,
-                Failure::Error(_) => seen.state != JobState::Canceled,
+                Failure::Error(_) | Failure::Panic => seen.state != JobState::Canceled,
             };
             assert!(as_expected, "{shown}: {seen:?}");
         }
@@ -79,6 +85,7 @@ impl Loop {
                 Some(WaitingFor::Disk) => code == Some("disk-full"),
                 // Where mount points cannot be looked at, one seems to be missing.
                 Some(WaitingFor::Volume) => code == Some("target-unmounted"),
+                Some(WaitingFor::Retry) => panics && code == Some("internal"),
                 _ => false,
             };
             assert!(waits, "{shown}: {seen:?}");
@@ -88,7 +95,7 @@ impl Loop {
         let was_made = self.fs.heal();
         if seen.state == JobState::Failed {
             let reason = seen.reason.as_ref().unwrap_or_else(|| panic!("{shown}: it does not say why"));
-            assert_eq!(reason.code, "io-error", "{shown}: {reason:?}");
+            assert_eq!(reason.code, if panics { "internal" } else { "io-error" }, "{shown}: {reason:?}");
             self.rig.client().retry(id).await.expect("a failed job can be retried");
             seen = self.rig.ended(id).await;
         }
@@ -179,6 +186,11 @@ async fn f_disk_14_each_call_is_interrupted_and_nobody_notices() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_disk_14_each_transfer_comes_short_and_nobody_notices() {
     each_call_fails_once(Failure::Short, |call| matches!(call, Call::WriteAt | Call::ReadAt)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_proc_03_each_call_panics_and_the_daemon_lives() {
+    each_call_fails_once(Failure::Panic, |_| true).await;
 }
 
 /// Calls that a file system answers with ENOSPC or EDQUOT.

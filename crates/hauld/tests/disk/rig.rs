@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use haul_api::{Address, Client, Job, JobState, SubmitJob};
 use haul_testkit::Content;
+use haul_transfer::testing::FaultyFs;
 use haul_transfer::{Disk, Disks, Fs};
 use hauld::Daemon;
 use hauld::config::Config;
@@ -129,6 +130,15 @@ impl Rig {
         assert_eq!(job.total_bytes, Some(job.done_bytes), "{job:?}");
         assert_eq!(job.done_bytes, job.durable_bytes, "{job:?}");
         job
+    }
+}
+
+/// Lets everything go on when a test ends, however it ends: nobody could wait for threads that hang.
+pub(crate) struct Released(pub(crate) Arc<FaultyFs>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 

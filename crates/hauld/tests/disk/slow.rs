@@ -7,16 +7,7 @@ use haul_api::{JobState, SubmitJob};
 use haul_testkit::{Content, File, Server};
 use haul_transfer::testing::{Call, FaultyFs};
 
-use crate::rig::{Home, MIB, Rig, wait_until};
-
-/// Lets everything go on when a test ends, however it ends: nobody could wait for threads that hang.
-struct Released(Arc<FaultyFs>);
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        self.0.release();
-    }
-}
+use crate::rig::{Home, MIB, Released, Rig, wait_until};
 
 /// Far more than an answer takes, and far less than a hanging disk.
 const AT_ONCE: Duration = Duration::from_secs(5);
