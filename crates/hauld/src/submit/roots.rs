@@ -144,7 +144,7 @@ impl Roots {
         match self.disks.refusal_of(dir) {
             None => Ok(()),
             Some((found, error)) => {
-                let detail = format!("nothing can be saved in `{}`: {error}", found.display());
+                let detail = format!("nothing can be saved in `{}`: {error}", brief(found.as_ref()));
                 Err(Problem::new(ProblemCode::TargetNotWritable, detail).with_field("dir"))
             }
         }
@@ -203,6 +203,18 @@ fn real_spelling(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+/// A path in a message: of a long one, the end.
+fn brief(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    match text.char_indices().rev().nth(SHOWN_MAX) {
+        Some((at, _)) => format!("...{}", &text[at..]),
+        None => text.into_owned(),
+    }
+}
+
+/// Characters of a path that a message shows, less one.
+const SHOWN_MAX: usize = 199;
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -233,5 +245,13 @@ mod tests {
             assert_eq!((problem.code.as_ref(), problem.field.as_deref()), ("path-outside-roots", Some("dir")));
         }
         assert!(roots.resolve(Some(&format!("{}-evil", home.display()))).is_err());
+    }
+    #[test]
+    fn a_name_that_no_directory_can_have_is_not_repeated_in_full() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let roots = Roots::new(home.path(), &[], Arc::default(), Volumes::default()).expect("it exists");
+        let problem = roots.resolve(Some(&"a".repeat(3000))).expect_err("too long for a name");
+        assert_eq!((problem.code.as_ref(), problem.field.as_deref()), ("target-not-writable", Some("dir")));
+        assert!(problem.detail.len() < 400, "{problem}");
     }
 }
