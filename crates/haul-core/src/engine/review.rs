@@ -172,13 +172,16 @@ impl Engine {
     fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
         let late = |id: &WorkerId| {
             let worker = &self.workers[id];
+            if worker.opened_at.is_some() || worker.stopping.is_some() {
+                return false;
+            }
             let Some(typical) = self.hosts.get(worker.host).answer_time() else { return false };
             let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
             // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
             // of a race is there to try whether a new request fares better.
             let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
             let patience = (typical * OVERDUE_FACTOR).max(self.policy.overdue_after).saturating_mul(1 << doublings);
-            worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
+            now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
     }
@@ -249,18 +252,17 @@ impl Engine {
 
     /// The workers of a job that fall below this measure, as far as it blames them, the slowest first.
     fn below(&self, now: Time, job: &Job, measure: &Measure) -> Vec<WorkerId> {
-        let speeds: Vec<(WorkerId, f64)> = job
-            .workers
-            .iter()
-            .filter_map(|id| {
-                let worker = &self.workers[id];
-                let old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
-                old_enough.then(|| {
-                    let window = measure.window.map(|window| worker.recent_speed(now, window));
-                    (*id, window.unwrap_or_else(|| worker.life_speed(now)))
-                })
-            })
-            .collect();
+        let speed = |id: &WorkerId| {
+            let worker = &self.workers[id];
+            let is_old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
+            let window = || measure.window.map(|window| worker.recent_speed(now, window));
+            is_old_enough.then(|| window().unwrap_or_else(|| worker.life_speed(now)))
+        };
+        let floor = self.policy.speed_floor as f64;
+        if !job.workers.iter().any(|id| speed(id).is_some_and(|speed| speed < floor)) {
+            return Vec::new();
+        }
+        let speeds: Vec<(WorkerId, f64)> = job.workers.iter().filter_map(|id| Some((*id, speed(id)?))).collect();
         let is_below = |(id, speed): &&(WorkerId, f64)| self.is_below_floor(now, job, *id, *speed, &speeds, measure);
         let mut below: Vec<&(WorkerId, f64)> = speeds.iter().filter(is_below).collect();
         below.sort_by(|a, b| a.1.total_cmp(&b.1));
