@@ -24,9 +24,6 @@ const SWEEP_MAX: Duration = Duration::from_millis(100);
 const SWEEP_MIN: Duration = Duration::from_millis(20);
 /// How many bytes may come together between two looks, as far as `SWEEP_MIN` permits.
 const SWEEP_BYTES: u64 = 1 << 20;
-/// Unsynced bytes that are worth a checkpoint before its time: half of what there may be (FAILURES.md, F-DISK-15), so that
-/// workers go on while they are synced.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// For so long after the answer to a further connection of a job, the looks are as frequent as can be: what it brings
 /// decides on how many more the job gets.
 const HURRY: Duration = Duration::from_millis(200);
@@ -90,7 +87,7 @@ impl Running {
 
     /// So much is unsynced that its workers will soon have to wait, whatever rows say of it.
     fn has_much_to_sync(&self) -> bool {
-        self.part.as_ref().is_some_and(|part| part.file().unsynced_bytes() >= CHECKPOINT_BYTES)
+        self.part.as_ref().is_some_and(|part| part.file().should_sync())
     }
 }
 
