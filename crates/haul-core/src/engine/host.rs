@@ -265,6 +265,11 @@ impl Host {
         Some((cap, self.cap_until))
     }
 
+    /// Tells whether it has served somebody after this time.
+    pub(super) fn has_served_since(&self, time: Time) -> bool {
+        self.served.0 > 0 && self.served.1 > time
+    }
+
     /// The host does not serve anyone: leaves it alone and returns for how long, unless it is blocked already.
     pub(super) fn failed(&mut self, now: Time, fault: &Fault, policy: &Policy, rng: &mut Rng) -> Option<Duration> {
         if self.blocked_until(now).is_some() {

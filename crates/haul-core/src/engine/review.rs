@@ -170,6 +170,7 @@ impl Engine {
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.
     fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
+        let is_all_leased = job.ledger.as_ref().is_some_and(|ledger| ledger.ready_bytes() == 0);
         let late = |id: &WorkerId| {
             let worker = &self.workers[id];
             if worker.opened_at.is_some() || worker.stopping.is_some() {
@@ -180,7 +181,13 @@ impl Engine {
             // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
             // of a race is there to try whether a new request fares better.
             let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
-            let patience = (typical * OVERDUE_FACTOR).max(self.policy.overdue_after).saturating_mul(1 << doublings);
+            // A connection that is known to work, and has nothing else to do, can have its bytes.
+            let has_heir = is_all_leased && job.kept_speed(now, worker.host).is_some();
+            let patience = match has_heir {
+                true => (typical * LATE_FACTOR).max(LATE_MIN),
+                false => (typical * OVERDUE_FACTOR).max(self.policy.overdue_after),
+            };
+            let patience = patience.saturating_mul(1 << doublings);
             now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
@@ -281,6 +288,10 @@ impl Engine {
     ) -> bool {
         let worker = &self.workers[&id];
         if speed >= self.policy.speed_floor as f64 || worker.stopping.is_some() || worker.is_throttled(now) {
+            return false;
+        }
+        let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+        if worker.is_growing(now, round_trip) {
             return false;
         }
         let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);

@@ -209,9 +209,11 @@ impl Engine {
             Some(usual) => {
                 let left: u64 = ready + others().map(Worker::remaining).sum::<u64>();
                 let running: f64 = others().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
-                let own = job.kept_speed(now, job.host()).filter(|_| taker.is_none()).unwrap_or(usual);
+                let kept = job.kept_speed(now, job.host()).filter(|_| taker.is_none());
+                let own = kept.unwrap_or(usual);
                 let newcomers = usual * f64::from(idle - 1) + own;
-                let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
+                let start = host.start_cost(kept.is_some()).unwrap_or_default().as_secs_f64();
+                let wait = if taker.is_some() { 0.0 } else { start };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
                 let share = (own * (all_end_in - wait).max(0.0)) as u64;

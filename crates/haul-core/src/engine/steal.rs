@@ -109,6 +109,9 @@ impl Engine {
         let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
         let floor_secs = if is_small { SMALL_FLOOR_SECS } else { self.policy.split_floor.as_secs_f64() };
         let takeable = worker.takeable();
+        // Nothing is known yet that tells the two apart.
+        let is_alike = worker.opened_at.is_none() && worker.is_kept;
+        let pace = if is_alike { Pace { speed: pace.speed.max(thief.speed), ..pace } } else { pace };
         let together =
             (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
         // Who has no answer yet may never have one.
@@ -154,21 +157,26 @@ impl Engine {
     /// What a lease's worker can be expected to do from now on.
     fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
         let usual = usual.unwrap_or(1.0);
+        let host = self.hosts.get(worker.host);
+        let waited = now.since(worker.started).as_secs_f64();
+        let start = host.start_cost(worker.is_kept).unwrap_or_default().as_secs_f64();
+        // What its start will still cost it.
+        let wait = (start - waited).max(0.0);
         match worker.opened_at {
-            Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
             Some(_) => {
-                let of_late = worker.recent_speed(now, OF_LATE);
-                let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
                 // Whoever is getting going is not slow. Cut again and again, the same bytes would see nothing but starts.
-                let speed = if worker.is_growing(now, round_trip) { of_late.max(usual) } else { of_late };
-                Pace { speed, wait: 0.0 }
+                let is_growing = worker.is_growing(now, host.round_trip().unwrap_or_default());
+                let of_late = worker.recent_speed(now, OF_LATE);
+                if is_growing && of_late < usual {
+                    Pace { speed: usual, wait }
+                } else {
+                    Pace { speed: of_late, wait: 0.0 }
+                }
             }
             None => {
-                let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
-                let waited = now.since(worker.started).as_secs_f64();
                 // Once it is overdue, it is expected to take as long again as it has taken.
-                let wait = if waited <= 2.0 * typical { (typical - waited).max(0.0) } else { waited };
-                Pace { speed: usual, wait }
+                let answer = host.answer_time().unwrap_or_default().as_secs_f64();
+                Pace { speed: usual, wait: if waited <= 2.0 * answer { wait } else { waited } }
             }
         }
     }

@@ -16,8 +16,10 @@ pub(super) const WINDOW: Duration = Duration::from_secs(2);
 const LAG_AFTER: Duration = Duration::from_secs(2);
 const LAG_WINDOW: Duration = Duration::from_secs(1);
 
-/// A worker gets going for so long at most; as long as its speed over this stretch is that of its whole life times this.
+/// A worker gets going for so long at most, or for so many round trips, in which the data under way grow a few thousand
+/// times; as long as its speed over this stretch is that of its whole life times this.
 const GROWS_FOR: Duration = Duration::from_secs(3);
+const GROWS_FOR_ROUND_TRIPS: u32 = 12;
 const GROWTH_WINDOW: Duration = Duration::from_millis(200);
 const GROWTH: f64 = 1.3;
 
@@ -185,7 +187,7 @@ impl Worker {
     pub(super) fn is_growing(&self, now: Time, round_trip: Duration) -> bool {
         let age = self.opened_at.map(|at| self.reported_at.since(at)).unwrap_or_default();
         let rises = || self.recent_speed(now, GROWTH_WINDOW) > GROWTH * self.life_speed(now);
-        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR && rises())
+        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR.max(GROWS_FOR_ROUND_TRIPS * round_trip) && rises())
     }
 
     /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
