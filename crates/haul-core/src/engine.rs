@@ -38,6 +38,7 @@ mod review;
 mod schedule;
 mod seam;
 mod share;
+mod slow_place;
 mod stages;
 mod steal;
 mod view;

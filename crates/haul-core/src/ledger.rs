@@ -248,7 +248,17 @@ impl Ledger {
     /// A chunk with a history of trouble is leased alone, so that nothing waits behind it. What another mirror has
     /// begun becomes a row of its own, so that each row has one origin.
     pub fn lease(&mut self, worker: WorkerId, mirror: MirrorIndex, want: u64) -> Option<ByteRange> {
-        let first = self.chunks[self.ready.first()?];
+        let first = *self.ready.first()?;
+        Some(self.lease_from(first, worker, mirror, want))
+    }
+
+    /// The same from the chunk that begins at `start`, if that is ready.
+    pub fn lease_at(&mut self, start: u64, worker: WorkerId, mirror: MirrorIndex, want: u64) -> Option<ByteRange> {
+        self.ready.contains(&start).then(|| self.lease_from(start, worker, mirror, want))
+    }
+
+    fn lease_from(&mut self, first: u64, worker: WorkerId, mirror: MirrorIndex, want: u64) -> ByteRange {
+        let first = self.chunks[&first];
         let start = first.position();
         self.set_state(first.range.start, ChunkState::Active(worker));
         if first.mirror != mirror {
@@ -263,7 +273,7 @@ impl Ledger {
         } else if !first.is_trouble() {
             end = self.extend(worker, mirror, end, want - (end - start));
         }
-        Some(ByteRange::new(start, end))
+        ByteRange::new(start, end)
     }
 
     /// Adds up to `want` bytes of untouched ready chunks behind `end` to the lease of `worker`, and returns its new end.

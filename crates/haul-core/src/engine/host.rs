@@ -177,7 +177,7 @@ impl Host {
     pub(super) fn answered(&mut self, now: Time, took: Duration, worker: &Worker) -> bool {
         self.opened += 1;
         self.late -= u32::from(worker.late);
-        remember(if worker.is_kept { &mut self.kept_answers } else { &mut self.new_answers }, took);
+        remember(if worker.is_kept() { &mut self.kept_answers } else { &mut self.new_answers }, took);
         self.note_served(now);
         self.failures = 0;
         self.blocked_until = None;

@@ -25,10 +25,10 @@ const EVERY: Duration = Duration::from_millis(100);
 const SELDOM: u32 = 5;
 
 /// After this time, and over this stretch, a worker at [`CLEARLY_SLOW`] of its siblings' speed is judged.
-const CLEAR_AFTER: Duration = Duration::from_millis(500);
+const CLEAR_AFTER: Duration = Duration::from_millis(400);
 
 /// The same in answer times: where these are long, new connections need several round trips to get going.
-const CLEAR_AFTER_ANSWERS: u32 = 2;
+const CLEAR_AFTER_ANSWERS: u32 = 1;
 
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
@@ -107,6 +107,9 @@ impl Engine {
         if self.reviews.is_multiple_of(SELDOM) {
             self.rebalance(now);
             self.move_to_mirrors(now);
+            for id in self.running.clone() {
+                self.share_slow_place(now, id);
+            }
         }
         // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample now.
         for id in self.running.clone() {
@@ -221,7 +224,7 @@ impl Engine {
         job.workers.iter().filter(is_candidate).min_by(|a, b| speed(a).total_cmp(&speed(b))).copied()
     }
 
-    fn is_exempt(&self, job: &Job, at: u64) -> bool {
+    pub(super) fn is_exempt(&self, job: &Job, at: u64) -> bool {
         let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(at));
         chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max)
     }
@@ -261,9 +264,11 @@ impl Engine {
     fn below(&self, now: Time, job: &Job, measure: &Measure) -> Vec<WorkerId> {
         let speed = |id: &WorkerId| {
             let worker = &self.workers[id];
-            let is_old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
-            let window = || measure.window.map(|window| worker.recent_speed(now, window));
-            is_old_enough.then(|| window().unwrap_or_else(|| worker.life_speed(now)))
+            // What has come since its last report is not known yet.
+            let seen = worker.reported_at;
+            let is_old_enough = worker.age(seen).is_some_and(|age| age >= measure.after) && worker.contributes();
+            let window = || measure.window.map(|window| worker.recent_speed(seen, window));
+            is_old_enough.then(|| window().unwrap_or_else(|| worker.life_speed(seen)))
         };
         let floor = self.policy.speed_floor as f64;
         if !job.workers.iter().any(|id| speed(id).is_some_and(|speed| speed < floor)) {
@@ -291,7 +296,7 @@ impl Engine {
             return false;
         }
         let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
-        if worker.is_growing(now, round_trip) {
+        if worker.is_growing(round_trip) {
             return false;
         }
         let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);

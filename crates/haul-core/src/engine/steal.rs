@@ -47,7 +47,7 @@ pub(super) enum Help {
 
 /// What a connection can be expected to do.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(super) struct Pace {
     /// Bytes per second.
     speed: f64,
     /// Seconds until the first of them come.
@@ -78,13 +78,15 @@ impl Engine {
             .collect();
         leases.sort_by(|a, b| b.0.total_cmp(&a.0));
         let speeds_known = usual.is_some();
-        let all_end_in = self.all_end_in(now, job, thief, usual);
+        let all_end_in = self.all_end_in(now, job, Some(thief));
         // Where the last one cannot be helped, the one before it may still be, for the sake of those behind it.
         leases.iter().find_map(|lease| self.help_one(job, *lease, thief, speeds_known, all_end_in))
     }
 
-    /// When the job ends if all its workers and one more share what is left perfectly, in seconds.
-    fn all_end_in(&self, now: Time, job: &Job, thief: Pace, usual: Option<f64>) -> f64 {
+    /// When the job ends if all its workers, and perhaps one more, share what is left perfectly, in seconds.
+    pub(super) fn all_end_in(&self, now: Time, job: &Job, thief: Option<Pace>) -> f64 {
+        let usual = self.usual_speed(now, job);
+        let thief = thief.unwrap_or(Pace { speed: 0.0, wait: 0.0 });
         let ready = job.ledger.as_ref().map_or(0, Ledger::ready_bytes);
         let (mut work, mut speed) = (ready as f64 + thief.speed * thief.wait, thief.speed);
         for worker in job.workers.iter().map(|id| &self.workers[id]) {
@@ -110,7 +112,7 @@ impl Engine {
         let floor_secs = if is_small { SMALL_FLOOR_SECS } else { self.policy.split_floor.as_secs_f64() };
         let takeable = worker.takeable();
         // Nothing is known yet that tells the two apart.
-        let is_alike = worker.opened_at.is_none() && worker.is_kept;
+        let is_alike = worker.opened_at.is_none() && worker.is_kept();
         let pace = if is_alike { Pace { speed: pace.speed.max(thief.speed), ..pace } } else { pace };
         let together =
             (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
@@ -159,13 +161,13 @@ impl Engine {
         let usual = usual.unwrap_or(1.0);
         let host = self.hosts.get(worker.host);
         let waited = now.since(worker.started).as_secs_f64();
-        let start = host.start_cost(worker.is_kept).unwrap_or_default().as_secs_f64();
+        let start = host.start_cost(worker.is_kept()).unwrap_or_default().as_secs_f64();
         // What its start will still cost it.
         let wait = (start - waited).max(0.0);
         match worker.opened_at {
             Some(_) => {
                 // Whoever is getting going is not slow. Cut again and again, the same bytes would see nothing but starts.
-                let is_growing = worker.is_growing(now, host.round_trip().unwrap_or_default());
+                let is_growing = worker.is_growing(host.round_trip().unwrap_or_default());
                 let of_late = worker.recent_speed(now, OF_LATE);
                 if is_growing && of_late < usual {
                     Pace { speed: usual, wait }

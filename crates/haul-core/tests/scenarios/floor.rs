@@ -105,6 +105,23 @@ fn all_that_are_clearly_slow_give_way_together_and_others_one_after_the_other() 
     assert!(unclear.windows(2).all(|pair| pair[1] > pair[0]) && unclear[0] > 2.0, "{unclear:?}");
 }
 
+/// On a fast and long wire a connection needs time to get to its speed; a new one in the place of a broken one is not to
+/// be taken for slow meanwhile.
+#[test]
+fn who_is_getting_going_is_not_below_the_floor() {
+    let mut t = Script::with(connections(8)).probed(JOB, 400 * MIB);
+    t.flow(3.0, |_, _| 10e6);
+    let breaks = *t.workers().last().expect("eight run");
+    t.fault(breaks, FaultKind::Reset);
+    let newcomer = *t.workers().last().expect("one goes on at once");
+    let from = t.fetch(newcomer).from;
+    // It doubles each 0.1 s, and is at a hundredth of the others' speed for the first half second.
+    let grows = move |at: u64| (10e3 + (at - from) as f64 * 6.9).min(10e6);
+    t.flow(1.5, move |worker, at| if worker == newcomer { grows(at) } else { 10e6 });
+    assert_eq!(t.stops(StopReason::BelowFloor), 0);
+    assert!(t.at(newcomer) > from + MIB, "it got going");
+}
+
 #[test]
 fn f_speed_03_a_worker_that_our_own_limit_holds_up_is_not_slow() {
     let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);

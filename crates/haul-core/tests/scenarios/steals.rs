@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haul_core::messages::{Outcome, Tuning};
-use haul_core::{FaultKind, WorkerId};
+use haul_core::{FaultKind, Policy, WorkerId};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};
@@ -29,7 +29,7 @@ fn who_is_cut_short_ends_with_the_last_and_needs_no_other_request() {
 /// What a worker has left that took the place of a broken one a short while ago, after another one has helped it: its speed
 /// by the bytes that it has brought.
 fn left_to_a_newcomer(speed: fn(u64) -> f64) -> u64 {
-    let mut t = Script::with(connections(3)).probed(JOB, 24 * MIB);
+    let mut t = Script::with(Policy { speed_floor: 0, ..connections(3) }).probed(JOB, 24 * MIB);
     t.tick = Duration::from_millis(20);
     let [_, fast, breaks] = t.workers()[..] else { panic!("three workers") };
     let rate = move |worker: WorkerId| if worker == fast { 4e6 } else { 1e6 };
