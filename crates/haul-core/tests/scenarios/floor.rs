@@ -86,6 +86,25 @@ fn f_speed_01_thirty_two_workers_on_a_thin_line_are_all_innocent() {
     assert_eq!(t.stops(StopReason::BelowFloor), 0);
 }
 
+/// When three of eight connections are given up that bring `slow` bytes per second, where the others bring a million.
+fn verdicts_on_three(slow: f64) -> Vec<f64> {
+    let mut t = Script::with(connections(8)).probed(JOB, 200 * MIB);
+    let slow_ones = t.workers().split_off(5);
+    t.flow(6.0, |worker, _| if slow_ones.contains(&worker) { slow } else { 1e6 });
+    assert_eq!(t.workers().len(), 8, "each is replaced");
+    t.stop_times(StopReason::BelowFloor)
+}
+
+#[test]
+fn all_that_are_clearly_slow_give_way_together_and_others_one_after_the_other() {
+    let clear = verdicts_on_three(20e3);
+    assert_eq!(clear.len(), 3);
+    assert!(clear.iter().all(|at| *at == clear[0] && *at < 1.0), "{clear:?}");
+    let unclear = verdicts_on_three(200e3);
+    assert_eq!(unclear.len(), 3);
+    assert!(unclear.windows(2).all(|pair| pair[1] > pair[0]) && unclear[0] > 2.0, "{unclear:?}");
+}
+
 #[test]
 fn f_speed_03_a_worker_that_our_own_limit_holds_up_is_not_slow() {
     let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);

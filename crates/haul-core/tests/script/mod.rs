@@ -582,6 +582,11 @@ impl Script {
         self.running[&worker].at
     }
 
+    /// Where a running worker stops.
+    pub(crate) fn mark(&self, worker: WorkerId) -> u64 {
+        self.running[&worker].mark
+    }
+
     /// Seconds since the story began.
     pub(crate) fn clock(&self) -> f64 {
         self.now.since_origin().as_secs_f64()
