@@ -39,6 +39,7 @@ mod schedule;
 mod seam;
 mod share;
 mod stages;
+mod starts;
 mod steal;
 mod view;
 mod why;

@@ -92,7 +92,7 @@ impl Engine {
         for (id, lag) in starts {
             let worker = self.workers.get_mut(&id).expect("it was just there");
             worker.lag_noted = true;
-            self.hosts.get_mut(worker.host).note_lag(lag);
+            self.hosts.get_mut(worker.host).starts.note_lag(lag);
         }
         self.note_late_answers(now);
         for (worker, reason) in verdicts {

@@ -7,7 +7,6 @@ use crate::meter::Meter;
 use crate::{JobId, MirrorIndex, Time, WorkerId};
 
 use super::host::HostId;
-use super::steal::SPEED_KNOWN;
 
 /// The stretch over which a worker's speed is judged.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
@@ -180,19 +179,23 @@ impl Worker {
         if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
     }
 
+    /// How long after the beginning of its answer it last reported: its speed is known over that time.
+    pub(super) fn seen_for(&self) -> Option<Duration> {
+        self.opened_at.map(|at| self.reported_at.since(at))
+    }
+
     /// It is still getting going, as far as can be seen: it brings clearly more than it has brought so far, or has had no time
     /// to.
     pub(super) fn is_growing(&self, now: Time, round_trip: Duration) -> bool {
-        let age = self.opened_at.map(|at| self.reported_at.since(at)).unwrap_or_default();
+        let seen_for = self.seen_for().unwrap_or_default();
         let rises = || self.recent_speed(now, GROWTH_WINDOW) > GROWTH * self.life_speed(now);
-        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR && rises())
+        seen_for < 2 * round_trip || (seen_for < GROWS_FOR && rises())
     }
 
     /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
     /// even that nothing came.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
-        let opened = self.opened_at?;
-        (self.reported_at.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+        (self.seen_for()? >= at_least).then(|| self.meter.bytes_per_second(now))
     }
 
     /// Tells whether our own limit held it up within the last window.
