@@ -40,6 +40,7 @@ mod seam;
 mod share;
 mod slow_place;
 mod stages;
+mod starts;
 mod steal;
 mod view;
 mod why;

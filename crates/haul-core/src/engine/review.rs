@@ -92,7 +92,7 @@ impl Engine {
         for (id, lag) in starts {
             let worker = self.workers.get_mut(&id).expect("it was just there");
             worker.lag_noted = true;
-            self.hosts.get_mut(worker.host).note_lag(lag);
+            self.hosts.get_mut(worker.host).starts.note_lag(lag);
         }
         self.note_late_answers(now);
         for (worker, reason) in verdicts {
@@ -111,9 +111,11 @@ impl Engine {
                 self.share_slow_place(now, id);
             }
         }
-        // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample now.
+        // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample
+        // now, or no place is kept for it any longer.
+        let last = now - 2 * EVERY;
         for id in self.running.clone() {
-            if self.jobs[&id].has_to_steal() || self.kept_for_proofs(now, &self.jobs[&id]) > 0 {
+            if self.jobs[&id].has_to_steal() || self.kept_for_proofs(last, &self.jobs[&id]) > 0 {
                 self.ask_again(id);
             }
         }
@@ -295,7 +297,7 @@ impl Engine {
         if speed >= self.policy.speed_floor as f64 || worker.stopping.is_some() || worker.is_throttled(now) {
             return false;
         }
-        let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+        let round_trip = self.hosts.get(worker.host).starts.round_trip().unwrap_or_default();
         if worker.is_growing(round_trip) {
             return false;
         }

@@ -212,7 +212,7 @@ impl Engine {
                 let kept = job.kept_speed(now, job.host()).filter(|_| taker.is_none());
                 let own = kept.unwrap_or(usual);
                 let newcomers = usual * f64::from(idle - 1) + own;
-                let start = host.start_cost(kept.is_some()).unwrap_or_default().as_secs_f64();
+                let start = host.starts.cost(kept.is_some()).unwrap_or_default().as_secs_f64();
                 let wait = if taker.is_some() { 0.0 } else { start };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]

@@ -40,7 +40,7 @@ impl Engine {
         let workers: Vec<&Worker> = job.workers.iter().map(|id| &self.workers[id]).filter(is_free).collect();
         let speed = |worker: &Worker| worker.recent_speed(now, WINDOW);
         let seconds = |worker: &Worker| worker.remaining() as f64 / speed(worker).max(1.0);
-        let start = self.hosts.get(job.host()).start_cost(false).unwrap_or_default().as_secs_f64();
+        let start = self.hosts.get(job.host()).starts.cost(false).unwrap_or_default().as_secs_f64();
         let soon = 2.0 * start + RUNWAY_SECS;
         let late = LATE_FACTOR * (self.all_end_in(now, job, None) + soon);
         let (slow, others): (Vec<&Worker>, Vec<&Worker>) =

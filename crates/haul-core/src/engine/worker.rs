@@ -187,21 +187,26 @@ impl Worker {
         self.kept_speed.is_some()
     }
 
+    /// How long after the beginning of its answer it last reported: its speed is known over that time.
+    pub(super) fn seen_for(&self) -> Option<Duration> {
+        self.opened_at.map(|at| self.reported_at.since(at))
+    }
+
     /// It is still getting going, as far as can be seen: it brings clearly more than it has brought so far, or has had no time
     /// to.
     ///
     /// Both speeds are taken at its last report: what has come since then is not known yet.
     pub(super) fn is_growing(&self, round_trip: Duration) -> bool {
-        let age = self.age(self.reported_at).unwrap_or_default();
+        let seen_for = self.seen_for().unwrap_or_default();
         let rises = || self.recent_speed(self.reported_at, GROWTH_WINDOW) > GROWTH * self.life_speed(self.reported_at);
-        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR.max(GROWS_FOR_ROUND_TRIPS * round_trip) && rises())
+        let may_grow_for = GROWS_FOR.max(GROWS_FOR_ROUND_TRIPS * round_trip);
+        seen_for < SPEED_KNOWN.max(2 * round_trip) || (seen_for < may_grow_for && rises())
     }
 
     /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
     /// even that nothing came.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
-        let opened = self.opened_at?;
-        (self.reported_at.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+        (self.seen_for()? >= at_least).then(|| self.meter.bytes_per_second(now))
     }
 
     /// Tells whether our own limit held it up within the last window.
