@@ -111,6 +111,14 @@ fn the_engine_comes_near_the_ideal() {
     assert!(figures.p99 <= LONG_P99_MAX, "worlds that last: {figures}");
 }
 
+/// A line that has room for 19 of 55 connections, and a region that is 40 times slower for each: it costs nothing to have
+/// many there while the others fill the line, and a fifth of the time to begin with it when they are done.
+#[test]
+fn a_slow_place_is_shared_while_the_others_fill_the_line() {
+    let row = run(&contest::engine(), 8496, false);
+    assert!(row.ratio < 1.08, "{row:?}");
+}
+
 #[expect(clippy::print_stdout, reason = "asked for by an environment variable")]
 fn print_tables(engine: &[Row]) {
     table::print("engine", engine);
