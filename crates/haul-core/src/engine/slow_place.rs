@@ -17,6 +17,9 @@ const SLOW_SHARE: f64 = 0.25;
 /// How many times longer than the whole job a lease must take to be worth a connection that has something else to do.
 const LATE_FACTOR: f64 = 1.3;
 
+/// Who brings at most this share of what the others bring on the average is not missed.
+const SMALL_SHARE: f64 = 0.5;
+
 /// Who leaves its lease goes on for so long, in seconds: so long its end mark needs to get to it.
 const RUNWAY_SECS: f64 = 0.5;
 
@@ -51,7 +54,12 @@ impl Engine {
         }
         let late_ones = slow.into_iter().filter(|worker| seconds(worker) > late);
         let Some(last) = late_ones.max_by(|a, b| seconds(a).total_cmp(&seconds(b))) else { return };
+        let usual = others.iter().map(|worker| speed(worker)).sum::<f64>() / others.len().max(1) as f64;
         let Some(helper) = others.into_iter().min_by(|a, b| speed(a).total_cmp(&speed(b))) else { return };
+        // What the helper brings would be missed, unless that is little, or the others bring it in its place.
+        if speed(helper) > SMALL_SHARE * usual && !job.ramp.has_gone_back() {
+            return;
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte count")]
         let end = helper.at + (speed(helper) * RUNWAY_SECS) as u64;
         let half = last.end - last.takeable() / 2;
