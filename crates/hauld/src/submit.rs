@@ -60,11 +60,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     if has_user && headers.contains_key("authorization") {
         return Err(two_credentials());
     }
-    if let Some(name) = &job.filename {
-        check_user_name(name).map_err(|problem| {
-            Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename")
-        })?;
-    }
+    job.filename.as_deref().map(filename).transpose()?;
     for (field, value) in [("referrer", &job.referrer), ("user_agent", &job.user_agent)] {
         if value.as_ref().is_some_and(|value| HeaderValue::from_str(value).is_err()) {
             return Err(invalid(field, format!("`{field}` has characters that a header cannot hold")));
@@ -102,6 +98,12 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
 }
 
+fn filename(name: &str) -> Result<(), Problem> {
+    check_user_name(name)
+        .map(|_| ())
+        .map_err(|problem| Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename"))
+}
+
 /// Checks a change of a job.
 pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     let label = match patch.label {
@@ -109,6 +111,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         Some(None) => Some(None),
         None => None,
     };
+    patch.filename.as_deref().map(filename).transpose()?;
     let url = patch.url.as_deref().map(|text| url("url", text)).transpose()?;
     let headers = match patch.headers {
         Some(given) => Some(headers(given.as_ref())?),
@@ -120,6 +123,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     Ok(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
+        filename: patch.filename.map(Some),
         on_change: patch.on_change.map(on_change),
         priority: patch.priority.map(priority).transpose()?,
         connections: patch.connections.map(connections).transpose()?.map(Some),
