@@ -344,14 +344,18 @@ fn limit(value: &str) -> Result<u32, Problem> {
 }
 
 fn event_id(value: &str) -> Result<u64, Problem> {
-    value.parse().map_err(|_| invalid_value("cursor", "the `next_cursor` of the page before, or the `id` of an event"))
+    whole(value).ok_or_else(|| invalid_value("cursor", "the `next_cursor` of the page before, or the `id` of an event"))
 }
 
 fn wait_seconds(value: &str) -> Result<u64, Problem> {
-    value
-        .parse()
-        .map(|seconds: u64| seconds.min(WAIT_SECONDS_MAX))
-        .map_err(|_| invalid_value("wait", "a whole number of seconds"))
+    whole(value)
+        .map(|seconds| seconds.min(WAIT_SECONDS_MAX))
+        .ok_or_else(|| invalid_value("wait", "a whole number of seconds"))
+}
+
+/// A whole number, no larger than SQLite, and many a reader of the document, knows.
+fn whole(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|number| i64::try_from(*number).is_ok())
 }
 
 #[cfg(test)]

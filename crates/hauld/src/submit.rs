@@ -2,7 +2,7 @@
 
 mod roots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use haul_api::{OnChange, OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
@@ -52,7 +52,25 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 /// # Errors
 ///
 /// Names the field and what helps.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
+    check_in(job, &mut |dir| roots.resolve(dir))
+}
+
+/// Checks many jobs; each directory is looked at once.
+pub(crate) fn check_all(items: Vec<Result<SubmitJob, Problem>>, roots: &Roots) -> Vec<Result<NewJob, Problem>> {
+    let mut known = HashMap::new();
+    let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
+        let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
+        found.clone()
+    };
+    items.into_iter().map(|item| check_in(&item?, &mut resolve)).collect()
+}
+
+/// Finds the directory that a job names.
+type Resolve<'a> = dyn FnMut(Option<&str>) -> Result<String, Problem> + 'a;
+
+fn check_in(job: &SubmitJob, resolve: &mut Resolve<'_>) -> Result<NewJob, Problem> {
     let headers = headers(job.headers.as_ref())?;
     let (url, mirrors) = urls(job)?;
     let gets_headers = |other: &&Url| other.origin() == url.origin();
@@ -72,7 +90,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         host: origin(&url),
         url: Private(url.into()),
         mirrors: mirrors.into_iter().map(mirror).collect(),
-        dir: roots.resolve(job.dir.as_deref())?,
+        dir: resolve(job.dir.as_deref())?,
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use haul_api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode, paths};
+use haul_api::{Files, LabelLimits, PROBLEM_MEDIA_TYPE, Problem, ProblemCode, SortBy, paths};
 use serde_json::json;
 use utoipa::openapi::info::LicenseBuilder;
-use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
@@ -20,6 +20,7 @@ use utoipa::openapi::{
 };
 
 use super::Api;
+use super::lists::Direction;
 
 /// What every route can refuse with.
 const ALWAYS: &[ProblemCode] = &[
@@ -103,7 +104,9 @@ fn refusals(codes: &[ProblemCode]) -> BTreeMap<String, RefOr<Documented>> {
 
 fn refusal(codes: &[ProblemCode]) -> Documented {
     let description: Vec<String> = codes.iter().map(|code| format!("`{code}`: {}", code.title())).collect();
-    let words = ObjectBuilder::new().enum_values(Some(codes.iter().map(|code| code.as_str())));
+    let words = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .enum_values(Some(codes.iter().map(|code| code.as_str())));
     let problem = AllOfBuilder::new()
         .item(Ref::from_schema_name("Problem"))
         .item(ObjectBuilder::new().property("code", words).required("code"));
@@ -119,7 +122,14 @@ pub(super) fn empty() -> OpenApi {
         .description(Some(include_str!("document.md")))
         .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()));
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    let components = ComponentsBuilder::new().schema_from::<Problem>().security_scheme("token", token);
+    let components = ComponentsBuilder::new()
+        .schema_from::<Problem>()
+        // Parameters, and schemas that are written by hand, bring along none of those that they name.
+        .schema_from::<Files>()
+        .schema_from::<LabelLimits>()
+        .schema_from::<SortBy>()
+        .schema_from::<Direction>()
+        .security_scheme("token", token);
     let tags = [
         ("jobs", "Submitting, listing, changing and watching jobs"),
         ("hosts", "What is known of servers, and what is wished of them"),

@@ -150,7 +150,7 @@ async fn metalink_jobs(bytes: Bytes) -> Result<(Vec<Result<SubmitJob, Problem>>,
 /// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
 async fn checked(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<Vec<Result<NewJob, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
-    let check = move || items.into_iter().map(|item| submit::check(&item?, &roots)).collect();
+    let check = move || submit::check_all(items, &roots);
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
 }

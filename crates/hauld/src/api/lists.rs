@@ -55,7 +55,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, R
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "stands for two words in the document")]
-enum Direction {
+pub(super) enum Direction {
     Asc,
     Desc,
 }
