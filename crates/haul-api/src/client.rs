@@ -17,7 +17,7 @@ use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
 use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
-use crate::job::{BulkResult, Job, JobList, JobState, PatchJob, VerifyJob};
+use crate::job::{BulkResult, Job, JobFilter, JobList, JobState, PatchJob, VerifyJob};
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
@@ -72,21 +72,41 @@ impl Client {
         &self.address
     }
 
-    /// Submits one job.
+    /// Submits one job. Where the answer is lost it is asked for again, and the job accepted once nevertheless.
     pub async fn submit(&self, job: &SubmitJob) -> Result<Job, ClientError> {
-        self.call(self.request(Method::POST, paths::JOBS, "").json(job)).await
+        self.submit_once(|request| request.json(job)).await
     }
 
-    /// Submits many jobs; each is accepted or refused by itself.
+    /// Submits many jobs; each is accepted or refused by itself. As [`Self::submit`] where the answer is lost.
     pub async fn submit_many(&self, jobs: &[SubmitJob]) -> Result<BatchResult, ClientError> {
-        let request = self.request(Method::POST, paths::JOBS, "");
-        self.call(request.json(&BatchRef { jobs })).await
+        self.submit_once(|request| request.json(&BatchRef { jobs })).await
     }
 
-    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself.
+    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself. As [`Self::submit`] where the
+    /// answer is lost.
     pub async fn submit_metalink(&self, document: Vec<u8>) -> Result<BatchResult, ClientError> {
-        let request = self.request(Method::POST, paths::JOBS, "");
-        self.call(request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document)).await
+        let filled = |request: RequestBuilder| request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document.clone());
+        self.submit_once(filled).await
+    }
+
+    /// Sends a submit with a key of its own, and once more with the same one as long as its answer is lost.
+    async fn submit_once<T: DeserializeOwned>(
+        &self,
+        filled: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let key = random_key();
+        let send = || self.call(filled(self.request(Method::POST, paths::JOBS, "").header(IDEMPOTENCY_KEY, &key)));
+        let mut is_lost = false;
+        for pause in REPEATED_AFTER {
+            match send().await {
+                Err(error) if error.may_have_been_accepted() => is_lost = true,
+                // It has ended meanwhile, and may be on its way back.
+                Err(ClientError::Unreachable { .. }) if is_lost => {}
+                answered => return answered,
+            }
+            tokio::time::sleep(pause).await;
+        }
+        send().await
     }
 
     /// Lists one page of jobs.
@@ -141,6 +161,17 @@ impl Client {
         let query = WaitQuery { wait_seconds: Some(seconds), state: None };
         let request = self.request(Method::POST, &paths::job_verify(id), &query.to_query());
         self.call(request.json(&VerifyJob { repair }).timeout(ANSWER_TIMEOUT + Duration::from_secs(seconds))).await
+    }
+
+    /// Carries out an action on every job that `filter` means and that it makes sense for.
+    pub async fn act_all(&self, action: Action, filter: &JobFilter) -> Result<BulkResult, ClientError> {
+        let path = match action {
+            Action::Pause => paths::PAUSE_ALL,
+            Action::Resume => paths::RESUME_ALL,
+            Action::Retry => paths::RETRY_ALL,
+            Action::Cancel => paths::CANCEL_ALL,
+        };
+        self.send(Method::POST, path, filter).await
     }
 
     /// Pauses every job.
@@ -303,12 +334,24 @@ fn authorization(token: Option<&str>) -> Result<HeaderMap, ClientError> {
     Ok(headers)
 }
 
+/// A key that nobody else has.
+fn random_key() -> String {
+    format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>())
+}
+
 fn is_problem(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().map(str::trim) == Some(PROBLEM_MEDIA_TYPE))
 }
+
+/// The header that names a request, so that it is carried out once.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// How long to wait before a submit whose answer was lost is sent again. A guess: a daemon that restarts is back by then.
+const REPEATED_AFTER: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// A guess: the daemon is on this machine or on this network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

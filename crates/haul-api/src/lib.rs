@@ -28,6 +28,8 @@ pub mod event;
 pub mod fuzzing;
 pub mod host;
 pub mod job;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod paths;
 pub mod problem;
 pub mod query;
@@ -44,11 +46,11 @@ pub use duration::HumanDuration;
 pub use event::{Event, EventList};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
 pub use job::{
-    BadRange, BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason,
-    Verification, Verified, VerifyJob, WaitingFor,
+    BadRange, BulkResult, Connections, Job, JobFilter, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob,
+    Reason, Verification, Verified, VerifyJob, WaitingFor,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
-pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WaitQuery};
+pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};

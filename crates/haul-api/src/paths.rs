@@ -29,6 +29,10 @@ pub const JOB_VERIFY: &str = "/v1/jobs/{id}/verify";
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
 pub const RESUME_ALL: &str = "/v1/resume";
+/// Start failed jobs again.
+pub const RETRY_ALL: &str = "/v1/retry";
+/// Give jobs up.
+pub const CANCEL_ALL: &str = "/v1/cancel";
 /// List hosts.
 pub const HOSTS: &str = "/v1/hosts";
 /// Show, change and forget one host.
@@ -41,6 +45,17 @@ pub const SETTINGS: &str = "/v1/settings";
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.
 pub const READYZ: &str = "/readyz";
+/// The OpenAPI document of this API, without a token.
+pub const OPENAPI: &str = "/openapi.json";
+/// A page that shows that document, without a token.
+pub const DOCS: &str = "/docs";
+/// The page's script.
+pub const DOCS_SCRIPT: &str = "/docs/page.js";
+/// The page's style sheet.
+pub const DOCS_STYLE: &str = "/docs/page.css";
+
+/// The paths that want no token.
+pub const OPEN: [&str; 6] = [HEALTHZ, READYZ, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,17 +81,27 @@ impl std::error::Error for Problem {}
 
 /// The members in the order in which they are written.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Problem))]
+pub(crate) struct Wire {
     #[serde(rename = "type", default)]
+    #[cfg_attr(feature = "openapi", schema(required = true, example = "urn:haul:problem:invalid-url"))]
     type_urn: String,
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true, example = "The URL cannot be used"))]
     title: String,
+    /// The status of the answer.
     status: u16,
+    /// What happened here and what helps.
     detail: String,
+    /// The stable code.
     code: String,
+    /// The field or query parameter to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     field: Option<String>,
+    /// The path of the resource that the request was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     instance: Option<String>,
 }
 
@@ -156,12 +166,15 @@ problem_codes! {
     MethodNotAllowed "method-not-allowed" 405 "The route does not know this method",
     RequestTimeout "request-timeout" 408 "The request took too long to arrive",
     ConflictState "conflict-state" 409 "The job's state does not permit this",
+    IdempotencyKeyInUse "idempotency-key-in-use" 409 "A request with this key is under way",
     TargetBusy "target-busy" 409 "Another job writes to this file",
     SourceChanged "source-changed" 409 "The source is not the same file",
     LinkNotProven "link-not-proven" 409 "Whether the new URL has the same file could not be found out",
+    VersionChanged "version-changed" 412 "The job is not in the version that was expected",
     BodyTooLarge "body-too-large" 413 "The body is over this route's limit",
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be JSON",
     HostNotAllowed "host-not-allowed" 421 "The API does not answer to this host name",
+    IdempotencyKeyReused "idempotency-key-reused" 422 "The key was used for another request",
     InvalidUrl "invalid-url" 422 "The URL cannot be used",
     InvalidMetalink "invalid-metalink" 422 "The Metalink cannot be read",
     InvalidFilename "invalid-filename" 422 "The file name cannot be used",

@@ -14,14 +14,17 @@ pub const METALINK_MEDIA_TYPE: &str = "application/metalink4+xml";
 
 /// What a client wants downloaded, and how. `null` means the same as leaving a field out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubmitJob {
     /// Where the file is: `http` or `https`. May be left out where `mirrors` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: Option<String>,
     /// Where else the file is, or all the places where it is. The first of all of them has the say: it gets the headers,
     /// and what the others send is compared with what it sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub mirrors: Option<Vec<String>>,
     /// The directory to save into, within the allowed roots. Default: `download_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,15 +43,19 @@ pub struct SubmitJob {
     pub user_agent: Option<String>,
     /// The most connections that this job may use at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 64))]
     pub connections: Option<u32>,
     /// Bytes per second at most, 0 for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<u64>,
     /// Higher goes first. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = -100, maximum = 100))]
     pub priority: Option<i32>,
     /// A word to find the job by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub label: Option<String>,
     /// Whether to start at once. Default: `now`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,12 +68,18 @@ pub struct SubmitJob {
     pub on_change: Option<OnChange>,
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_223_372_036_854_775_807_i64))]
     pub size: Option<u64>,
     /// The digest that the file must have, as `sha256:hex`; `sha512`, `blake3`, `sha1`, `md5` and `crc32c` are known, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    )]
     pub checksum: Option<String>,
     /// Where a file is that holds the digest, such as `https://.../SHA256SUMS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub checksum_url: Option<String>,
     /// The digests that the file's pieces must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,11 +88,13 @@ pub struct SubmitJob {
 
 /// The digests of a file's pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pieces {
     /// Their kind, such as `sha-256`.
     pub kind: String,
     /// Bytes of each piece but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64))]
     pub length: u64,
     /// The digests in hexadecimal digits, in the order of the file.
     pub digests: Vec<String>,
@@ -129,6 +144,7 @@ impl fmt::Debug for SubmitJob {
 
 /// When a new job starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// As soon as there is a slot.
@@ -140,6 +156,7 @@ pub enum Start {
 
 /// What happens when the target file exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// The new file gets another name.
@@ -153,6 +170,7 @@ pub enum OnConflict {
 
 /// What happens when the file changes on its server while it is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnChange {
     /// The job starts over, at most three times.

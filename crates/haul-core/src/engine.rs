@@ -47,7 +47,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::messages::{Alarm, Command, Effect, Event, HostMemory, JobView, Why};
-use crate::{Chunk, JobId, Policy, Refusal, Rng, Time, WorkerId};
+use crate::{Chunk, JobId, JobState, Policy, Refusal, Rng, Time, WorkerId};
 
 use caps::Squeeze;
 use host::{HostId, Hosts};
@@ -235,6 +235,11 @@ impl Engine {
     /// The jobs that the engine holds.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> {
         self.jobs.keys().copied()
+    }
+
+    /// What each job is doing; costs next to nothing for each.
+    pub fn states(&self) -> impl Iterator<Item = (JobId, JobState)> {
+        self.jobs.iter().map(|(id, job)| (*id, job.state()))
     }
 
     /// A job's chunks, with the speed of the worker at each, in bytes per second.

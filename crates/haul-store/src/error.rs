@@ -130,6 +130,12 @@ pub enum UpdateError {
     /// Another live job has reserved this name in this directory.
     #[error("another job is going to save under this name")]
     NameTaken,
+    /// The job's phase does not allow it.
+    #[error("the job is past that")]
+    Past(Phase),
+    /// It is not in the version that was expected.
+    #[error("the job has changed")]
+    Changed,
     /// The database did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -160,7 +166,7 @@ impl OpError for UpdateError {
     fn store_error(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
-            Self::Unknown | Self::NameTaken => None,
+            Self::Unknown | Self::NameTaken | Self::Past(_) | Self::Changed => None,
         }
     }
 }

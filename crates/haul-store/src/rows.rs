@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mirrors;
 pub(crate) mod pieces;
+pub(crate) mod requests;
 pub(crate) mod validators;
 
 use haul_core::{Intent, JobId, Phase};

@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "events", sql: include_str!("../../../migrations/0004_events.sql") },
     Migration { number: 5, name: "digests", sql: include_str!("../../../migrations/0005_digests.sql") },
     Migration { number: 6, name: "identity", sql: include_str!("../../../migrations/0006_identity.sql") },
+    Migration { number: 7, name: "requests", sql: include_str!("../../../migrations/0007_requests.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

@@ -18,12 +18,13 @@ use tracing::error;
 use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
+use crate::rows::requests::{self, Known};
 use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators,
-    open, schema,
+    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent,
+    NewJob, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats,
+    StoreError, StoredJob, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -98,6 +99,33 @@ impl Store {
         .await
     }
 
+    /// Accepts jobs, all or none of them, unless this request has been carried out before; its answer, which `answer`
+    /// makes of their ids, is remembered with them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_jobs_once(
+        &self,
+        new: Vec<NewJob>,
+        request: OnceRequest,
+        answer: impl FnOnce(&[JobId]) -> OnceAnswer + Send + 'static,
+        now_ms: i64,
+    ) -> Result<Once, StoreError> {
+        self.durable(move |conn| {
+            match requests::find(conn, &request, now_ms)? {
+                Known::Same(answer) => return Ok(Once::Again(answer)),
+                Known::Other => return Ok(Once::Other),
+                Known::No => {}
+            }
+            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms)).collect::<rusqlite::Result<Vec<_>>>()?;
+            let answer = answer(&ids);
+            requests::put(conn, &request, &answer, now_ms)?;
+            Ok(Once::First(ids, answer))
+        })
+        .await
+    }
+
     /// Carries out a user's action on a job and answers with its row.
     ///
     /// # Errors
@@ -142,7 +170,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_part(&self, id: JobId, part: Option<Part>, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.edit(id, now_ms, move |row| row.part = part).await
+        self.edit_unseen(id, now_ms, move |row| row.part = part).await
     }
 
     /// Notes that the part file of a job was set aside under this name, because it is of an earlier version; or that none
@@ -152,7 +180,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_kept_part(&self, id: JobId, name: Option<String>, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.edit(id, now_ms, move |row| {
+        self.edit_unseen(id, now_ms, move |row| {
             if name.is_some() {
                 row.part = None;
             }
@@ -232,8 +260,11 @@ impl Store {
     pub async fn note_at_rest(&self, stamps: Vec<(JobId, Stamp)>, now_ms: i64) -> Result<(), StoreError> {
         self.durable(move |conn| {
             for (id, stamp) in stamps {
-                match jobs::edit(conn, id, now_ms, |row| row.stamp = Some(stamp)) {
-                    Ok(_) | Err(UpdateError::Unknown | UpdateError::NameTaken) => {}
+                match jobs::edit_unseen(conn, id, now_ms, |row| row.stamp = Some(stamp)) {
+                    Ok(_)
+                    | Err(
+                        UpdateError::Unknown | UpdateError::NameTaken | UpdateError::Past(_) | UpdateError::Changed,
+                    ) => {}
                     Err(UpdateError::Store(error)) => return Err(error),
                 }
             }
@@ -373,6 +404,15 @@ impl Store {
         self.durable(move |conn| Ok(jobs::hide(conn, &ids, now_ms)?)).await
     }
 
+    /// Hides a job that is in this version.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError::Changed`] when it is in another one; then nothing has changed.
+    pub async fn hide_version(&self, id: JobId, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::hide_version(conn, id, version, now_ms)).await
+    }
+
     /// Shows hidden jobs again; answers with those that were hidden. One whose name another job has reserved meanwhile
     /// comes back without one.
     ///
@@ -469,12 +509,12 @@ impl Store {
         .await
     }
 
-    /// One page of jobs from the newest down, and what to ask for as `before` next.
+    /// One page of jobs, and what to ask for as `after` next.
     ///
     /// # Errors
     ///
     /// [`StoreError`]
-    pub async fn jobs(&self, page: Page) -> Result<(Vec<JobRow>, Option<JobId>), StoreError> {
+    pub async fn jobs(&self, page: Page) -> Result<(Vec<JobRow>, Option<Cursor>), StoreError> {
         self.read(move |conn| list::page(conn, &page)).await
     }
 
@@ -577,6 +617,15 @@ impl Store {
         change: impl FnOnce(&mut JobRow) + Send + 'static,
     ) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| jobs::edit(conn, id, now_ms, change)).await
+    }
+
+    async fn edit_unseen(
+        &self,
+        id: JobId,
+        now_ms: i64,
+        change: impl FnOnce(&mut JobRow) + Send + 'static,
+    ) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::edit_unseen(conn, id, now_ms, change)).await
     }
 
     async fn durable<T, E>(&self, run: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>

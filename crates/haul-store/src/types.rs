@@ -243,6 +243,8 @@ pub struct JobRow {
     pub updated_at_ms: i64,
     /// Since when it is hidden.
     pub deleted_at_ms: Option<i64>,
+    /// Counts its changes that a client can see, but for progress.
+    pub version: u64,
 }
 
 /// A job with its chunks: all that is needed to go on.
@@ -333,6 +335,8 @@ impl JobRows {
 /// What a user can change of a job later; `None` leaves a field alone, `Some(None)` empties it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobPatch {
+    /// The version that the job must be in.
+    pub expected: Option<u64>,
     /// A renewed URL and its `scheme://host:port`.
     pub url: Option<(Private, String)>,
     /// The name to save under.
@@ -376,8 +380,12 @@ pub struct StateFilter {
 /// Which jobs are meant. Hidden ones never are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// In one of these states; empty means any.
+    /// In one of these states; any, where this is empty and nothing is `among`.
     pub states: Vec<StateFilter>,
+    /// Not these, whatever their stored state: they are doing something else at the moment.
+    pub except: Vec<JobId>,
+    /// These as well, whatever their stored state: of `except`, those that are doing what is asked for.
+    pub among: Option<Vec<JobId>>,
     /// With this label.
     pub label: Option<String>,
     /// From this `scheme://host:port`.
@@ -386,15 +394,93 @@ pub struct Filter {
     pub q: Option<String>,
 }
 
-/// One page of a list that runs from the newest job down.
+/// What a list is ordered by; jobs that are alike in it by their ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// When they were accepted.
+    #[default]
+    Id,
+    /// Their priority.
+    Priority,
+    /// Their file's name.
+    Filename,
+    /// Their file's length; those without one are the smallest.
+    TotalBytes,
+    /// When they ended; those that have not are the oldest.
+    FinishedAt,
+}
+
+/// The order of a list. The default has the newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub by: SortBy,
+    /// The smallest first.
+    pub ascending: bool,
+}
+
+/// What a job counts for in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// Its id alone.
+    Id,
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+/// The place behind a job in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The job.
+    pub id: JobId,
+    /// What it counted for.
+    pub key: SortKey,
+}
+
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The jobs older than this one; `None` starts with the newest.
-    pub before: Option<JobId>,
+    /// The jobs behind this one; `None` starts with the first.
+    pub after: Option<Cursor>,
+    /// How the list is ordered.
+    pub order: Order,
     /// How many at most.
     pub limit: u32,
     /// Which jobs.
     pub filter: Filter,
+}
+
+/// A request that is to be carried out once, however often it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceRequest {
+    /// What its client calls it.
+    pub key: String,
+    /// The digest of what it says.
+    pub digest: Vec<u8>,
+}
+
+/// An answer that is given to a request however often it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Location`.
+    pub location: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What became of a request that is to be carried out once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// It was carried out: the ids of its jobs, in their order, and its answer.
+    First(Vec<JobId>, OnceAnswer),
+    /// It had been carried out before, and this was its answer.
+    Again(OnceAnswer),
+    /// Another request has its key.
+    Other,
 }
 
 /// What is known of a server, and what its user wants of it.

@@ -7,7 +7,7 @@ mod common;
 use common::{HOST, World, chunk, job, named, rows, submitted};
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase, Refusal};
 use haul_store::{
-    ActError, Filter, Identity, JobPatch, JobRows, Mirror, OnConflict, Page, Part, PhaseChange, Pieces, Reason,
+    ActError, Filter, Identity, JobPatch, JobRows, Mirror, OnConflict, Order, Page, Part, PhaseChange, Pieces, Reason,
     StateFilter, Store, UpdateError, Wish,
 };
 
@@ -20,7 +20,7 @@ fn reason(code: &str) -> Reason {
 }
 
 async fn list(store: &Store, filter: Filter) -> Vec<u64> {
-    let page = Page { before: None, limit: 100, filter };
+    let page = Page { after: None, order: Order::default(), limit: 100, filter };
     let (rows, next) = store.jobs(page).await.unwrap();
     assert_eq!(next, None);
     rows.iter().map(|row| row.id.0).collect()
@@ -250,14 +250,14 @@ async fn f_db_14_pages_run_from_the_newest_down_and_miss_nothing() {
             .to_vec(),
         ..Filter::default()
     };
-    let mut page = Page { before: None, limit: 10, filter };
+    let mut page = Page { after: None, order: Order::default(), limit: 10, filter };
     let mut seen = Vec::new();
     let mut pages = Vec::new();
     loop {
         let (rows, next) = store.jobs(page.clone()).await.unwrap();
         pages.push(rows.len());
         seen.extend(rows.iter().map(|row| row.id.0));
-        page.before = next;
+        page.after = next.clone();
         if next.is_none() {
             break;
         }
@@ -373,7 +373,7 @@ async fn mirrors_come_in_order_each_once_and_not_without_end() {
     assert_eq!(all, expected);
     assert_eq!(store.job(id).await.unwrap().unwrap().wish.mirrors, expected);
     assert_eq!(store.unfinished(None, 10).await.unwrap()[0].row.wish.mirrors, expected);
-    let page = Page { before: None, limit: 10, filter: Filter::default() };
+    let page = Page { after: None, order: Order::default(), limit: 10, filter: Filter::default() };
     assert_eq!(store.jobs(page).await.unwrap().0[0].wish.mirrors, expected);
 
     store.delete_jobs(vec![id]).await.unwrap();

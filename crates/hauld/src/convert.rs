@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification, Verified};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
-use haul_core::{Chunk, ChunkState, Fault, JobState, Phase, WaitingFor};
-use haul_store::{ChunkRow, JobRow};
+use haul_core::{Chunk, ChunkState, Fault, Intent, JobState, Phase, WaitingFor};
+use haul_store::{ChunkRow, JobRow, StateFilter};
 use jiff::Timestamp;
 use url::Url;
 
@@ -88,6 +88,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         priority: row.wish.priority,
         bandwidth_limit: row.wish.bandwidth_limit.unwrap_or(0),
         label: row.wish.label.clone(),
+        version: row.version,
         created_at: timestamp(row.created_at_ms),
         started_at: row.started_at_ms.map(timestamp),
         finished_at: row.finished_at_ms.map(timestamp),
@@ -282,20 +283,18 @@ pub(crate) fn stored_chunk(index: usize, row: &ChunkRow, strikes_max: u32) -> ha
     }
 }
 
-/// The stored states that make up a shown one.
-pub(crate) fn phase_of(state: haul_api::JobState) -> (Phase, Option<haul_core::Intent>) {
-    use haul_core::Intent;
-    match state {
-        haul_api::JobState::Queued
-        | haul_api::JobState::Probing
-        | haul_api::JobState::Active
-        | haul_api::JobState::Waiting => (Phase::Fetching, Some(Intent::Run)),
+/// The stored states of jobs that a client sees in this one and that do nothing at the moment.
+pub(crate) fn resting(state: haul_api::JobState) -> Option<StateFilter> {
+    let (phase, intent) = match state {
+        haul_api::JobState::Queued => (Phase::Fetching, Some(Intent::Run)),
         haul_api::JobState::Paused => (Phase::Fetching, Some(Intent::Pause)),
         haul_api::JobState::Verifying => (Phase::Verifying, None),
         haul_api::JobState::Completed => (Phase::Completed, None),
         haul_api::JobState::Failed => (Phase::Failed, None),
         haul_api::JobState::Canceled => (Phase::Canceled, None),
-    }
+        haul_api::JobState::Probing | haul_api::JobState::Active | haul_api::JobState::Waiting => return None,
+    };
+    Some(StateFilter { phase, intent })
 }
 
 /// A duration in whole milliseconds.

@@ -195,6 +195,8 @@ impl Daemon {
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
             stop: stop.clone(),
             started: Instant::now(),
+            keys_in_use: Arc::default(),
+            document: bytes::Bytes::new(),
         };
         let server = Server::start(api::router(api), tcp, unix, stop);
         let socket = config.socket_path();

@@ -50,7 +50,7 @@ use crate::config::Config;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live};
+pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit};
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
 use at_work::Suspects;

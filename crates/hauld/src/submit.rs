@@ -2,7 +2,7 @@
 
 mod roots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use haul_api::{OnChange, OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
 use haul_core::Intent;
@@ -52,7 +52,25 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 /// # Errors
 ///
 /// Names the field and what helps.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
+    check_in(job, &mut |dir| roots.resolve(dir))
+}
+
+/// Checks many jobs; each directory is looked at once.
+pub(crate) fn check_all(items: Vec<Result<SubmitJob, Problem>>, roots: &Roots) -> Vec<Result<NewJob, Problem>> {
+    let mut known = HashMap::new();
+    let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
+        let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
+        found.clone()
+    };
+    items.into_iter().map(|item| check_in(&item?, &mut resolve)).collect()
+}
+
+/// Finds the directory that a job names.
+type Resolve<'a> = dyn FnMut(Option<&str>) -> Result<String, Problem> + 'a;
+
+fn check_in(job: &SubmitJob, resolve: &mut Resolve<'_>) -> Result<NewJob, Problem> {
     let headers = headers(job.headers.as_ref())?;
     let (url, mirrors) = urls(job)?;
     let gets_headers = |other: &&Url| other.origin() == url.origin();
@@ -60,11 +78,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     if has_user && headers.contains_key("authorization") {
         return Err(two_credentials());
     }
-    if let Some(name) = &job.filename {
-        check_user_name(name).map_err(|problem| {
-            Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename")
-        })?;
-    }
+    job.filename.as_deref().map(filename).transpose()?;
     for (field, value) in [("referrer", &job.referrer), ("user_agent", &job.user_agent)] {
         if value.as_ref().is_some_and(|value| HeaderValue::from_str(value).is_err()) {
             return Err(invalid(field, format!("`{field}` has characters that a header cannot hold")));
@@ -76,7 +90,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         host: origin(&url),
         url: Private(url.into()),
         mirrors: mirrors.into_iter().map(mirror).collect(),
-        dir: roots.resolve(job.dir.as_deref())?,
+        dir: resolve(job.dir.as_deref())?,
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,
@@ -102,6 +116,12 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
     Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
 }
 
+fn filename(name: &str) -> Result<(), Problem> {
+    check_user_name(name)
+        .map(|_| ())
+        .map_err(|problem| Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename"))
+}
+
 /// Checks a change of a job.
 pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     let label = match patch.label {
@@ -109,6 +129,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         Some(None) => Some(None),
         None => None,
     };
+    patch.filename.as_deref().map(filename).transpose()?;
     let url = patch.url.as_deref().map(|text| url("url", text)).transpose()?;
     let headers = match patch.headers {
         Some(given) => Some(headers(given.as_ref())?),
@@ -120,6 +141,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     Ok(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
+        filename: patch.filename.map(Some),
         on_change: patch.on_change.map(on_change),
         priority: patch.priority.map(priority).transpose()?,
         connections: patch.connections.map(connections).transpose()?.map(Some),

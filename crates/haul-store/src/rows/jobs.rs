@@ -41,7 +41,7 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     if let Some(pieces) = &job.pieces {
         pieces::insert(conn, id, pieces)?;
     }
-    events::append(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
+    events::begin(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
     Ok(id)
 }
 
@@ -84,6 +84,7 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
         row.reason = None;
         row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
     }
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     events::append(conn, id, now_ms, &events::of_action(action))?;
     at_work::survived(conn, id)?;
@@ -116,6 +117,7 @@ pub(crate) fn set_phase(
         // What was found earlier is not about this file.
         row.verified = None;
     }
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     if let Some(kind) = events::of_phase(&row) {
         events::append(conn, id, now_ms, &kind)?;
@@ -141,6 +143,7 @@ pub(crate) fn reopen(
     row.stamp = None;
     row.verification = None;
     row.finished_at_ms = None;
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     chunks::rewrite(conn, rows)?;
     let row = get(conn, rows.job)?.ok_or(UpdateError::Unknown)?;
@@ -151,13 +154,25 @@ pub(crate) fn reopen(
 
 /// Changes what a user wishes of a job.
 pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
-    get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    let before = get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    if patch.expected.is_some_and(|expected| expected != before.version) {
+        return Err(UpdateError::Changed);
+    }
+    if patch.filename.is_some() && !matches!(before.lifecycle.phase, Phase::Fetching | Phase::Failed) {
+        return Err(UpdateError::Past(before.lifecycle.phase));
+    }
     let edited = events::of_patch(&patch);
     let has_moved = patch.url.is_some();
     if has_moved {
         validators::clear_mirror(conn, id, MirrorIndex(0))?;
     }
     let row = edit(conn, id, now_ms, |row| {
+        if let Some(Some(name)) = &patch.filename
+            && row.identity.name.is_some()
+        {
+            // The name that was chosen before; the part file keeps its own.
+            row.identity.name = Some(name.clone());
+        }
         patch.apply(&mut row.wish);
         row.renewed |= has_moved && row.counts.done_bytes > 0;
         if has_moved && row.identity.mirror == MirrorIndex(0) {
@@ -180,7 +195,9 @@ pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_m
     };
     let mut is_start = false;
     let row = edit(conn, id, now_ms, |row| {
-        row.identity = identity;
+        // A name that is reserved stays: its user may have changed it since the answer began.
+        let name = row.identity.name.take().or(identity.name);
+        row.identity = Identity { name, ..identity };
         is_start = row.started_at_ms.is_none();
         row.started_at_ms.get_or_insert(now_ms);
     })?;
@@ -209,8 +226,21 @@ pub(crate) fn reset(conn: &Connection, id: JobId, is_restart: bool, now_ms: i64)
     Ok(row)
 }
 
-/// Changes one row and stores it.
+/// Changes one row and stores it, as a new version.
 pub(crate) fn edit(
+    conn: &Connection,
+    id: JobId,
+    now_ms: i64,
+    change: impl FnOnce(&mut JobRow),
+) -> Result<JobRow, UpdateError> {
+    edit_unseen(conn, id, now_ms, |row| {
+        row.version += 1;
+        change(row);
+    })
+}
+
+/// Changes of one row what no client sees, and stores it.
+pub(crate) fn edit_unseen(
     conn: &Connection,
     id: JobId,
     now_ms: i64,
@@ -244,6 +274,15 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
+/// Hides a job that is in the version that was expected.
+pub(crate) fn hide_version(conn: &Connection, id: JobId, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+    let row = get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    if row.version != version {
+        return Err(UpdateError::Changed);
+    }
+    hide(conn, &[id], now_ms)?.pop().ok_or(UpdateError::Unknown)
+}
+
 /// Hides jobs, keeping their rows for a while.
 pub(crate) fn hide(conn: &Connection, ids: &[JobId], now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
     let mut hide = conn.prepare_cached(HIDE)?;
@@ -265,6 +304,7 @@ pub(crate) fn restore(conn: &Connection, ids: &[JobId], now_ms: i64) -> Result<V
             continue;
         };
         row.deleted_at_ms = None;
+        row.version += 1;
         match save(conn, &mut row, now_ms).map_err(UpdateError::from) {
             Err(UpdateError::NameTaken) => {
                 row.identity.name = None;
@@ -361,6 +401,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":finished_at_ms": row.finished_at_ms,
         ":updated_at_ms": row.updated_at_ms,
         ":deleted_at_ms": row.deleted_at_ms,
+        ":version": row.version,
     })?;
     Ok(())
 }
@@ -428,6 +469,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         finished_at_ms: cells.next()?,
         updated_at_ms: cells.next()?,
         deleted_at_ms: cells.next()?,
+        version: cells.next()?,
     })
 }
 
@@ -440,7 +482,7 @@ macro_rules! columns {
           checksum, path, \
          part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
          verification, verified, done_bytes, durable_bytes, chunks_done, chunks_total, \
-         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
+         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms, version"
     };
 }
 pub(super) use columns;
@@ -523,8 +565,8 @@ const UPDATE: &str = "
         part_bytes = :part_bytes, part_modified_ns = :part_modified_ns, part_changed_ns = :part_changed_ns,
         kept_part = :kept_part, renewed = :renewed,
         verification = :verification, verified = :verified, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
-        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
+        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms, version = :version
     WHERE id = :id";
 
 const HIDE: &str = "
-    UPDATE jobs SET deleted_at_ms = :now, updated_at_ms = :now WHERE id = :id AND deleted_at_ms IS NULL";
+    UPDATE jobs SET deleted_at_ms = :now, updated_at_ms = :now, version = version + 1 WHERE id = :id AND deleted_at_ms IS NULL";

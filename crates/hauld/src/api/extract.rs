@@ -71,6 +71,17 @@ pub(crate) enum Submitted {
     Metalink(Bytes),
 }
 
+impl Submitted {
+    /// What tells one request from another.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Json(bytes) => [b"json", bytes],
+            Self::UriList(bytes) => [b"uri-list", bytes],
+            Self::Metalink(bytes) => [b"metalink", bytes],
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Refused;
 

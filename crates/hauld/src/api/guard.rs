@@ -102,7 +102,7 @@ fn check(api: &Api, request: &Request) -> Result<(), Refused> {
         return Err(foreign_origin());
     }
     let via = request.extensions().get::<Via>().copied().unwrap_or(Via::Tcp);
-    let open = matches!(request.uri().path(), paths::HEALTHZ | paths::READYZ);
+    let open = paths::OPEN.contains(&request.uri().path());
     if open || via == Via::Unix || has_token(api, headers)? { Ok(()) } else { Err(unauthorized()) }
 }
 
@@ -151,7 +151,8 @@ fn harden(headers: &mut HeaderMap) {
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page has a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 

@@ -359,6 +359,7 @@ mod tests {
             finished_at_ms: None,
             updated_at_ms: 0,
             deleted_at_ms: None,
+            version: 1,
         }
     }
 

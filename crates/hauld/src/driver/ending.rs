@@ -84,14 +84,16 @@ impl Driver {
                     verification: Some(verification_word(plan.verification)),
                 };
                 let stored = store.set_phase(id, change(Phase::Verifying, None), now_ms()).await;
-                stored.map_err(|error| store_fault(&error))?;
+                let (_, row) = stored.map_err(|error| store_fault(&error))?;
+                // Its user may have renamed it until now; from here on that is refused.
+                let name = row.identity.name.unwrap_or(plan.name);
                 let path = match ready {
                     ToSeal::Part(part) => {
                         let dir = part.place().path().to_owned();
                         let seal = move || {
                             // Bytes of an earlier version may lie behind its end.
                             part.cut(total)?;
-                            part.seal(&plan.name, plan.on_conflict)
+                            part.seal(&name, plan.on_conflict)
                         };
                         dir.join(blocking(seal).await?)
                     }

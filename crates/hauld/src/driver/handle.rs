@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use haul_api::{Problem, Window};
 use haul_core::messages::{JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
-use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, StoreError};
+use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, Once, OnceAnswer, OnceRequest, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{LimitChanges, Limits, LimitsNow};
@@ -100,17 +100,31 @@ pub(crate) struct Totals {
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
 
+/// A request to accept jobs that is to be carried out once, and how its answer is made of their rows.
+pub(crate) struct OnceSubmit {
+    pub(crate) request: OnceRequest,
+    pub(crate) answer: Box<dyn FnOnce(&[JobRow]) -> OnceAnswer + Send>,
+}
+
+impl std::fmt::Debug for OnceSubmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnceSubmit").finish_non_exhaustive()
+    }
+}
+
 /// A wish on its way to the driver.
 #[derive(Debug)]
 pub(crate) enum Wish {
     Submit(Vec<NewJob>, Answer<Vec<JobRow>>),
+    SubmitOnce(Vec<NewJob>, OnceSubmit, Answer<Once>),
     Act(JobId, Action, Answer<JobRow>),
     ActAll(Action, Filter, Answer<u64>),
     Patch(JobId, Box<JobPatch>, Answer<JobRow>),
-    Delete { id: JobId, files: bool, answer: Answer<()> },
+    Delete { id: JobId, files: bool, expected: Option<u64>, answer: Answer<()> },
     Verify { id: JobId, repair: bool, answer: Answer<JobRow> },
     Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
+    Busy(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
     Chunks(JobId, oneshot::Sender<Vec<(Chunk, Option<f64>)>>),
     Why(JobId, oneshot::Sender<Option<Explained>>),
     Hosts { after: Option<String>, limit: usize, answer: oneshot::Sender<(Vec<HostView>, bool)> },
@@ -161,6 +175,11 @@ impl Handle {
         self.ask(|answer| Wish::Submit(jobs, answer)).await
     }
 
+    /// The same for a request that is to be carried out once.
+    pub(crate) async fn submit_once(&self, jobs: Vec<NewJob>, once: OnceSubmit) -> Result<Once, DriverError> {
+        self.ask(|answer| Wish::SubmitOnce(jobs, once, answer)).await
+    }
+
     /// Carries out a user's action on one job.
     pub(crate) async fn act(&self, id: JobId, action: Action) -> Result<JobRow, DriverError> {
         self.ask(|answer| Wish::Act(id, action, answer)).await
@@ -176,9 +195,9 @@ impl Handle {
         self.ask(|answer| Wish::Patch(id, Box::new(patch), answer)).await
     }
 
-    /// Forgets a job, and with `files` removes what it saved.
-    pub(crate) async fn delete(&self, id: JobId, files: bool) -> Result<(), DriverError> {
-        self.ask(|answer| Wish::Delete { id, files, answer }).await
+    /// Forgets a job if it is in the version that is expected, and with `files` removes what it saved.
+    pub(crate) async fn delete(&self, id: JobId, files: bool, expected: Option<u64>) -> Result<(), DriverError> {
+        self.ask(|answer| Wish::Delete { id, files, expected, answer }).await
     }
 
     /// Begins to verify the file of a job; with `repair`, what is bad of a complete one is fetched again.
@@ -194,6 +213,12 @@ impl Handle {
     /// The states of all jobs that the engine holds.
     pub(crate) async fn live_states(&self) -> Result<HashMap<JobId, haul_core::JobState>, DriverError> {
         self.look(Wish::LiveStates).await
+    }
+
+    /// The states of those jobs whose rows do not tell them: they do not only wait for a slot, or are being verified on
+    /// demand.
+    pub(crate) async fn busy(&self) -> Result<HashMap<JobId, haul_core::JobState>, DriverError> {
+        self.look(Wish::Busy).await
     }
 
     /// The chunks of a running job with the speed at each; empty when it is not running.

@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use haul_api::{Problem, ProblemCode};
 use haul_core::messages::{End, FetchKind, Timeouts};
 use haul_core::{Action, Class, Fault, FaultKind, JobId, Phase, Refusal, WorkerId};
-use haul_store::{JobPatch, JobRow, StoreError, StoredJob, UpdateError};
+use haul_store::{JobPatch, JobRow, StoredJob, UpdateError};
 use haul_transfer::{ClientKey, Identity, Lane, Order, PartFile, Place, Report, Target, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
@@ -57,6 +57,7 @@ impl Driver {
         if let Some(running) = self.jobs.get_mut(&id) {
             running.renew(&row.wish);
             running.row.lifecycle = row.lifecycle;
+            running.row.identity.name = row.identity.name.clone().or_else(|| running.row.identity.name.take());
             if self.engine.jobs().any(|held| held == id) {
                 // The engine counts connections by the host of before: the job leaves it, and comes back.
                 self.release(id);
@@ -84,6 +85,9 @@ struct Renewal {
 impl Renewal {
     async fn carry_out(self, mut patch: JobPatch) -> Result<JobRow, DriverError> {
         let stored = self.store.stored_job(self.id).await?.ok_or(Refusal::UnknownJob)?;
+        if patch.expected.is_some_and(|expected| expected != stored.row.version) {
+            return Err(super::wishes::update_error(UpdateError::Changed));
+        }
         match stored.row.lifecycle.phase {
             Phase::Fetching | Phase::Failed => {}
             Phase::Verifying => return Err(Refusal::Verifying.into()),
@@ -96,12 +100,7 @@ impl Renewal {
             patch.headers = Some(None);
         }
         self.check(&stored, &patch).await?;
-        let row = self.store.patch(self.id, patch, now_ms()).await.map_err(|error| match error {
-            UpdateError::Unknown => Refusal::UnknownJob.into(),
-            UpdateError::Store(error) => DriverError::from(error),
-            // The patch holds no name, so none can be taken.
-            UpdateError::NameTaken | _ => DriverError::from(StoreError::Closed),
-        })?;
+        let row = self.store.patch(self.id, patch, now_ms()).await.map_err(super::wishes::update_error)?;
         if row.lifecycle.phase != Phase::Failed {
             return Ok(row);
         }

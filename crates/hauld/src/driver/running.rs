@@ -84,6 +84,8 @@ pub(super) struct Running {
     pub(super) left: Option<Vec<Chunk>>,
     /// The database did not take the last checkpoint.
     pub(super) unstored: Option<Fault>,
+    /// The name that its user is giving it just now.
+    pub(super) renaming: Option<String>,
     /// A checkpoint is under way.
     pub(super) syncing: bool,
     pub(super) synced_at: Instant,
@@ -258,6 +260,7 @@ impl Running {
             rolling_back: false,
             left: None,
             unstored: None,
+            renaming: None,
             syncing: false,
             synced_at: Instant::now(),
             then: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
-use haul_store::{JobRow, JobRows, Mirror, StoreError, StoredJob, UpdateError};
+use haul_store::{JobRow, JobRows, Mirror, Once, StoreError, StoredJob, UpdateError};
 use haul_transfer::{Checksum, DiskFile, PartFile, Place, Span};
 use tokio::sync::oneshot;
 
@@ -28,12 +28,14 @@ pub(super) enum Done {
     Leftovers(Vec<JobRow>),
     /// Jobs have been accepted.
     Submitted { rows: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>> },
+    /// A request to accept jobs has been carried out, now or before.
+    SubmittedOnce { made: Result<(Vec<StoredJob>, Once), StoreError>, answer: Answer<Once> },
     /// A user's action is stored.
     Acted { row: Result<JobRow, DriverError>, answer: Answer<JobRow>, nudge: bool },
     /// A user's action on many jobs is stored.
     ActedAll { rows: Result<Vec<JobRow>, StoreError>, answer: Answer<u64> },
     /// A user's change is stored.
-    Patched { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    Patched { id: JobId, row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
     /// A job has a new URL or new headers, or keeps those that it had.
     Renewed { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
     /// Bytes that a worker has read beyond its end were compared with those that are there.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use haul_api::{Problem, ProblemCode};
 use haul_core::messages::Command;
 use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
 use haul_store::{
-    ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, Store, StoreError, StoredJob, UpdateError,
+    ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, Once, Store, StoreError, StoredJob, UpdateError,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, OnceSubmit, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
 use crate::submit::Roots;
@@ -26,10 +27,11 @@ impl Driver {
         }
         match wish {
             Wish::Submit(jobs, answer) => self.submit(jobs, answer),
+            Wish::SubmitOnce(jobs, once, answer) => self.submit_once(jobs, once, answer),
             Wish::Act(id, action, answer) => self.act(id, action, answer),
             Wish::ActAll(action, filter, answer) => self.act_all(action, filter, answer),
             Wish::Patch(id, patch, answer) => self.patch(id, *patch, answer),
-            Wish::Delete { id, files, answer } => self.delete(id, files, answer),
+            Wish::Delete { id, files, expected, answer } => self.delete(id, files, expected, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
             Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
             Wish::Live(ids, answer) => {
@@ -37,9 +39,12 @@ impl Driver {
                 answer.send((live, self.verifying.keys().copied().collect())).ok();
             }
             Wish::LiveStates(answer) => {
-                let ids: Vec<JobId> = self.engine.jobs().collect();
-                let states = ids.into_iter().filter_map(|id| Some((id, self.engine.job(now, id)?.state))).collect();
-                answer.send(states).ok();
+                answer.send(self.engine.states().collect()).ok();
+            }
+            Wish::Busy(answer) => {
+                let busy = self.engine.states().filter(|(_, state)| *state != JobState::Queued);
+                let verifying = self.verifying.keys().map(|id| (*id, JobState::Verifying));
+                answer.send(busy.chain(verifying).collect()).ok();
             }
             Wish::Chunks(id, answer) => {
                 answer.send(self.engine.chunks(now, id)).ok();
@@ -72,6 +77,13 @@ impl Driver {
             Done::Stored(page) => self.stored(page),
             Done::Leftovers(rows) => self.discard_leftovers(rows),
             Done::Submitted { rows, answer } => self.submitted(rows, answer),
+            Done::SubmittedOnce { made, answer } => {
+                let made = made.map(|(jobs, once)| {
+                    self.accept(jobs);
+                    once
+                });
+                answer.send(made.map_err(DriverError::from)).ok();
+            }
             Done::Acted { row, answer, nudge } => {
                 if let Ok(row) = &row {
                     self.acted(row, nudge);
@@ -86,7 +98,10 @@ impl Driver {
                 });
                 answer.send(changed).ok();
             }
-            Done::Patched { row, answer } => {
+            Done::Patched { id, row, answer } => {
+                if let Some(running) = self.jobs.get_mut(&id) {
+                    running.renaming = None;
+                }
                 if let Ok(row) = &row {
                     self.patched(row);
                 }
@@ -133,19 +148,44 @@ impl Driver {
         }));
     }
 
+    fn submit_once(&mut self, jobs: Vec<NewJob>, once: OnceSubmit, answer: Answer<Once>) {
+        let store = self.store.clone();
+        let OnceSubmit { request, answer: make } = once;
+        self.tasks.push(Box::pin(async move {
+            let now_ms = now_ms();
+            let rows_of = {
+                let jobs = jobs.clone();
+                move |ids: &[JobId]| -> Vec<JobRow> {
+                    ids.iter().zip(jobs).map(|(id, job)| accepted(*id, job, now_ms).row).collect()
+                }
+            };
+            let made = store.insert_jobs_once(jobs.clone(), request, move |ids| make(&rows_of(ids)), now_ms).await;
+            let made = made.map(|once| {
+                let ids = if let Once::First(ids, _) = &once { ids.clone() } else { Vec::new() };
+                (ids.into_iter().zip(jobs).map(|(id, job)| accepted(id, job, now_ms)).collect(), once)
+            });
+            Done::SubmittedOnce { made, answer }
+        }));
+    }
+
     fn submitted(&mut self, jobs: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>>) {
         let rows = jobs.map(|jobs| {
             let rows = jobs.iter().map(|job| job.row.clone()).collect();
-            for job in jobs {
-                info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
-                // What is read at the start may already hold a job that was accepted meanwhile.
-                if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
-                    self.take_up(job);
-                }
-            }
+            self.accept(jobs);
             rows
         });
         answer.send(rows.map_err(DriverError::from)).ok();
+    }
+
+    /// Takes up jobs that have just been stored.
+    fn accept(&mut self, jobs: Vec<StoredJob>) {
+        for job in jobs {
+            info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
+            // What is read at the start may already hold a job that was accepted meanwhile.
+            if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
+                self.take_up(job);
+            }
+        }
     }
 
     fn act(&mut self, id: JobId, action: Action, answer: Answer<JobRow>) {
@@ -195,31 +235,45 @@ impl Driver {
             self.renew(id, patch, answer);
             return;
         }
+        if let (Some(running), Some(name)) = (self.jobs.get_mut(&id), &patch.filename) {
+            if running.making_part {
+                let detail = "its file is just being made; rename it again in a moment";
+                answer.send(Err(Problem::new(ProblemCode::ConflictState, detail).into())).ok();
+                return;
+            }
+            running.renaming.clone_from(name);
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let row = store.patch(id, patch, now_ms()).await.map_err(|error| match error {
-                UpdateError::Unknown => Refusal::UnknownJob.into(),
-                UpdateError::Store(error) => DriverError::from(error),
-                // The patch holds no name, so none can be taken.
-                UpdateError::NameTaken | _ => DriverError::from(StoreError::Closed),
-            });
-            Done::Patched { row, answer }
+            let row = store.patch(id, patch, now_ms()).await.map_err(update_error);
+            Done::Patched { id, row, answer }
         }));
     }
 
     fn patched(&mut self, row: &JobRow) {
         let Some(running) = self.jobs.get_mut(&row.id) else { return };
         running.row.wish = row.wish.clone();
+        running.row.identity.name = row.identity.name.clone().or_else(|| running.row.identity.name.take());
         running.limiter.set_rate(row.wish.bandwidth_limit);
         let tuning = running.tuning();
         self.command(Command::Tune(row.id, tuning));
         self.announce(row.id);
     }
 
-    fn delete(&mut self, id: JobId, files: bool, answer: Answer<()>) {
+    fn delete(&mut self, id: JobId, files: bool, expected: Option<u64>, answer: Answer<()>) {
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let rows = store.hide_jobs(vec![id], now_ms()).await;
+            let rows = match expected {
+                None => store.hide_jobs(vec![id], now_ms()).await,
+                Some(version) => match store.hide_version(id, version, now_ms()).await {
+                    Ok(row) => Ok(vec![row]),
+                    Err(UpdateError::Store(error)) => Err(error),
+                    Err(error) => {
+                        answer.send(Err(update_error(error))).ok();
+                        return Done::Nothing;
+                    }
+                },
+            };
             Done::Hidden { rows, id, files, answer }
         }));
     }
@@ -333,9 +387,32 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         finished_at_ms: None,
         updated_at_ms: now_ms,
         deleted_at_ms: None,
+        version: 1,
     };
     let (chunks, durable, digests, validators) = Default::default();
     StoredJob { row, chunks, durable, digests, pieces: job.pieces, validators }
+}
+
+/// Why a user's change was not made.
+pub(super) fn update_error(error: UpdateError) -> DriverError {
+    let declined = |code, detail: &str| DriverError::Declined(Problem::new(code, detail));
+    match error {
+        UpdateError::Unknown => Refusal::UnknownJob.into(),
+        UpdateError::NameTaken => {
+            let detail = "another job is going to save under this name in the same directory";
+            DriverError::Declined(Problem::new(ProblemCode::TargetBusy, detail).with_field("filename"))
+        }
+        UpdateError::Past(Phase::Verifying) => Refusal::Verifying.into(),
+        UpdateError::Past(phase) => Refusal::JobEnded(phase).into(),
+        UpdateError::Changed => {
+            declined(ProblemCode::VersionChanged, "the job has changed; look at it again, and send its new `ETag`")
+        }
+        UpdateError::Store(error) => error.into(),
+        other => {
+            warn!(error = %other, "a change failed in a new way");
+            StoreError::Closed.into()
+        }
+    }
 }
 
 pub(super) fn act_error(error: ActError) -> DriverError {

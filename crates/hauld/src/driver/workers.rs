@@ -290,7 +290,8 @@ impl Driver {
     ) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         // A part file, once made, keeps its job's name through restarts.
-        let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
+        let wished = running.renaming.as_ref().or(running.row.identity.name.as_ref());
+        let name = wished.or(running.row.wish.filename.as_ref()).cloned();
         let mirror = running.mirror(from);
         let name = name.unwrap_or_else(|| opened.file_name(&mirror.submitted));
         let told_before = running.row.identity.digest.clone().filter(|_| running.refetched);

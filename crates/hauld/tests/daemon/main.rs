@@ -17,6 +17,10 @@
 //! | `events` | what has happened to a job can be read afterwards |
 //! | `soak` | what a daemon uses does not grow with what it has done |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `requests` | repeated submits, versions, ordered and filtered lists, actions on many jobs |
+//! | `contract` | the OpenAPI document and the daemon say the same |
+//! | `schemathesis` | thousands of requests made from the document find no answer that it does not tell |
+//! | `scale` | what 100,000 jobs cost |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
@@ -30,6 +34,7 @@
 
 mod attacks;
 mod clock;
+mod contract;
 mod control;
 mod crash;
 mod crash_loop;
@@ -49,6 +54,9 @@ mod network;
 mod nginx;
 mod origin;
 mod power_cut;
+mod requests;
+mod scale;
+mod schemathesis;
 mod soak;
 mod support;
 mod transfers;
