@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::present;
 use crate::chunk::ChunkTotals;
+use crate::options::{Method, Position};
 use crate::submit::OnChange;
 
 /// One job and how it is doing.
@@ -59,6 +60,18 @@ pub struct Job {
     /// What happens when the file changes on its server.
     #[serde(default)]
     pub on_change: OnChange,
+    /// How the file is asked for.
+    #[serde(default)]
+    pub method: Method,
+    /// The server's certificate is not looked at: whoever sits in between can send another file.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The proxy that was given along, without user and password.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// It does not start before.
+    #[serde(default)]
+    pub start_at: Option<Timestamp>,
     /// Higher goes first.
     pub priority: i32,
     /// Bytes per second at most, 0 for no limit.
@@ -326,6 +339,9 @@ pub struct PatchJob {
     /// Bytes per second at most, 0 for no limit.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub bandwidth_limit: Option<u64>,
+    /// Where it is put among those of its priority that wait.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
     /// The new label; `Some(None)`, on the wire `null`, takes the label away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub label: Option<Option<String>>,
@@ -342,6 +358,7 @@ impl fmt::Debug for PatchJob {
             .field("priority", &self.priority)
             .field("connections", &self.connections)
             .field("bandwidth_limit", &self.bandwidth_limit)
+            .field("position", &self.position)
             .field("label", &self.label)
             .finish()
     }
@@ -415,6 +432,10 @@ pub(crate) mod tests {
             "verified": null,
             "resumable": true,
             "on_change": "restart",
+            "method": "GET",
+            "insecure": false,
+            "proxy": null,
+            "start_at": null,
             "priority": 0,
             "bandwidth_limit": 0,
             "label": null,

@@ -25,6 +25,10 @@ pub const JOB_RETRY: &str = "/v1/jobs/{id}/retry";
 pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
 /// Verify the file of one job.
 pub const JOB_VERIFY: &str = "/v1/jobs/{id}/verify";
+/// Take the deletion of one job back.
+pub const JOB_RESTORE: &str = "/v1/jobs/{id}/restore";
+/// Ask what a server says of a file.
+pub const PROBE: &str = "/v1/probe";
 /// Pause all jobs.
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
@@ -53,6 +57,8 @@ pub enum Action {
     Retry,
     /// [`JOB_CANCEL`].
     Cancel,
+    /// [`JOB_RESTORE`].
+    Restore,
 }
 
 /// The path of one job, which is also its `Location`.
@@ -92,6 +98,7 @@ pub fn job_action(id: u64, action: Action) -> String {
         Action::Resume => JOB_RESUME,
         Action::Retry => JOB_RETRY,
         Action::Cancel => JOB_CANCEL,
+        Action::Restore => JOB_RESTORE,
     };
     fill(pattern, id)
 }

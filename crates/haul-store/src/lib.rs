@@ -30,8 +30,8 @@ pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{
-    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnChange,
-    OnConflict, Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Validators,
-    Wish,
+    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Mirror, NewJob,
+    OnChange, OnConflict, OnDuplicate, Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Sameness, Stamp,
+    StateFilter, StoredJob, Validators, Wish,
 };
 pub use writer::Stats;

@@ -21,9 +21,9 @@ use crate::reader::{self, Read};
 use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators,
-    open, schema,
+    ActError, ChunkRow, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent,
+    NewJob, OnDuplicate, OpenError, Opened, Page, Part, PhaseChange, Reason, Sameness, Stamp, Stats, StoreError,
+    StoredJob, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -96,6 +96,52 @@ impl Store {
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
         .await
+    }
+
+    /// Accepts jobs, all or none of them, but those that are the same as one that is there. Answers in the same order.
+    ///
+    /// `gone` are complete jobs whose files are not there any more: nothing is the same as they.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_unless_same(
+        &self,
+        new: Vec<(NewJob, OnDuplicate)>,
+        gone: Vec<JobId>,
+        now_ms: i64,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        self.durable(move |conn| {
+            let inserted =
+                new.iter().map(|(job, on_duplicate)| jobs::insert_unless_same(conn, job, on_duplicate, &gone, now_ms));
+            Ok(inserted.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Jobs that are the same as one of these wishes and have not ended without a file, a few at most of each.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn same(&self, wanted: Vec<Sameness>) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| {
+            let mut rows = Vec::new();
+            for sameness in wanted {
+                rows.extend(jobs::same(conn, sameness)?);
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// A deleted job that is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn hidden_job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        self.read(move |conn| Ok(jobs::get(conn, id)?.filter(|row| row.deleted_at_ms.is_some()))).await
     }
 
     /// Carries out a user's action on a job and answers with its row.
@@ -364,13 +410,14 @@ impl Store {
         self.0.place.is_kept()
     }
 
-    /// Hides jobs from all lists and actions; answers with those that were not hidden yet. Their names are free at once.
+    /// Hides jobs from all lists and actions, and notes whether what they saved is to go with them; answers with those that
+    /// were not hidden yet. Their names are free at once.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; then nothing has changed.
-    pub async fn hide_jobs(&self, ids: Vec<JobId>, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
-        self.durable(move |conn| Ok(jobs::hide(conn, &ids, now_ms)?)).await
+    pub async fn hide_jobs(&self, ids: Vec<JobId>, files: bool, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
+        self.durable(move |conn| Ok(jobs::hide(conn, &ids, files, now_ms)?)).await
     }
 
     /// Shows hidden jobs again; answers with those that were hidden. One whose name another job has reserved meanwhile

@@ -186,8 +186,8 @@ async fn a_hidden_job_is_out_of_sight_until_it_is_restored() {
     let (a, b) = (submitted(&store).await, submitted(&store).await);
     store.set_opened(a, named("x"), 1).await.unwrap();
     store.checkpoint(rows(a, &[chunk(0, 10, 5)])).await.unwrap();
-    assert_eq!(store.hide_jobs(vec![a, JobId(9)], 2).await.unwrap().len(), 1);
-    assert_eq!(store.hide_jobs(vec![a], 3).await.unwrap().len(), 0);
+    assert_eq!(store.hide_jobs(vec![a, JobId(9)], false, 2).await.unwrap().len(), 1);
+    assert_eq!(store.hide_jobs(vec![a], false, 3).await.unwrap().len(), 0);
     assert_eq!(store.job(a).await.unwrap(), None);
     assert_eq!(list(&store, Filter::default()).await, [b.0]);
     assert_eq!(store.count_by_state().await.unwrap().iter().map(|c| c.1).sum::<u64>(), 1);
@@ -297,7 +297,7 @@ async fn an_action_on_all_passes_over_those_that_refuse() {
     let ids = store.insert_jobs(vec![job("https://example.org/a"); 5], 1).await.unwrap();
     store.set_phase(ids[1], to(Phase::Completed), 2).await.unwrap();
     store.act(ids[2], Action::Pause, 2).await.unwrap();
-    store.hide_jobs(vec![ids[4]], 2).await.unwrap();
+    store.hide_jobs(vec![ids[4]], false, 2).await.unwrap();
     let changed = store.act_all(Action::Pause, Filter::default(), 3).await.unwrap();
     assert_eq!(changed, [ids[0], ids[3]]);
     let counts = store.count_by_state().await.unwrap();

@@ -5,6 +5,7 @@ mod guard;
 mod health;
 mod hosts;
 mod jobs;
+mod probe;
 mod problem;
 mod serve;
 mod settings;
@@ -62,6 +63,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route(paths::JOB_RETRY, post(jobs::retry))
         .route(paths::JOB_CANCEL, post(jobs::cancel))
         .route(paths::JOB_VERIFY, post(jobs::verify))
+        .route(paths::JOB_RESTORE, post(jobs::restore))
+        .route(paths::PROBE, post(probe::probe))
         .route(paths::PAUSE_ALL, post(jobs::pause_all))
         .route(paths::RESUME_ALL, post(jobs::resume_all))
         .route(paths::HOSTS, get(hosts::list))

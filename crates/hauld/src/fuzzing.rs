@@ -35,7 +35,7 @@ pub fn metalink(bytes: &[u8]) {
             let wire = serde_json::to_vec(&entry.job).expect("plain data");
             assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(entry.job.clone()))));
             let accepted = submit::check(&entry.job, &ROOTS).expect("what a Metalink asks for can be had");
-            assert_sound(&accepted.wish);
+            assert_sound(&accepted.job.wish);
         }
     }
 }
@@ -51,7 +51,7 @@ pub fn submit(bytes: &[u8]) {
         };
         for job in jobs {
             match submit::check(&job, &ROOTS) {
-                Ok(accepted) => assert_sound(&accepted.wish),
+                Ok(accepted) => assert_sound(&accepted.job.wish),
                 Err(problem) => assert_refused(&problem),
             }
             if let Err(problem) = submit::check(&with_secrets(job), &ROOTS) {

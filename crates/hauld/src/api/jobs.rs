@@ -13,51 +13,105 @@ use haul_api::{
     BatchItem, BatchResult, BulkResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobList, JobQuery,
     JobState, PatchJob, Problem, ProblemCode, SubmitBody, SubmitJob, VerifyJob, WaitQuery, Why, body, paths, query,
 };
-use haul_core::{Action, JobId, Policy};
-use haul_store::{Filter, JobRow, NewJob, Page, StateFilter};
+use haul_core::{Action, JobId, Phase, Policy};
+use haul_store::{Filter, JobRow, Page, StateFilter};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::Api;
-use super::extract::{self, Id, Submitted, no_body};
+use super::extract::{self, Id, Submitted as Sent, no_body};
 use super::problem::{Refused, refused};
 use crate::convert;
-use crate::driver::DriverError;
+use crate::curl;
+use crate::driver::{DriverError, Placing, Submitted};
 use crate::metalink::{self, MetalinkFile};
-use crate::submit;
+use crate::submit::{self, Checked};
 
-pub(super) async fn submit(State(api): State<Api>, body: Submitted) -> Result<Response, Refused> {
+pub(super) async fn submit(State(api): State<Api>, body: Sent) -> Result<Response, Refused> {
     let body = match body {
-        Submitted::Json(bytes) => SubmitBody::parse(&bytes)?,
-        Submitted::UriList(bytes) => submit::uri_list(&bytes)?,
-        Submitted::Metalink(bytes) => return Ok(Json(submit_metalink(&api, bytes).await?).into_response()),
+        Sent::Json(bytes) => SubmitBody::parse(&bytes)?,
+        Sent::UriList(bytes) => submit::uri_list(&bytes)?,
+        Sent::Curl(bytes) => SubmitBody::One(Box::new(curl_command(&bytes)?)),
+        Sent::Metalink(bytes) => return Ok(Json(submit_metalink(&api, bytes).await?).into_response()),
     };
     match body {
-        SubmitBody::One(job) => {
-            let job = checked(&api, vec![Ok(*job)]).await?.pop().expect("one result for one job")?;
-            let rows = api.driver.submit(vec![job]).await.map_err(|e| driver_error(None, e))?;
-            let job = shown(&api, &rows).await?.pop().expect("one row for one job");
-            let location = paths::job(job.id);
-            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(job)).into_response())
-        }
+        SubmitBody::One(job) => submit_one(&api, *job).await,
         SubmitBody::Many(items) => Ok(Json(submit_many(&api, items).await?).into_response()),
     }
+}
+
+/// Reads a command line of curl.
+fn curl_command(bytes: &[u8]) -> Result<SubmitJob, Refused> {
+    curl::read(bytes).map_err(|error| Refused::new(ProblemCode::InvalidCurl, error.to_string()))
+}
+
+async fn submit_one(api: &Api, job: SubmitJob) -> Result<Response, Refused> {
+    let job = checked(api, vec![Ok(job)]).await?.pop().expect("one result for one job")?;
+    let (row, is_new) = match accept(api, vec![job]).await?.pop().expect("one result for one job") {
+        Submitted::New(row) => (row, true),
+        Submitted::There(row) => (row, false),
+        Submitted::Rejected(id) => return Err(Refused(duplicate(id))),
+    };
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let job = shown_one(api, row).await?;
+    let location = paths::job(job.id);
+    Ok((status, [(header::LOCATION, location)], Json(job)).into_response())
 }
 
 /// Accepts what can be accepted, in one transaction, and answers in the order of the request.
 async fn submit_many(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<BatchResult, Refused> {
     let checked = checked(api, items).await?;
-    let accepted: Vec<NewJob> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
-    let rows = api.driver.submit(accepted).await.map_err(|e| driver_error(None, e))?;
+    let good: Vec<Checked> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
+    let submitted = accept(api, good).await?;
+    let rows: Vec<JobRow> = submitted
+        .iter()
+        .filter_map(|submitted| match submitted {
+            Submitted::New(row) | Submitted::There(row) => Some(row.clone()),
+            Submitted::Rejected(_) => None,
+        })
+        .collect();
     let mut jobs = shown(api, &rows).await?.into_iter();
+    let mut submitted = submitted.into_iter();
     let results = checked
         .into_iter()
         .map(|item| match item {
-            Ok(_) => BatchItem::created(jobs.next().expect("a row for each accepted job")),
+            Ok(_) => match submitted.next().expect("a result for each accepted job") {
+                Submitted::New(_) => BatchItem::created(jobs.next().expect("a job for each row")),
+                Submitted::There(_) => BatchItem::there(jobs.next().expect("a job for each row")),
+                Submitted::Rejected(id) => BatchItem::refused(duplicate(id)),
+            },
             Err(problem) => BatchItem::refused(problem),
         })
         .collect();
     Ok(BatchResult { results })
+}
+
+fn duplicate(id: JobId) -> Problem {
+    let detail = format!("job {id} is the same; `on_duplicate` can be `attach` or `copy`");
+    Problem::new(ProblemCode::Duplicate, detail).with_field("on_duplicate").with_instance(paths::job(id.0))
+}
+
+/// Has jobs stored, but those that are the same as one that is there. A complete one is, as long as its file is there.
+async fn accept(api: &Api, jobs: Vec<Checked>) -> Result<Vec<Submitted>, Refused> {
+    let wanted = jobs.iter().filter(|job| job.on_duplicate != haul_store::OnDuplicate::Copy);
+    let wanted: Vec<_> = wanted.filter_map(|job| job.job.wish.sameness).collect();
+    let mut complete = if wanted.is_empty() { Vec::new() } else { api.store.same(wanted).await? };
+    complete.retain(|row| row.lifecycle.phase == Phase::Completed);
+    let gone = if complete.is_empty() {
+        Vec::new()
+    } else {
+        // A disk may hang.
+        let gone = move || complete.iter().filter(|row| !has_file(row)).map(|row| row.id).collect();
+        let gone = tokio::task::spawn_blocking(gone).await;
+        gone.map_err(|_| Refused::new(ProblemCode::Internal, "a file could not be looked at"))?
+    };
+    api.driver.submit(jobs, gone).await.map_err(|e| driver_error(None, e))
+}
+
+/// Whether the file of a complete job is where it was put, and as long. Blocks.
+fn has_file(row: &JobRow) -> bool {
+    let metadata = row.path.as_deref().and_then(|path| std::fs::symlink_metadata(path).ok());
+    metadata.is_some_and(|found| found.is_file() && row.identity.total_bytes.is_none_or(|total| total == found.len()))
 }
 
 /// Accepts the files of a Metalink as a batch.
@@ -78,7 +132,10 @@ async fn submit_metalink(api: &Api, bytes: Bytes) -> Result<BatchResult, Refused
 }
 
 /// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
-async fn checked(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<Vec<Result<NewJob, Problem>>, Refused> {
+pub(super) async fn checked(
+    api: &Api,
+    items: Vec<Result<SubmitJob, Problem>>,
+) -> Result<Vec<Result<Checked, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
     let check = move || items.into_iter().map(|item| submit::check(&item?, &roots)).collect();
     let checked = tokio::task::spawn_blocking(check).await;
@@ -193,8 +250,17 @@ pub(super) async fn patch(
     extract::Json(bytes): extract::Json,
 ) -> Result<Json<Job>, Refused> {
     let wish: PatchJob = body::parse(&bytes)?;
+    let position = wish.position;
     let patch = submit::check_patch(wish).map_err(Refused)?;
-    let row = api.driver.patch(id, patch).await.map_err(|e| driver_error(Some(id), e))?;
+    let place = match position {
+        Some(position) => {
+            let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+            let priority = patch.priority.unwrap_or(row.wish.priority);
+            Some(Placing { priority, position: position.number() })
+        }
+        None => None,
+    };
+    let row = api.driver.patch(id, patch, place).await.map_err(|e| driver_error(Some(id), e))?;
     Ok(Json(shown_one(&api, row).await?))
 }
 
@@ -217,6 +283,13 @@ pub(super) async fn cancel(api: State<Api>, id: Id, body: Body) -> Result<Json<J
 async fn act(State(api): State<Api>, Id(id): Id, body: Body, action: Action) -> Result<Json<Job>, Refused> {
     no_body(body).await?;
     let row = api.driver.act(id, action).await.map_err(|e| driver_error(Some(id), e))?;
+    Ok(Json(shown_one(&api, row).await?))
+}
+
+/// Takes a deletion back.
+pub(super) async fn restore(State(api): State<Api>, Id(id): Id, body: Body) -> Result<Json<Job>, Refused> {
+    no_body(body).await?;
+    let row = api.driver.restore(id).await.map_err(|e| driver_error(Some(id), e))?;
     Ok(Json(shown_one(&api, row).await?))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_core::messages::Command;
+use haul_core::messages::{Command, JobSpec};
 use haul_core::{ByteRange, Chunk, ChunkState, Fault, FaultKind, JobId, Phase};
 use haul_store::{EventKind, JobRow, Part, PhaseChange, RowDigest, Stamp, StoreError, StoredJob};
 use haul_transfer::{Escaped, PartFile, Place, Span};
@@ -67,7 +67,7 @@ impl Driver {
             if done_bytes > 0 {
                 self.tell(id, EventKind::TakenUp { done_bytes, total_bytes: stored.row.identity.total_bytes });
             }
-            self.take_up(stored);
+            self.take_up_in_time(stored);
         }
         if is_full {
             self.read_stored_after(last);
@@ -86,7 +86,7 @@ impl Driver {
             // It has been taken up already.
             Ok(Some(stored)) if self.jobs.contains_key(&stored.row.id) => self.cleared(id),
             Ok(Some(stored)) if self.verifying.contains_key(&id) => self.verify_stored(stored),
-            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() => self.take_up(stored),
+            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() => self.take_up_in_time(stored),
             // It is not wanted any more.
             Ok(_) => {
                 self.cleared(id);
@@ -146,7 +146,26 @@ impl Driver {
     }
 
     pub(super) fn start(&mut self, id: JobId, chunks: Vec<Chunk>) {
-        let spec = self.jobs[&id].spec(chunks);
+        let running = &self.jobs[&id];
+        let had_bytes = running.row.started_at_ms.is_some() && running.row.identity.accepts_ranges != Some(true);
+        if running.tuning().once && !self.engine.jobs().any(|held| held == id) {
+            let detail = if running.row.wish.secrets.is_none() {
+                Some("what its request carried is not kept once a job is complete; submit it again")
+            } else if had_bytes {
+                Some(
+                    "its request was interrupted after bytes had come, and is not sent again by itself: `retry` sends it \
+                     from the start",
+                )
+            } else {
+                None
+            };
+            if let Some(detail) = detail {
+                self.fail(id, &Fault::new(FaultKind::NotRepeatable, detail));
+                return;
+            }
+        }
+        let tuning = self.tuning(running);
+        let spec = JobSpec { tuning, ..running.spec(chunks) };
         self.introduce(&spec.hosts);
         self.command(Command::Start(id, Box::new(spec)));
         self.announce(id);
@@ -394,7 +413,7 @@ async fn finish_deletions(store: &haul_store::Store, roots: Arc<Roots>) {
         let (id, roots) = (row.id, Arc::clone(&roots));
         let removed = blocking(move || {
             let place = Arc::new(roots.open(std::path::Path::new(&row.wish.dir))?);
-            remove_stored(&place, &row, false)
+            remove_stored(&place, &row, row.delete_files)
         });
         if let Err(fault) = removed.await
             && fault.kind != FaultKind::TargetNotWritable

@@ -4,27 +4,35 @@ use std::sync::Arc;
 
 use haul_core::messages::Command;
 use haul_core::{Action, JobId, Lifecycle, Phase, Refusal};
-use haul_store::{ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, StoreError, StoredJob, UpdateError};
+use haul_store::{
+    ActError, Counts, Filter, Identity, Inserted, JobPatch, JobRow, NewJob, StoreError, StoredJob, UpdateError,
+};
 use tracing::{info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, Placing, Submitted, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
+use crate::submit::Checked;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
         let now = self.now();
-        if matches!(wish, Wish::Act(..) | Wish::ActAll(..) | Wish::Patch(..) | Wish::Delete { .. }) {
+        if matches!(
+            wish,
+            Wish::Act(..) | Wish::ActAll(..) | Wish::Patch { .. } | Wish::Delete { .. } | Wish::Restore(..)
+        ) {
             self.save_events();
         }
         match wish {
-            Wish::Submit(jobs, answer) => self.submit(jobs, answer),
+            Wish::Submit { jobs, gone, answer } => self.submit(jobs, gone, answer),
+            Wish::Probe(job, answer) => self.probe(*job, answer),
             Wish::Act(id, action, answer) => self.act(id, action, answer),
             Wish::ActAll(action, filter, answer) => self.act_all(action, filter, answer),
-            Wish::Patch(id, patch, answer) => self.patch(id, *patch, answer),
+            Wish::Patch { id, patch, place, answer } => self.patch(id, *patch, place, answer),
             Wish::Delete { id, files, answer } => self.delete(id, files, answer),
+            Wish::Restore(id, answer) => self.restore(id, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
             Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
             Wish::Live(ids, answer) => {
@@ -65,7 +73,7 @@ impl Driver {
         match done {
             Done::Nothing => {}
             Done::Stored(page) => self.stored(page),
-            Done::Submitted { rows, answer } => self.submitted(rows, answer),
+            Done::Submitted { jobs, now_ms, answer } => self.submitted(jobs, now_ms, answer),
             Done::Acted { row, answer, nudge } => {
                 if let Ok(row) = &row {
                     self.acted(row, nudge);
@@ -93,7 +101,9 @@ impl Driver {
                 answer.send(row).ok();
             }
             Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
-            Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
+            Done::Hidden { rows, id, answer } => self.hidden(rows, id, answer),
+            Done::Restored { id, row, answer } => self.restored(id, row, answer),
+            Done::ToDiscard { id, row } => self.discard_deleted(id, row),
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, stored, found),
             Done::Followed { id, followed } => self.followed(id, followed),
@@ -117,29 +127,57 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, jobs: Vec<NewJob>, answer: Answer<Vec<JobRow>>) {
+    fn submit(&mut self, mut jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>>) {
+        for checked in &mut jobs {
+            // The newest is the last by itself.
+            if let Some(position) = checked.position.filter(|position| *position < u64::MAX) {
+                let wish = &mut checked.job.wish;
+                wish.place = Some(self.engine.place_at(NOT_YET, wish.priority, position));
+            }
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let now_ms = now_ms();
-            let ids = store.insert_jobs(jobs.clone(), now_ms).await;
-            let rows = ids.map(|ids| ids.into_iter().zip(jobs).map(|(id, job)| accepted(id, job, now_ms)).collect());
-            Done::Submitted { rows, answer }
+            let jobs: Vec<_> = jobs.into_iter().map(|checked| (checked.job, checked.on_duplicate)).collect();
+            let inserted = store.insert_unless_same(jobs.clone(), gone, now_ms).await;
+            let jobs =
+                inserted.map(|inserted| inserted.into_iter().zip(jobs.into_iter().map(|(job, _)| job)).collect());
+            Done::Submitted { jobs, now_ms, answer }
         }));
     }
 
-    fn submitted(&mut self, jobs: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>>) {
-        let rows = jobs.map(|jobs| {
-            let rows = jobs.iter().map(|job| job.row.clone()).collect();
-            for job in jobs {
-                info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
-                // What is read at the start may already hold a job that was accepted meanwhile.
-                if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
-                    self.take_up(job);
-                }
-            }
-            rows
+    fn submitted(
+        &mut self,
+        jobs: Result<Vec<(Inserted, NewJob)>, StoreError>,
+        now_ms: i64,
+        answer: Answer<Vec<Submitted>>,
+    ) {
+        let submitted = jobs.map(|jobs| {
+            let submitted = jobs.into_iter().map(|(inserted, job)| match inserted {
+                Inserted::New(id) => Submitted::New(self.newly_accepted(accepted(id, job, now_ms))),
+                Inserted::There(row) => Submitted::There(*row),
+                Inserted::Rejected(id) => Submitted::Rejected(id),
+            });
+            submitted.collect()
         });
-        answer.send(rows.map_err(DriverError::from)).ok();
+        answer.send(submitted.map_err(DriverError::from)).ok();
+    }
+
+    fn newly_accepted(&mut self, job: StoredJob) -> JobRow {
+        let row = job.row.clone();
+        info!(job = row.id.0, host = row.wish.host, "accepted");
+        if crate::options::Options::of(&row.wish).insecure {
+            warn!(
+                job = row.id.0,
+                host = row.wish.host,
+                "the server's certificate is not looked at, as its user wants it"
+            );
+        }
+        // What is read at the start may already hold a job that was accepted meanwhile.
+        if row.lifecycle.wants_to_run() && !self.jobs.contains_key(&row.id) {
+            self.take_up_in_time(job);
+        }
+        row
     }
 
     fn act(&mut self, id: JobId, action: Action, answer: Answer<JobRow>) {
@@ -184,7 +222,10 @@ impl Driver {
         self.announce(id);
     }
 
-    fn patch(&mut self, id: JobId, patch: JobPatch, answer: Answer<JobRow>) {
+    fn patch(&mut self, id: JobId, mut patch: JobPatch, place: Option<Placing>, answer: Answer<JobRow>) {
+        if let Some(Placing { priority, position }) = place {
+            patch.place = Some(Some(self.engine.place_at(id, priority, position)));
+        }
         if patch.url.is_some() || patch.headers.is_some() {
             self.renew(id, patch, answer);
             return;
@@ -205,7 +246,8 @@ impl Driver {
         let Some(running) = self.jobs.get_mut(&row.id) else { return };
         running.row.wish = row.wish.clone();
         running.limiter.set_rate(row.wish.bandwidth_limit);
-        let tuning = running.tuning();
+        let running = &self.jobs[&row.id];
+        let tuning = self.tuning(running);
         self.command(Command::Tune(row.id, tuning));
         self.announce(row.id);
     }
@@ -213,12 +255,12 @@ impl Driver {
     fn delete(&mut self, id: JobId, files: bool, answer: Answer<()>) {
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let rows = store.hide_jobs(vec![id], now_ms()).await;
-            Done::Hidden { rows, id, files, answer }
+            let rows = store.hide_jobs(vec![id], files, now_ms()).await;
+            Done::Hidden { rows, id, answer }
         }));
     }
 
-    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()>) {
+    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()>) {
         let row = match rows {
             Ok(mut rows) => rows.pop(),
             Err(error) => {
@@ -232,11 +274,9 @@ impl Driver {
         };
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.deleted_at_ms = row.deleted_at_ms;
-            running.delete_files = files;
             self.release(id);
-        } else {
-            self.discard_later(row, files);
         }
+        self.deleted(id);
         answer.send(Ok(())).ok();
         self.announce(id);
     }
@@ -278,8 +318,11 @@ impl Driver {
     }
 }
 
+/// Stands for a job that has no id yet: it comes behind all others.
+const NOT_YET: JobId = JobId(u64::MAX >> 33);
+
 /// A job that has just been inserted.
-fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
+pub(super) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
     let row = JobRow {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
@@ -301,6 +344,7 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         finished_at_ms: None,
         updated_at_ms: now_ms,
         deleted_at_ms: None,
+        delete_files: false,
     };
     StoredJob { row, chunks: Vec::new(), digests: Vec::new(), pieces: job.pieces, validators: Vec::new() }
 }

@@ -46,6 +46,7 @@ mod metalink;
 mod mirrors;
 mod network;
 mod nginx;
+mod options;
 mod origin;
 mod soak;
 mod support;
