@@ -62,6 +62,20 @@ pub fn submit(bytes: &[u8]) {
     change(bytes);
 }
 
+/// A command line of curl: a job that can be written and read again, or an error that repeats nothing of it.
+pub fn curl(bytes: &[u8]) {
+    match crate::curl::read(bytes) {
+        Ok(job) => {
+            let wire = serde_json::to_vec(&job).expect("plain data");
+            assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(job))));
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.len() <= DETAIL_BYTES_MAX && !text.contains(char::is_control), "{text}");
+        }
+    }
+}
+
 /// Changes of a job, of the limits and of a host.
 fn change(bytes: &[u8]) {
     if let Ok(patch) = body::parse::<PatchJob>(bytes) {
@@ -226,6 +240,11 @@ mod tests {
     #[test]
     fn f_api_10_14_the_corpus_of_jobs_holds() {
         replay("submit", super::submit);
+    }
+
+    #[test]
+    fn the_corpus_of_command_lines_holds() {
+        replay("curl", super::curl);
     }
 
     #[test]
