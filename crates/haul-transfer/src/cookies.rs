@@ -12,7 +12,11 @@ use url::Url;
 
 /// The jar of one job.
 #[derive(Default)]
-pub struct Cookies(Mutex<CookieStore>);
+pub struct Cookies {
+    jar: Mutex<CookieStore>,
+    /// How many were given along: those do not count among what servers may set.
+    given: usize,
+}
 
 /// A cookie that the user has, as a browser would know it.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +56,7 @@ impl Cookies {
             let raw = if is_one_host { raw.build() } else { raw.domain(domain.to_owned()).build() };
             jar.insert_raw(&raw, &from).map_err(|_| index)?;
         }
-        Ok(Self(Mutex::new(jar)))
+        Ok(Self { given: jar.iter_any().count(), jar: Mutex::new(jar) })
     }
 
     /// Takes the cookies of an answer. What is too much or no cookie is left out.
@@ -61,10 +65,9 @@ impl Cookies {
             return;
         }
         let mut jar = self.jar();
-        let before = jar.iter_any().count();
+        let most = COOKIES_MAX + self.given;
         for value in headers.get_all(SET_COOKIE) {
-            // Those that were given along do not count.
-            let has_room = jar.iter_any().count() < COOKIES_MAX.max(before) && value.len() <= COOKIE_BYTES_MAX;
+            let has_room = jar.iter_any().count() < most && value.len() <= COOKIE_BYTES_MAX;
             if let Ok(text) = value.to_str()
                 && has_room
                 && let Err(error) = jar.parse(text, url)
@@ -92,7 +95,7 @@ impl Cookies {
     }
 
     fn jar(&self) -> MutexGuard<'_, CookieStore> {
-        self.0.lock().expect("nothing panics while it is held")
+        self.jar.lock().expect("nothing panics while it is held")
     }
 }
 
@@ -194,6 +197,17 @@ mod tests {
             let cookies = [given("a.test", true, "/", false), given(domain, false, "/", false)];
             assert_eq!(Cookies::with(&cookies).expect_err(domain), 1, "{domain}");
         }
+    }
+
+    #[test]
+    fn given_cookies_take_no_room_from_those_of_servers() {
+        let given: Vec<_> = (0..80)
+            .map(|n| GivenCookie { name: format!("given{n}"), ..given("a.test", true, "/", false) })
+            .collect();
+        let jar = Cookies::with(&given).expect("good cookies");
+        set(&jar, "http://a.test/", "session=1");
+        let sent = sent(&jar, "http://a.test/", None).expect("some");
+        assert!(sent.contains("session=1") && sent.contains("given79=s3cret"), "{sent}");
     }
 
     #[test]
