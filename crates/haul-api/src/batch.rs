@@ -44,6 +44,11 @@ impl BatchItem {
         Self { status: 201, outcome: Outcome::Job(Box::new(job)), urls_dropped: 0 }
     }
 
+    /// The result of an item that is the same as a job that is there.
+    pub fn there(job: Job) -> Self {
+        Self { status: 200, outcome: Outcome::Job(Box::new(job)), urls_dropped: 0 }
+    }
+
     /// The result of an item that was refused.
     pub fn refused(problem: Problem) -> Self {
         Self { status: problem.status, outcome: Outcome::Problem(problem), urls_dropped: 0 }

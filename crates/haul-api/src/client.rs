@@ -18,11 +18,12 @@ use crate::chunk::ChunkList;
 use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
 use crate::job::{BulkResult, Job, JobFilter, JobList, JobState, PatchJob, VerifyJob};
+use crate::options::Probe;
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
-use crate::submit::{BatchRef, METALINK_MEDIA_TYPE, SubmitJob};
+use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
 use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
@@ -109,6 +110,18 @@ impl Client {
         send().await
     }
 
+    /// Submits what a command line of curl asks for, as browsers copy it. As [`Self::submit`] where the answer is lost.
+    pub async fn submit_curl(&self, command: String) -> Result<Job, ClientError> {
+        let filled = |request: RequestBuilder| request.header(CONTENT_TYPE, CURL_MEDIA_TYPE).body(command.clone());
+        self.submit_once(filled).await
+    }
+
+    /// Asks what a server says of a file, without fetching it.
+    pub async fn probe(&self, job: &SubmitJob) -> Result<Probe, ClientError> {
+        let request = self.request(Method::POST, paths::PROBE, "");
+        self.call(request.json(job).timeout(PROBE_TIMEOUT)).await
+    }
+
     /// Lists one page of jobs.
     pub async fn jobs(&self, query: &JobQuery) -> Result<JobList, ClientError> {
         self.call(self.request(Method::GET, paths::JOBS, &query.to_query())).await
@@ -151,6 +164,11 @@ impl Client {
     /// Gives one job up.
     pub async fn cancel(&self, id: u64) -> Result<Job, ClientError> {
         self.act(id, Action::Cancel).await
+    }
+
+    /// Takes the deletion of one job back, as long as that is possible.
+    pub async fn restore(&self, id: u64) -> Result<Job, ClientError> {
+        self.call(self.request(Method::POST, &paths::job_restore(id), "")).await
     }
 
     /// Has the file of one job verified, and with `repair` what is bad of a complete one fetched again. Answers when that
@@ -358,6 +376,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A guess: the longest that a batch of 16 MiB may take to be committed on a slow disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a probe may take: longer than the daemon waits for a server.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::present;
 use crate::chunk::ChunkTotals;
+use crate::options::{Method, Position};
 use crate::submit::OnChange;
 
 /// One job and how it is doing.
@@ -60,6 +61,19 @@ pub struct Job {
     /// What happens when the file changes on its server.
     #[serde(default)]
     pub on_change: OnChange,
+    /// How the file is asked for.
+    #[serde(default)]
+    pub method: Method,
+    /// The server's certificate is not looked at: whoever sits in between can send another file.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The proxy that was given along, without user and password.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// It does not start before.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub start_at: Option<Timestamp>,
     /// Higher goes first.
     pub priority: i32,
     /// Bytes per second at most, 0 for no limit.
@@ -82,7 +96,7 @@ pub struct Job {
 
 impl Job {
     /// The names of all fields.
-    pub const FIELDS: [&str; 27] = [
+    pub const FIELDS: [&str; 31] = [
         "id",
         "url",
         "mirrors",
@@ -103,6 +117,10 @@ impl Job {
         "verified",
         "resumable",
         "on_change",
+        "method",
+        "insecure",
+        "proxy",
+        "start_at",
         "priority",
         "bandwidth_limit",
         "label",
@@ -391,6 +409,10 @@ pub struct PatchJob {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<u64>,
+    /// Where it is put among those of its priority that wait.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::position, required = false))]
+    pub position: Option<Position>,
     /// The new label; `Some(None)`, on the wire `null`, takes the label away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 1, max_length = 64))]
@@ -409,6 +431,7 @@ impl fmt::Debug for PatchJob {
             .field("priority", &self.priority)
             .field("connections", &self.connections)
             .field("bandwidth_limit", &self.bandwidth_limit)
+            .field("position", &self.position)
             .field("label", &self.label)
             .finish()
     }
@@ -508,6 +531,10 @@ pub(crate) mod tests {
             "verified": null,
             "resumable": true,
             "on_change": "restart",
+            "method": "GET",
+            "insecure": false,
+            "proxy": null,
+            "start_at": null,
             "priority": 0,
             "bandwidth_limit": 0,
             "label": null,

@@ -30,6 +30,7 @@ pub mod host;
 pub mod job;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod options;
 pub mod paths;
 pub mod problem;
 pub mod query;
@@ -49,10 +50,11 @@ pub use job::{
     BadRange, BulkResult, Connections, Job, JobFilter, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob,
     Reason, Verification, Verified, VerifyJob, WaitingFor,
 };
+pub use options::{Cookie, IpVersion, Method, OnDuplicate, Position, Probe, RequestBody, Start};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, Start, SubmitBody, SubmitJob};
+pub use submit::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, SubmitBody, SubmitJob};
 pub use why::{Why, WhyReason};

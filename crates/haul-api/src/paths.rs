@@ -25,6 +25,10 @@ pub const JOB_RETRY: &str = "/v1/jobs/{id}/retry";
 pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
 /// Verify the file of one job.
 pub const JOB_VERIFY: &str = "/v1/jobs/{id}/verify";
+/// Take the deletion of one job back.
+pub const JOB_RESTORE: &str = "/v1/jobs/{id}/restore";
+/// Ask what a server says of a file.
+pub const PROBE: &str = "/v1/probe";
 /// Pause all jobs.
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
@@ -95,6 +99,11 @@ pub fn job_verify(id: u64) -> String {
     fill(JOB_VERIFY, id)
 }
 
+/// The path of taking one job's deletion back.
+pub fn job_restore(id: u64) -> String {
+    fill(JOB_RESTORE, id)
+}
+
 /// The path of one host, whose name is URL-encoded.
 pub fn host(name: &str) -> String {
     HOST.replace("{host}", &encoded(name))
@@ -138,6 +147,7 @@ mod tests {
         assert_eq!(job_events(17), "/v1/jobs/17/events");
         assert_eq!(job_why(17), "/v1/jobs/17/why");
         assert_eq!(job_verify(17), "/v1/jobs/17/verify");
+        assert_eq!(job_restore(17), "/v1/jobs/17/restore");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
         assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);
     }

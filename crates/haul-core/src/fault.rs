@@ -95,6 +95,8 @@ pub enum FaultKind {
     Internal,
     /// The process has ended again and again while it worked on this job.
     Quarantined,
+    /// The request may not be made once more, or at another place, without somebody who says so.
+    NotRepeatable,
 }
 
 /// How a fault is treated.
@@ -159,7 +161,8 @@ impl FaultKind {
             | Self::TooLarge
             | Self::TargetNotWritable
             | Self::TargetExists
-            | Self::Quarantined => Class::Permanent,
+            | Self::Quarantined
+            | Self::NotRepeatable => Class::Permanent,
         }
     }
 
@@ -240,6 +243,7 @@ impl FaultKind {
             Self::Local => "local-resources",
             Self::Internal => "internal",
             Self::Quarantined => "quarantined",
+            Self::NotRepeatable => "not-repeatable",
         }
     }
 }

@@ -32,8 +32,8 @@ pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
 pub use types::{
-    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob,
-    OnChange, OnConflict, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces, Private, Reason,
-    RowDigest, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
+    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Mirror,
+    NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces,
+    Private, Reason, RowDigest, Sameness, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
 };
 pub use writer::Stats;

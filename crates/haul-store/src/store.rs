@@ -22,9 +22,9 @@ use crate::rows::requests::{self, Known};
 use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent,
-    NewJob, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats,
-    StoreError, StoredJob, UpdateError, Validators, open, schema,
+    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Mirror,
+    NewEvent, NewJob, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange, Reason,
+    Sameness, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -99,17 +99,34 @@ impl Store {
         .await
     }
 
-    /// Accepts jobs, all or none of them, unless this request has been carried out before; its answer, which `answer`
-    /// makes of their ids, is remembered with them.
+    /// Accepts jobs, all or none of them, but those that are the same as one that is there. Answers in the same order.
+    ///
+    /// `gone` are complete jobs whose files are not there any more: nothing is the same as they.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; then no job was accepted.
-    pub async fn insert_jobs_once(
+    pub async fn insert_unless_same(
         &self,
-        new: Vec<NewJob>,
+        new: Vec<(NewJob, OnDuplicate)>,
+        gone: Vec<JobId>,
+        now_ms: i64,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        self.durable(move |conn| Ok(jobs::insert_all_unless_same(conn, &new, &gone, now_ms)?)).await
+    }
+
+    /// The same, unless this request has been carried out before; its answer, which `answer` makes of what became of the
+    /// jobs, is remembered with them. An answer that refuses it is not: then nothing was done, and it may be tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_once(
+        &self,
+        new: Vec<(NewJob, OnDuplicate)>,
+        gone: Vec<JobId>,
         request: OnceRequest,
-        answer: impl FnOnce(&[JobId]) -> OnceAnswer + Send + 'static,
+        answer: impl FnOnce(&[Inserted]) -> OnceAnswer + Send + 'static,
         now_ms: i64,
     ) -> Result<Once, StoreError> {
         self.durable(move |conn| {
@@ -118,12 +135,39 @@ impl Store {
                 Known::Other => return Ok(Once::Other),
                 Known::No => {}
             }
-            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms)).collect::<rusqlite::Result<Vec<_>>>()?;
-            let answer = answer(&ids);
-            requests::put(conn, &request, &answer, now_ms)?;
-            Ok(Once::First(ids, answer))
+            let inserted = jobs::insert_all_unless_same(conn, &new, &gone, now_ms)?;
+            let answer = answer(&inserted);
+            if answer.status < 400 {
+                requests::put(conn, &request, &answer, now_ms)?;
+            }
+            Ok(Once::First(inserted, answer))
         })
         .await
+    }
+
+    /// Jobs that are the same as one of these wishes and have not ended without a file, a few at most of each.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn same(&self, wanted: Vec<Sameness>) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| {
+            let mut rows = Vec::new();
+            for sameness in wanted {
+                rows.extend(jobs::same(conn, sameness)?);
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// A deleted job that is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn hidden_job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        self.read(move |conn| Ok(jobs::get(conn, id)?.filter(|row| row.deleted_at_ms.is_some()))).await
     }
 
     /// Carries out a user's action on a job and answers with its row.
@@ -395,13 +439,14 @@ impl Store {
         self.0.place.is_kept()
     }
 
-    /// Hides jobs from all lists and actions; answers with those that were not hidden yet. Their names are free at once.
+    /// Hides jobs from all lists and actions, and notes whether what they saved is to go with them; answers with those that
+    /// were not hidden yet. Their names are free at once.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; then nothing has changed.
-    pub async fn hide_jobs(&self, ids: Vec<JobId>, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
-        self.durable(move |conn| Ok(jobs::hide(conn, &ids, now_ms)?)).await
+    pub async fn hide_jobs(&self, ids: Vec<JobId>, files: bool, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
+        self.durable(move |conn| Ok(jobs::hide(conn, &ids, files, now_ms)?)).await
     }
 
     /// Hides a job that is in this version.
@@ -409,8 +454,8 @@ impl Store {
     /// # Errors
     ///
     /// [`UpdateError::Changed`] when it is in another one; then nothing has changed.
-    pub async fn hide_version(&self, id: JobId, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.durable(move |conn| jobs::hide_version(conn, id, version, now_ms)).await
+    pub async fn hide_version(&self, id: JobId, files: bool, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::hide_version(conn, id, files, version, now_ms)).await
     }
 
     /// Shows hidden jobs again; answers with those that were hidden. One whose name another job has reserved meanwhile

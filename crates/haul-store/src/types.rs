@@ -105,6 +105,44 @@ pub struct Wish {
     pub priority: i32,
     /// A word to find it by.
     pub label: Option<String>,
+    /// How its requests go, as JSON without secrets. The store does not read it.
+    pub options: Option<String>,
+    /// What of that is secret, as JSON; dropped when the job is completed or canceled.
+    pub secrets: Option<Private>,
+    /// It does not start before.
+    pub start_at_ms: Option<i64>,
+    /// Where it stands among those of its priority; `None` is where it came.
+    pub place: Option<i64>,
+    /// What makes it the same as another one.
+    pub sameness: Option<Sameness>,
+    /// Its request has an effect at its server, and is not made once more just like that.
+    pub once: bool,
+}
+
+/// A digest of what makes two wishes the same.
+pub type Sameness = [u8; 16];
+
+/// What happens to a wish that is the same as an earlier one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// The job that is there answers it.
+    #[default]
+    Attach,
+    /// It becomes a job of its own.
+    Copy,
+    /// It is refused.
+    Reject,
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is this new job.
+    New(JobId),
+    /// This job is the same.
+    There(Box<JobRow>),
+    /// It was refused, because this job is the same.
+    Rejected(JobId),
 }
 
 /// A job to be accepted.
@@ -245,6 +283,8 @@ pub struct JobRow {
     pub deleted_at_ms: Option<i64>,
     /// Counts its changes that a client can see, but for progress.
     pub version: u64,
+    /// What it saved goes with it, once it is deleted for good.
+    pub delete_files: bool,
 }
 
 /// A job with its chunks: all that is needed to go on.
@@ -353,6 +393,8 @@ pub struct JobPatch {
     pub headers: Option<Option<Private>>,
     /// A word to find it by.
     pub label: Option<Option<String>>,
+    /// Where it stands among those of its priority.
+    pub place: Option<Option<i64>>,
 }
 
 /// A step of the work, as the daemon found it.
@@ -475,8 +517,8 @@ pub struct OnceAnswer {
 /// What became of a request that is to be carried out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Once {
-    /// It was carried out: the ids of its jobs, in their order, and its answer.
-    First(Vec<JobId>, OnceAnswer),
+    /// It was carried out: what became of its jobs, in their order, and its answer.
+    First(Vec<Inserted>, OnceAnswer),
     /// It had been carried out before, and this was its answer.
     Again(OnceAnswer),
     /// Another request has its key.

@@ -11,6 +11,7 @@
 //! | `limiter` | bandwidth limits |
 //! | `threads` | the OS threads, their runtimes, and that every worker reports its end |
 //! | `client` | the only HTTP clients that transfer, one cache per thread |
+//! | `network` | the way of requests: proxies, addresses, certificates of our own |
 //! | `order` | what goes to a worker and what comes back |
 //! | `worker` | one worker from its request to its last byte |
 //! | `cookies` | what servers set on the way, and where it goes back to |
@@ -47,6 +48,7 @@ mod limiter;
 mod link;
 mod masked;
 pub mod name;
+mod network;
 mod order;
 pub mod part;
 pub mod place;
@@ -65,7 +67,7 @@ pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
-pub use cookies::Cookies;
+pub use cookies::{Cookies, GivenCookie};
 pub use disk_file::DiskFile;
 pub use fs::{Disk, Fs};
 pub use hints::{Hints, MirrorHint};
@@ -74,7 +76,8 @@ pub use lane::{Lane, Span};
 pub use limiter::Limiter;
 pub use masked::{Escaped, Masked};
 pub use name::{NameProblem, check_user_name, repair, try_repair};
-pub use order::{Opened, Order, Report, Target};
+pub use network::{ClientCert, IpVersion, Network, Proxy, is_proxy};
+pub use order::{Login, Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile, SealedFile, Stamp};
 pub use place::Place;
 pub use request::host_of;

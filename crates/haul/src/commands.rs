@@ -5,6 +5,7 @@ mod db;
 mod host;
 mod limit;
 mod list;
+mod probe;
 mod renew;
 mod show;
 mod verify;
@@ -43,6 +44,9 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
         Command::Renew { id, url, headers } => renew::renew(&daemon.await?, *id, url, headers, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
+        Command::Restore(which) => act::each(&daemon.await?, &which.ids, act::Act::Restore, out).await,
+        Command::Move { id, position } => renew::put(&daemon.await?, *id, *position, out).await,
+        Command::Probe { url, options } => probe::probe(&daemon.await?, url, options, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
         Command::Verify { ids, repair } => verify::verify(&daemon.await?, &ids.ids, *repair, out).await,
         Command::Limit { words, label } => {
@@ -55,7 +59,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn add(daemon: &Daemon, args: &Add, out: &Out) -> Result<Exit, Failure> {
-    let wishes = submit::for_add(args, daemon.is_local())?;
+    let wishes =
+        if args.curl { submit::for_curl(args, daemon.is_local())? } else { submit::for_add(args, daemon.is_local())? };
     wishes.notes.iter().for_each(|note| out.note(note));
     if let ([wish], []) = (wishes.jobs.as_slice(), wishes.refused.as_slice()) {
         let job = daemon.client.submit(wish).await.map_err(|error| daemon.failure(error))?;

@@ -8,6 +8,7 @@ mod hosts;
 mod jobs;
 mod lists;
 mod once;
+mod probe;
 mod problem;
 mod serve;
 mod settings;
@@ -73,6 +74,8 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::verify))
+        .routes(routes!(jobs::restore))
+        .routes(routes!(probe::probe))
         .routes(routes!(lists::pause))
         .routes(routes!(lists::resume))
         .routes(routes!(lists::retry))

@@ -5,17 +5,20 @@
 
 mod dirs;
 mod layers;
+mod network;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haul_api::{Bandwidth, HumanDuration, Rate, Window};
+use haul_api::{HumanDuration, IpVersion, Rate, Window};
 use haul_core::Policy;
 use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Layers, Loaded};
+pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
 
 /// Declares every setting once: its name, type, default and what it is for.
 macro_rules! settings {
@@ -109,10 +112,24 @@ settings! {
     bandwidth_limit: Rate = Rate(0);
     /// Times of the day, in local time, at which another limit holds; the first window that holds counts.
     bandwidth_schedule: Vec<Window> = Vec::new();
-    /// Limits of the jobs with a label, in a table for each label.
-    labels: BTreeMap<String, Bandwidth> = BTreeMap::new();
+    /// What holds for the jobs with a label, in a table for each label.
+    labels: BTreeMap<String, Label> = BTreeMap::new();
     /// Certificates (PEM) to trust besides the system's. Empty: none.
     ca_file: PathBuf = PathBuf::new();
+    /// The proxy that requests go through unless a job says otherwise: a URL, or `env` for that of the environment.
+    proxy: ProxySetting = ProxySetting::default();
+    /// Hosts that are asked without the proxy, separated by commas.
+    no_proxy: String = String::new();
+    /// The address of this machine that requests come from. Empty: any.
+    source_address: String = String::new();
+    /// Which of a server's addresses may be used.
+    ip_version: IpVersion = IpVersion::Auto;
+    /// Addresses of names that are not looked up.
+    resolve: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    /// A file with users and passwords by host, for jobs that bring none. Empty: none.
+    netrc: PathBuf = PathBuf::new();
+    /// Certificates by which this side proves who it is, to some hosts.
+    client_certs: Vec<ClientCertSetting> = Vec::new();
     /// The `User-Agent` that servers see unless a job says otherwise.
     user_agent: String = concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned();
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter like `info,hauld::driver=debug`.
@@ -218,11 +235,20 @@ impl Config {
         }
         let dirs = [("data_dir", &self.data_dir), ("download_dir", &self.download_dir)];
         let roots = self.allowed_roots.iter().map(|root| ("allowed_roots", root));
-        for (key, dir) in dirs.into_iter().chain(roots) {
+        let of_labels = self.labels.values().map(|label| ("labels", &label.dir));
+        let of_labels = of_labels.filter(|(_, dir)| !dir.as_os_str().is_empty());
+        for (key, dir) in dirs.into_iter().chain(roots).chain(of_labels) {
             if !dir.is_absolute() {
                 return Err(ConfigError::value(key, format!("is `{}`; it must be an absolute path", dir.display())));
             }
         }
+        for (name, label) in &self.labels {
+            if label.windows.len() > WINDOWS_MAX {
+                let message = format!("has {} windows for `{name}`; there may be {WINDOWS_MAX}", label.windows.len());
+                return Err(ConfigError::value("labels", message));
+            }
+        }
+        self.client()?;
         self.socket_mode().map(|_| ())
     }
 

@@ -157,6 +157,7 @@ impl Daemon {
     /// [`StartError`]; then nothing is left running.
     pub async fn start_on(config: &Config, disks: Arc<Disks>) -> Result<Self, StartError> {
         config.check()?;
+        let netrc = config.check_files()?;
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
@@ -166,7 +167,8 @@ impl Daemon {
         };
         let (store, opened) = open_store(config).await?;
         let volumes = stored_volumes(&store).await;
-        let roots = Roots::new(&config.download_dir, &config.allowed_roots, disks, volumes)
+        let roots = Roots::new(&config.download_dir, &config.roots(), disks, volumes)
+            .map(|roots| roots.with_labels(config.dirs_of_labels()))
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
         let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
         let (roots, unix) = match (roots, unix) {
@@ -183,7 +185,7 @@ impl Daemon {
         let roots = Arc::new(roots);
         let (driver, handle) = Driver::new(config, changes, hosts, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
-        let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work);
+        let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work).knowing(netrc);
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let stop = CancellationToken::new();

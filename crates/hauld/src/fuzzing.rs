@@ -35,7 +35,7 @@ pub fn metalink(bytes: &[u8]) {
             let wire = serde_json::to_vec(&entry.job).expect("plain data");
             assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(entry.job.clone()))));
             let accepted = submit::check(&entry.job, &ROOTS).expect("what a Metalink asks for can be had");
-            assert_sound(&accepted.wish);
+            assert_sound(&accepted.job.wish);
         }
     }
 }
@@ -51,7 +51,7 @@ pub fn submit(bytes: &[u8]) {
         };
         for job in jobs {
             match submit::check(&job, &ROOTS) {
-                Ok(accepted) => assert_sound(&accepted.wish),
+                Ok(accepted) => assert_sound(&accepted.job.wish),
                 Err(problem) => assert_refused(&problem),
             }
             if let Err(problem) = submit::check(&with_secrets(job), &ROOTS) {
@@ -60,6 +60,20 @@ pub fn submit(bytes: &[u8]) {
         }
     }
     change(bytes);
+}
+
+/// A command line of curl: a job that can be written and read again, or an error that repeats nothing of it.
+pub fn curl(bytes: &[u8]) {
+    match crate::curl::read(bytes) {
+        Ok(job) => {
+            let wire = serde_json::to_vec(&job).expect("plain data");
+            assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(job))));
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.len() <= DETAIL_BYTES_MAX && !text.contains(char::is_control), "{text}");
+        }
+    }
 }
 
 /// Changes of a job, of the limits and of a host.
@@ -226,6 +240,11 @@ mod tests {
     #[test]
     fn f_api_10_14_the_corpus_of_jobs_holds() {
         replay("submit", super::submit);
+    }
+
+    #[test]
+    fn the_corpus_of_command_lines_holds() {
+        replay("curl", super::curl);
     }
 
     #[test]

@@ -4,11 +4,15 @@ mod roots;
 
 use std::collections::{BTreeMap, HashMap};
 
-use haul_api::{OnChange, OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
+use haul_api::{
+    Method, OnChange, OnConflict, OnDuplicate, PatchJob, Pieces, Position, Problem, ProblemCode, Start, SubmitBody,
+    SubmitJob,
+};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
 use haul_transfer::{Checksum, ChecksumKind, check_user_name, host_of};
 use http::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::CONNECTIONS_MAX;
@@ -53,26 +57,32 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 ///
 /// Names the field and what helps.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
-    check_in(job, &mut |dir| roots.resolve(dir))
+pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<Checked, Problem> {
+    check_in(job, roots, &mut |dir| roots.resolve(dir))
 }
 
 /// Checks many jobs; each directory is looked at once.
-pub(crate) fn check_all(items: Vec<Result<SubmitJob, Problem>>, roots: &Roots) -> Vec<Result<NewJob, Problem>> {
+pub(crate) fn check_all(items: Vec<Result<SubmitJob, Problem>>, roots: &Roots) -> Vec<Result<Checked, Problem>> {
     let mut known = HashMap::new();
     let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
         let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
         found.clone()
     };
-    items.into_iter().map(|item| check_in(&item?, &mut resolve)).collect()
+    items.into_iter().map(|item| check_in(&item?, roots, &mut resolve)).collect()
 }
 
 /// Finds the directory that a job names.
 type Resolve<'a> = dyn FnMut(Option<&str>) -> Result<String, Problem> + 'a;
 
-fn check_in(job: &SubmitJob, resolve: &mut Resolve<'_>) -> Result<NewJob, Problem> {
+fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result<Checked, Problem> {
     let headers = headers(job.headers.as_ref())?;
     let (url, mirrors) = urls(job)?;
+    let once = job.method.unwrap_or_default() == Method::Post;
+    if once && !mirrors.is_empty() {
+        return Err(invalid("mirrors", "a file that is asked for by `POST` has one URL".to_owned()));
+    }
+    let (options, secrets) = crate::options::check(job, &url)?;
+    let label = job.label.as_deref().map(label).transpose()?;
     let gets_headers = |other: &&Url| other.origin() == url.origin();
     let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
     if has_user && headers.contains_key("authorization") {
@@ -90,7 +100,7 @@ fn check_in(job: &SubmitJob, resolve: &mut Resolve<'_>) -> Result<NewJob, Proble
         host: origin(&url),
         url: Private(url.into()),
         mirrors: mirrors.into_iter().map(mirror).collect(),
-        dir: resolve(job.dir.as_deref())?,
+        dir: resolve(job.dir.as_deref().or_else(|| roots.of_label(label.as_deref())))?,
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,
@@ -104,16 +114,67 @@ fn check_in(job: &SubmitJob, resolve: &mut Resolve<'_>) -> Result<NewJob, Proble
         headers: stored_headers(&headers),
         referrer: job.referrer.clone().map(Private),
         user_agent: job.user_agent.clone(),
-        connections: job.connections.map(connections).transpose()?,
+        // Each of them is one more request that may have an effect.
+        connections: job.connections.map(connections).transpose()?.or(once.then_some(1)),
         bandwidth_limit: limit(job.bandwidth_limit)?,
         priority: job.priority.map_or(Ok(0), priority)?,
-        label: job.label.as_deref().map(label).transpose()?,
+        label,
+        options,
+        secrets,
+        start_at_ms: match job.start {
+            Some(Start::At(time)) => Some(time.as_millisecond()),
+            Some(Start::Now | Start::Paused) | None => None,
+        },
+        place: None,
+        sameness: None,
+        once,
     };
     let intent = match job.start.unwrap_or_default() {
-        Start::Now => Intent::Run,
+        Start::Now | Start::At(_) => Intent::Run,
         Start::Paused => Intent::Pause,
     };
-    Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
+    let wish = Wish { sameness: Some(sameness(&wish, job)), ..wish };
+    let on_duplicate = match job.on_duplicate.unwrap_or_default() {
+        OnDuplicate::Attach => haul_store::OnDuplicate::Attach,
+        OnDuplicate::Copy => haul_store::OnDuplicate::Copy,
+        OnDuplicate::Reject => haul_store::OnDuplicate::Reject,
+    };
+    Ok(Checked {
+        job: NewJob { wish, intent, part_token: random_hex(4), pieces },
+        on_duplicate,
+        position: job.position.map(Position::number),
+    })
+}
+
+/// A submit that can be accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) job: NewJob,
+    pub(crate) on_duplicate: haul_store::OnDuplicate,
+    /// Where it is put among those of its priority that wait, counted from 1.
+    pub(crate) position: Option<u64>,
+}
+
+/// What makes two submits the same: what is asked for, and where it goes. Cookies and the referrer do not count: browsers
+/// send others each time.
+fn sameness(wish: &Wish, job: &SubmitJob) -> haul_store::Sameness {
+    let method: &[u8] = if wish.once { b"POST" } else { b"GET" };
+    let body = job.body.as_ref().map(|body| serde_json::to_vec(body).expect("plain data is JSON"));
+    let parts: [&[u8]; 6] = [
+        wish.url.as_bytes(),
+        method,
+        body.as_deref().unwrap_or_default(),
+        wish.headers.as_deref().unwrap_or_default().as_bytes(),
+        wish.dir.as_bytes(),
+        wish.filename.as_deref().unwrap_or_default().as_bytes(),
+    ];
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    std::array::from_fn(|index| digest[index])
 }
 
 fn filename(name: &str) -> Result<(), Problem> {
@@ -260,6 +321,14 @@ pub(crate) fn two_credentials() -> Problem {
     Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers")
 }
 
+/// The URL without user and password.
+pub(crate) fn without_userinfo(mut url: Url) -> Url {
+    // Both fail only where there is no host, and then there is no userinfo either.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url
+}
+
 pub(crate) fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -398,7 +467,7 @@ mod tests {
             assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
             let (_dir, roots) = roots();
             let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
-            assert_eq!(check(&job, &roots).expect("a good job").wish.host, name, "as jobs know it");
+            assert_eq!(check(&job, &roots).expect("a good job").job.wish.host, name, "as jobs know it");
         }
     }
 
@@ -530,24 +599,72 @@ mod tests {
         let given = ["http://A/f", "http://a:80/f#x", "https://b/f", "https://b:443/f"];
         let mirrors = Some(given.map(str::to_owned).to_vec());
         let only = SubmitJob { mirrors: mirrors.clone(), ..SubmitJob::default() };
-        let wish = check(&only, &roots).expect("nothing is wrong").wish;
+        let wish = check(&only, &roots).expect("nothing is wrong").job.wish;
         let urls = |wish: &Wish| wish.mirrors.iter().map(|mirror| mirror.url.0.clone()).collect::<Vec<_>>();
         assert_eq!((&*wish.url, urls(&wish)), ("http://a/f", vec!["https://b/f".to_owned()]));
         assert_eq!(wish.mirrors[0].host, "https://b");
         let both = SubmitJob { mirrors, ..SubmitJob::new("https://c/f") };
-        let wish = check(&both, &roots).expect("nothing is wrong").wish;
+        let wish = check(&both, &roots).expect("nothing is wrong").job.wish;
         assert_eq!((&*wish.url, urls(&wish)), ("https://c/f", vec!["http://a/f".to_owned(), "https://b/f".to_owned()]));
     }
 
     #[test]
     fn a_job_without_wishes_gets_the_defaults() {
         let (dir, roots) = roots();
-        let job = check(&SubmitJob::new("HTTP://Host.Example:80/a b#frag"), &roots).expect("nothing is wrong");
+        let job = check(&SubmitJob::new("HTTP://Host.Example:80/a b#frag"), &roots).expect("nothing is wrong").job;
         assert_eq!(&*job.wish.url, "http://host.example/a%20b");
         assert_eq!(job.wish.host, "http://host.example");
         assert_eq!(job.wish.dir, dir.path().canonicalize().expect("it exists").display().to_string());
         assert_eq!(job.intent, Intent::Run);
         assert_eq!(job.part_token.len(), 8);
+    }
+
+    #[test]
+    fn what_is_the_same_is_told_by_what_is_asked_for_and_where_it_goes() {
+        let (_dir, roots) = roots();
+        let sameness = |job: &SubmitJob| check(job, &roots).expect("a good job").job.wish.sameness.expect("it has one");
+        let job = SubmitJob::new("http://a.example/f");
+        let header = |name: &str, value: &str| Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        for same in [
+            SubmitJob::new("HTTP://A.example:80/f#x"),
+            SubmitJob { priority: Some(7), label: Some("l".to_owned()), start: Some(Start::Paused), ..job.clone() },
+            SubmitJob { referrer: Some("http://b/".to_owned()), method: Some(Method::Get), ..job.clone() },
+            SubmitJob { dir: Some(roots.resolve(None).expect("a directory")), ..job.clone() },
+        ] {
+            assert_eq!(sameness(&same), sameness(&job), "{same:?}");
+        }
+        assert_eq!(
+            sameness(&SubmitJob { headers: header("X-A", "1"), ..job.clone() }),
+            sameness(&SubmitJob { headers: header("x-a", "1"), ..job.clone() })
+        );
+        let post = |text: &str| SubmitJob {
+            method: Some(Method::Post),
+            body: Some(haul_api::RequestBody { text: Some(text.to_owned()), base64: None }),
+            ..job.clone()
+        };
+        let others = [
+            job.clone(),
+            SubmitJob::new("http://a.example/f?"),
+            SubmitJob::new("https://a.example/f"),
+            SubmitJob { headers: header("x-a", "1"), ..job.clone() },
+            SubmitJob { headers: header("x-a", "2"), ..job.clone() },
+            SubmitJob { dir: Some("sub".to_owned()), ..job.clone() },
+            SubmitJob { filename: Some("g".to_owned()), ..job.clone() },
+            post("a"),
+            post("b"),
+        ];
+        let all: std::collections::BTreeSet<_> = others.iter().map(sameness).collect();
+        assert_eq!(all.len(), others.len());
+    }
+
+    #[test]
+    fn a_post_has_one_url_and_one_connection() {
+        let (_dir, roots) = roots();
+        let post = SubmitJob { method: Some(Method::Post), ..SubmitJob::new("http://a.example/f") };
+        let job = check(&post, &roots).expect("a good job").job;
+        assert_eq!((job.wish.once, job.wish.connections), (true, Some(1)));
+        let several = SubmitJob { mirrors: Some(vec!["http://b.example/f".to_owned()]), ..post };
+        assert_eq!(check(&several, &roots).expect_err("two URLs").field.as_deref(), Some("mirrors"));
     }
 
     #[test]

@@ -94,8 +94,18 @@ pub(crate) fn of_phase(row: &JobRow) -> Option<EventKind> {
 
 /// What a change of wishes looks like in the history.
 pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
-    let JobPatch { expected: _, url, filename, priority, bandwidth_limit, connections, headers, label, on_change } =
-        patch;
+    let JobPatch {
+        expected: _,
+        url,
+        filename,
+        priority,
+        bandwidth_limit,
+        connections,
+        headers,
+        label,
+        on_change,
+        place,
+    } = patch;
     let fields = [
         ("url", url.is_some()),
         ("filename", filename.is_some()),
@@ -104,6 +114,7 @@ pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
         ("connections", connections.is_some()),
         ("headers", headers.is_some()),
         ("label", label.is_some()),
+        ("position", place.is_some()),
         ("on_change", on_change.is_some()),
     ];
     let fields: Vec<String> = fields.into_iter().filter(|field| field.1).map(|field| field.0.to_owned()).collect();

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Params, Row, named_params};
 
 use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, validators};
 use crate::{
-    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, Part, PhaseChange, Private,
-    Reason, Stamp, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Mirror, NewJob, OnDuplicate, Part,
+    PhaseChange, Private, Reason, Sameness, Stamp, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -31,6 +31,12 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
         ":label": wish.label,
+        ":options": wish.options,
+        ":secrets": wish.secrets.as_deref(),
+        ":start_at_ms": wish.start_at_ms,
+        ":place": wish.place,
+        ":sameness": wish.sameness,
+        ":once": wish.once,
         ":intent": job.intent.word(),
         ":part_token": job.part_token,
         ":now": now_ms,
@@ -43,6 +49,42 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     }
     events::begin(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
     Ok(id)
+}
+
+/// Inserts jobs, but those that are the same as one that is there; `gone` are complete ones whose files are not there any
+/// more.
+pub(crate) fn insert_all_unless_same(
+    conn: &Connection,
+    new: &[(NewJob, OnDuplicate)],
+    gone: &[JobId],
+    now_ms: i64,
+) -> rusqlite::Result<Vec<Inserted>> {
+    new.iter().map(|(job, on_duplicate)| insert_unless_same(conn, job, on_duplicate, gone, now_ms)).collect()
+}
+
+fn insert_unless_same(
+    conn: &Connection,
+    job: &NewJob,
+    on_duplicate: &OnDuplicate,
+    gone: &[JobId],
+    now_ms: i64,
+) -> rusqlite::Result<Inserted> {
+    let same = match (on_duplicate, job.wish.sameness) {
+        (OnDuplicate::Copy, _) | (_, None) => None,
+        (OnDuplicate::Attach | OnDuplicate::Reject, Some(sameness)) => {
+            same(conn, sameness)?.into_iter().find(|row| !gone.contains(&row.id))
+        }
+    };
+    match (on_duplicate, same) {
+        (_, None) => insert(conn, job, now_ms).map(Inserted::New),
+        (OnDuplicate::Reject, Some(row)) => Ok(Inserted::Rejected(row.id)),
+        (OnDuplicate::Attach | OnDuplicate::Copy, Some(row)) => Ok(Inserted::There(Box::new(row))),
+    }
+}
+
+/// Jobs that are the same as a wish and have not ended without a file, the newest first.
+pub(crate) fn same(conn: &Connection, sameness: Sameness) -> rusqlite::Result<Vec<JobRow>> {
+    query(conn, SAME, [sameness])
 }
 
 /// The names of all part files.
@@ -75,8 +117,18 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
     let mut row = get_visible(conn, id)?.ok_or(ActError::Unknown)?;
     let before = row.lifecycle;
     let changed = row.lifecycle.apply(action).map_err(|refusal| ActError::Refused(refusal, before.phase))?;
-    if changed == Changed::No {
+    // Whoever says something about a job that is to start later has another mind now.
+    let waited = row.wish.start_at_ms.take().is_some();
+    if changed == Changed::No && !waited {
         return Ok((changed, row));
+    }
+    let begins_anew = action == Action::Retry && before.phase == Phase::Failed && row.wish.once;
+    if begins_anew && row.identity.accepts_ranges != Some(true) {
+        // Its user wants the request sent once more.
+        chunks::clear(conn, id)?;
+        validators::clear(conn, id)?;
+        row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
+        row.started_at_ms = None;
     }
     if row.lifecycle.phase != before.phase {
         // Whoever tries a failed job again gives it all its chances again.
@@ -88,7 +140,11 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
     save(conn, &mut row, now_ms)?;
     events::append(conn, id, now_ms, &events::of_action(action))?;
     at_work::survived(conn, id)?;
-    Ok((changed, row))
+    if begins_anew {
+        // Its counts are those of its rows.
+        row = get(conn, id)?.ok_or(ActError::Unknown)?;
+    }
+    Ok((Changed::Yes, row))
 }
 
 /// Takes a step of the work, unless the job has ended meanwhile.
@@ -265,6 +321,7 @@ impl JobPatch {
         set(&mut wish.connections, self.connections);
         set(&mut wish.headers, self.headers);
         set(&mut wish.label, self.label);
+        set(&mut wish.place, self.place);
     }
 }
 
@@ -275,20 +332,26 @@ fn set<T>(field: &mut T, value: Option<T>) {
 }
 
 /// Hides a job that is in the version that was expected.
-pub(crate) fn hide_version(conn: &Connection, id: JobId, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+pub(crate) fn hide_version(
+    conn: &Connection,
+    id: JobId,
+    delete_files: bool,
+    version: u64,
+    now_ms: i64,
+) -> Result<JobRow, UpdateError> {
     let row = get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
     if row.version != version {
         return Err(UpdateError::Changed);
     }
-    hide(conn, &[id], now_ms)?.pop().ok_or(UpdateError::Unknown)
+    hide(conn, &[id], delete_files, now_ms)?.pop().ok_or(UpdateError::Unknown)
 }
 
 /// Hides jobs, keeping their rows for a while.
-pub(crate) fn hide(conn: &Connection, ids: &[JobId], now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
+pub(crate) fn hide(conn: &Connection, ids: &[JobId], delete_files: bool, now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
     let mut hide = conn.prepare_cached(HIDE)?;
     let mut hidden = Vec::new();
     for id in ids {
-        if hide.execute(named_params! { ":id": key(*id), ":now": now_ms })? > 0 {
+        if hide.execute(named_params! { ":id": key(*id), ":delete_files": delete_files, ":now": now_ms })? > 0 {
             hidden.extend(get(conn, *id)?);
             events::append(conn, *id, now_ms, &EventKind::Deleted)?;
         }
@@ -305,6 +368,7 @@ pub(crate) fn restore(conn: &Connection, ids: &[JobId], now_ms: i64) -> Result<V
         };
         row.deleted_at_ms = None;
         row.version += 1;
+        row.delete_files = false;
         match save(conn, &mut row, now_ms).map_err(UpdateError::from) {
             Err(UpdateError::NameTaken) => {
                 row.identity.name = None;
@@ -355,6 +419,7 @@ pub(crate) fn add_mirrors(
 fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()> {
     if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
         row.wish.headers = None;
+        row.wish.secrets = None;
     }
     row.updated_at_ms = now_ms;
     let (wish, identity) = (&row.wish, &row.identity);
@@ -372,6 +437,9 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
         ":label": wish.label,
+        ":secrets": wish.secrets.as_deref(),
+        ":start_at_ms": wish.start_at_ms,
+        ":place": wish.place,
         ":phase": row.lifecycle.phase.word(),
         ":intent": row.lifecycle.intent.word(),
         ":reason_code": reason.map(|r| &r.code),
@@ -402,6 +470,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":updated_at_ms": row.updated_at_ms,
         ":deleted_at_ms": row.deleted_at_ms,
         ":version": row.version,
+        ":delete_files": row.delete_files,
     })?;
     Ok(())
 }
@@ -436,6 +505,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             priority: cells.next()?,
             label: cells.next()?,
             checksum_url: cells.private()?,
+            options: cells.next()?,
+            secrets: cells.private()?,
+            start_at_ms: cells.next()?,
+            place: cells.next()?,
+            sameness: cells.next()?,
+            once: cells.next()?,
         },
         lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
         reason: cells.reason()?,
@@ -470,6 +545,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         updated_at_ms: cells.next()?,
         deleted_at_ms: cells.next()?,
         version: cells.next()?,
+        delete_files: cells.next()?,
     })
 }
 
@@ -477,12 +553,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent, \
-         connections, bandwidth_limit, priority, label, checksum_url, phase, intent, reason_code, reason_message, reason_at_ms, \
+         connections, bandwidth_limit, priority, label, checksum_url, \
+         options, secrets, start_at_ms, place, sameness, once, phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
          part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
          verification, verified, done_bytes, durable_bytes, chunks_done, chunks_total, \
-         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms, version"
+         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms, version, delete_files"
     };
 }
 pub(super) use columns;
@@ -546,17 +623,19 @@ const PART_NAMES: &str = "
 const INSERT: &str = "
     INSERT INTO jobs (
         url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
-        user_agent, connections, bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+        user_agent, connections, bandwidth_limit, priority, label, options, secrets, start_at_ms, place,
+        sameness, once, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
         :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
         :referrer, :user_agent,
-        :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
+        :connections, :bandwidth_limit, :priority, :label, :options, :secrets, :start_at_ms, :place, :sameness, :once,
+        'fetching', :intent, :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
-        headers = :headers,
+        headers = :headers, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
@@ -565,8 +644,36 @@ const UPDATE: &str = "
         part_bytes = :part_bytes, part_modified_ns = :part_modified_ns, part_changed_ns = :part_changed_ns,
         kept_part = :kept_part, renewed = :renewed,
         verification = :verification, verified = :verified, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
-        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms, version = :version
+        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms, version = :version, delete_files = :delete_files
     WHERE id = :id";
 
 const HIDE: &str = "
-    UPDATE jobs SET deleted_at_ms = :now, updated_at_ms = :now, version = version + 1 WHERE id = :id AND deleted_at_ms IS NULL";
+    UPDATE jobs SET deleted_at_ms = :now, delete_files = :delete_files, updated_at_ms = :now, version = version + 1
+    WHERE id = :id AND deleted_at_ms IS NULL";
+
+const SAME: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM jobs INDEXED BY jobs_by_sameness
+    WHERE sameness = ?1 AND deleted_at_ms IS NULL AND phase IN ('fetching', 'verifying', 'completed')
+    ORDER BY id DESC LIMIT 16"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    #[test]
+    fn the_same_is_found_by_an_index() {
+        let conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
+        let steps: Vec<String> =
+            plan.query_map([[0_u8; 16]], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
+        assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+    }
+}

@@ -70,9 +70,13 @@ refusals! {
     OneJobQuery: [GUARDED] JobNotFound UnknownField;
     /// Of submitting.
     Submit: [GUARDED BODY] PathOutsideRoots InvalidUrl InvalidMetalink InvalidFilename HeaderNotAllowed TargetNotWritable
-        IdempotencyKeyInUse IdempotencyKeyReused;
+        IdempotencyKeyInUse IdempotencyKeyReused InvalidCurl Duplicate;
+    /// Of probing.
+    Probing: [GUARDED BODY] PathOutsideRoots InvalidUrl InvalidFilename HeaderNotAllowed TargetNotWritable ProbeFailed;
     /// Of actions on one job.
     Act: [GUARDED] JobNotFound ConflictState BodyTooLarge;
+    /// Of taking a deletion back.
+    Restore: [GUARDED] JobNotFound BodyTooLarge;
     /// Of actions on many jobs.
     ActAll: [GUARDED BODY];
     /// Of changing a job.

@@ -1,6 +1,6 @@
 //! The routes about jobs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,80 +10,96 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
-use haul_api::openapi::SubmitOneOrMany;
+use haul_api::openapi::{OneOrMany, SubmitOneOrMany};
 use haul_api::{
     BatchItem, BatchResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobState, PatchJob, Problem,
     ProblemCode, SubmitBody, SubmitJob, VerifyJob, WaitQuery, Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Phase, Policy};
-use haul_store::{JobRow, NewJob, Once, OnceAnswer, OnceRequest};
+use haul_store::{JobRow, Once, OnceAnswer, OnceRequest};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::Api;
 use super::document;
-use super::extract::{self, Id, Submitted, no_body};
+use super::extract::{self, Id, Submitted as Sent, no_body};
 use super::once::{self, OptionalKey};
 use super::problem::{Refused, refused};
 use super::versions;
 use crate::convert;
-use crate::driver::{DriverError, Limits, Live, OnceSubmit};
+use crate::curl;
+use crate::driver::{DriverError, Limits, Live, OnceSubmit, Placing, Submitted};
 use crate::metalink::{self, MetalinkFile};
-use crate::submit;
+use crate::submit::{self, Checked};
 
-/// Submits one job, several, a list of URLs, or a Metalink.
+/// Submits one job, several, a list of URLs, a Metalink, or what a command line of curl asks for.
 #[utoipa::path(post, path = paths::JOBS, tag = "jobs", params(
     ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Names the request: within 24
       hours it is carried out once, and answered the same however often it comes")),
-    request_body(description = "One job, several, a list of URLs, or a Metalink (RFC 5854)", content(
+    request_body(description = "One job, several, a list of URLs, a Metalink (RFC 5854), or a command line of curl", content(
         (SubmitOneOrMany = "application/json", example = json!({"url": "https://example.org/a.iso"})),
         (String = "text/uri-list", example = "https://example.org/a.iso"),
-        (String = "application/metalink4+xml"))),
+        (String = "application/metalink4+xml"),
+        (String = "application/x-curl", example = "curl 'https://example.org/a.iso' -H 'Referer: https://example.org/'"))),
     responses(
         (status = 201, description = "The job was accepted", body = Job, headers(
             ("Location" = String, description = "The job's path"))),
-        (status = 200, description = "What became of each, in their order", body = BatchResult),
+        (status = 200, description = "What became of each, in their order; or of a single one, the job that is the same",
+            body = OneOrMany),
         document::Submit))]
 pub(super) async fn submit(
     State(api): State<Api>,
     OptionalKey(key): OptionalKey,
-    body: Submitted,
+    body: Sent,
 ) -> Result<Response, Refused> {
     let request = key.as_ref().map(|key| key.request(&body.parts()));
-    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?.limits;
-    let shown = move |row: &JobRow| convert::job(row, None, &limits);
     let body = match body {
-        Submitted::Json(bytes) => SubmitBody::parse(&bytes)?,
-        Submitted::UriList(bytes) => submit::uri_list(&bytes)?,
-        Submitted::Metalink(bytes) => {
+        Sent::Json(bytes) => SubmitBody::parse(&bytes)?,
+        Sent::UriList(bytes) => submit::uri_list(&bytes)?,
+        Sent::Curl(bytes) => SubmitBody::One(Box::new(curl_command(&bytes)?)),
+        Sent::Metalink(bytes) => {
             let (items, dropped) = metalink_jobs(bytes).await?;
             let checked = checked(&api, items).await?;
-            return accept_many(&api, request, checked, dropped, shown).await;
+            return accept_many(&api, request, checked, dropped).await;
         }
     };
     match body {
         SubmitBody::One(job) => {
             let job = checked(&api, vec![Ok(*job)]).await?.pop().expect("one result for one job")?;
-            let answer = move |rows: &[JobRow]| {
-                let job = shown(rows.first().expect("one row for one job"));
-                OnceAnswer { status: 201, location: Some(paths::job(job.id)), body: written(&job) }
-            };
-            accept(&api, request, vec![job], answer).await
+            accept(&api, request, vec![job], one_answer).await
         }
         SubmitBody::Many(items) => {
             let checked = checked(&api, items).await?;
-            accept_many(&api, request, checked, Vec::new(), shown).await
+            accept_many(&api, request, checked, Vec::new()).await
         }
     }
+}
+
+/// Reads a command line of curl.
+fn curl_command(bytes: &[u8]) -> Result<SubmitJob, Refused> {
+    curl::read(bytes).map_err(|error| Refused::new(ProblemCode::InvalidCurl, error.to_string()))
+}
+
+/// The answer to a single submit.
+fn one_answer(submitted: &[Submitted], seen: &Seen) -> OnceAnswer {
+    let (status, row) = match submitted.first().expect("one result for one job") {
+        Submitted::New(row) => (201, row),
+        Submitted::There(row) => (200, row),
+        Submitted::Rejected(id) => {
+            let problem = duplicate(*id);
+            return OnceAnswer { status: problem.status, location: None, body: written(&problem) };
+        }
+    };
+    let job = seen.job(row);
+    OnceAnswer { status, location: Some(paths::job(job.id)), body: written(&job) }
 }
 
 /// Accepts what can be accepted, in one transaction, and answers in the order of the request.
 async fn accept_many(
     api: &Api,
     request: Option<OnceRequest>,
-    checked: Vec<Result<NewJob, Problem>>,
+    checked: Vec<Result<Checked, Problem>>,
     urls_dropped: Vec<usize>,
-    shown: impl Fn(&JobRow) -> Job + Send + 'static,
 ) -> Result<Response, Refused> {
     let mut accepted = Vec::with_capacity(checked.len());
     let mut refusals = Vec::with_capacity(checked.len());
@@ -96,12 +112,16 @@ async fn accept_many(
             Err(problem) => refusals.push(Some(problem)),
         }
     }
-    let answer = move |rows: &[JobRow]| {
-        let mut rows = rows.iter();
+    let answer = move |submitted: &[Submitted], seen: &Seen| {
+        let mut submitted = submitted.iter();
         let mut results: Vec<BatchItem> = refusals
             .into_iter()
             .map(|refusal| match refusal {
-                None => BatchItem::created(shown(rows.next().expect("a row for each accepted job"))),
+                None => match submitted.next().expect("a result for each accepted job") {
+                    Submitted::New(row) => BatchItem::created(seen.job(row)),
+                    Submitted::There(row) => BatchItem::there(seen.job(row)),
+                    Submitted::Rejected(id) => BatchItem::refused(duplicate(*id)),
+                },
                 Some(problem) => BatchItem::refused(problem),
             })
             .collect();
@@ -113,23 +133,76 @@ async fn accept_many(
     accept(api, request, accepted, answer).await
 }
 
-/// Accepts jobs, or answers what a request with the same key was answered before. Jobs are shown as they were accepted.
+fn duplicate(id: JobId) -> Problem {
+    let detail = format!("job {id} is the same; `on_duplicate` can be `attach` or `copy`");
+    Problem::new(ProblemCode::Duplicate, detail).with_field("on_duplicate").with_instance(paths::job(id.0))
+}
+
+/// Accepts jobs but those that are the same as one that is there, or answers what a request with the same key was answered
+/// before. New jobs are shown as they were accepted.
 async fn accept(
     api: &Api,
     request: Option<OnceRequest>,
-    jobs: Vec<NewJob>,
-    answer: impl FnOnce(&[JobRow]) -> OnceAnswer + Send + 'static,
+    jobs: Vec<Checked>,
+    answer: impl FnOnce(&[Submitted], &Seen) -> OnceAnswer + Send + 'static,
 ) -> Result<Response, Refused> {
+    let same = same(api, &jobs).await?;
+    let ids = same.iter().filter(|row| may_run(row)).map(|row| row.id).collect();
+    let gone = gone(same).await?;
+    let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
+    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?.limits;
+    let seen = Seen { live, verifying, limits };
     let Some(request) = request else {
-        let rows = api.driver.submit(jobs).await.map_err(|e| driver_error(None, e))?;
-        return Ok(once::response(answer(&rows), false));
+        let submitted = api.driver.submit(jobs, gone).await.map_err(|e| driver_error(None, e))?;
+        return Ok(once::response(answer(&submitted, &seen), false));
     };
-    let submit = OnceSubmit { request, answer: Box::new(answer) };
-    match api.driver.submit_once(jobs, submit).await.map_err(|e| driver_error(None, e))? {
+    let submit = OnceSubmit { request, answer: Box::new(move |submitted| answer(submitted, &seen)) };
+    match api.driver.submit_once(jobs, gone, submit).await.map_err(|e| driver_error(None, e))? {
         Once::First(_, answer) => Ok(once::response(answer, false)),
         Once::Again(answer) => Ok(once::response(answer, true)),
         Once::Other => Err(once::reused()),
     }
+}
+
+/// What was known of the jobs that are there just before others were accepted.
+struct Seen {
+    live: HashMap<JobId, Live>,
+    verifying: HashSet<JobId>,
+    limits: Limits,
+}
+
+impl Seen {
+    fn job(&self, row: &JobRow) -> Job {
+        told(row, self.live.get(&row.id), &self.verifying, &self.limits)
+    }
+}
+
+/// The jobs that are the same as one of these, as far as anybody wants to know.
+async fn same(api: &Api, jobs: &[Checked]) -> Result<Vec<JobRow>, Refused> {
+    let wanted = jobs.iter().filter(|job| job.on_duplicate != haul_store::OnDuplicate::Copy);
+    let wanted: Vec<_> = wanted.filter_map(|job| job.job.wish.sameness).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(api.store.same(wanted).await?)
+}
+
+/// Those of these jobs that are complete and whose files are not there any more.
+async fn gone(mut rows: Vec<JobRow>) -> Result<Vec<JobId>, Refused> {
+    rows.retain(|row| row.lifecycle.phase == Phase::Completed);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A disk may hang.
+    let gone = move || rows.iter().filter(|row| !has_file(row)).map(|row| row.id).collect();
+    let gone = tokio::task::spawn_blocking(gone).await;
+    gone.map_err(|_| Refused::new(ProblemCode::Internal, "a file could not be looked at"))
+}
+
+/// Whether the file of a complete job is where it was put, and as long. Blocks.
+fn has_file(row: &JobRow) -> bool {
+    let metadata = row.path.as_deref().and_then(|path| std::fs::symlink_metadata(path).ok());
+    metadata.is_some_and(|found| found.is_file() && row.identity.total_bytes.is_none_or(|total| total == found.len()))
 }
 
 fn written(body: &impl serde::Serialize) -> Vec<u8> {
@@ -149,7 +222,10 @@ async fn metalink_jobs(bytes: Bytes) -> Result<(Vec<Result<SubmitJob, Problem>>,
 }
 
 /// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
-async fn checked(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<Vec<Result<NewJob, Problem>>, Refused> {
+pub(super) async fn checked(
+    api: &Api,
+    items: Vec<Result<SubmitJob, Problem>>,
+) -> Result<Vec<Result<Checked, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
     let check = move || submit::check_all(items, &roots);
     let checked = tokio::task::spawn_blocking(check).await;
@@ -251,9 +327,18 @@ pub(super) async fn patch(
     extract::Json(bytes): extract::Json,
 ) -> Result<Response, Refused> {
     let wish: PatchJob = body::parse(&bytes)?;
+    let position = wish.position;
     let mut patch = submit::check_patch(wish).map_err(Refused)?;
     patch.expected = versions::expected(&api, &headers, id).await?;
-    let row = api.driver.patch(id, patch).await.map_err(|e| driver_error(Some(id), e))?;
+    let place = match position {
+        Some(position) => {
+            let row = api.store.job(id).await?.ok_or_else(|| Refused::unknown_job(id.0))?;
+            let priority = patch.priority.unwrap_or(row.wish.priority);
+            Some(Placing { priority, position: position.number() })
+        }
+        None => None,
+    };
+    let row = api.driver.patch(id, patch, place).await.map_err(|e| driver_error(Some(id), e))?;
     // `If-None-Match` means nothing to a change.
     Ok(versions::answer(&HeaderMap::new(), shown_one(&api, row).await?))
 }
@@ -292,7 +377,16 @@ async fn act(State(api): State<Api>, Id(id): Id, body: Body, action: Action) -> 
     Ok(Json(shown_one(&api, row).await?))
 }
 
-/// Forgets a job.
+/// Takes a deletion back, within 10 seconds.
+#[utoipa::path(post, path = paths::JOB_RESTORE, tag = "jobs", params(("id" = u64, Path, description = "The job's number")), responses(
+    (status = 200, description = "The job as it is then", body = Job), document::Restore))]
+pub(super) async fn restore(State(api): State<Api>, Id(id): Id, body: Body) -> Result<Json<Job>, Refused> {
+    no_body(body).await?;
+    let row = api.driver.restore(id).await.map_err(|e| driver_error(Some(id), e))?;
+    Ok(Json(shown_one(&api, row).await?))
+}
+
+/// Forgets a job. What it has left goes after 10 seconds; until then it can be restored.
 #[utoipa::path(delete, path = paths::JOB, tag = "jobs", params(("id" = u64, Path, description = "The job's number"),
     ("If-Match" = Option<String>, Header, description = "The `ETag` that the job must still have"),
     ("files" = Option<Files>, Query, description = "Whether a finished file is deleted, too; `keep` unless it is said")),

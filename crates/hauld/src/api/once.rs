@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use haul_api::ProblemCode;
+use haul_api::{PROBLEM_MEDIA_TYPE, ProblemCode};
 use haul_store::{OnceAnswer, OnceRequest};
 use sha2::{Digest, Sha256};
 
@@ -81,9 +81,11 @@ pub(super) fn reused() -> Refused {
 /// The answer as it is sent; `again` where it was given before.
 pub(super) fn response(answer: OnceAnswer, again: bool) -> Response<Body> {
     let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let media_type = if status.is_client_error() { PROBLEM_MEDIA_TYPE } else { "application/json" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     if let Some(location) = answer.location.and_then(|location| HeaderValue::try_from(location).ok()) {
         headers.insert(header::LOCATION, location);
     }

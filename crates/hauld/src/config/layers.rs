@@ -229,7 +229,7 @@ mod tests {
             bandwidth_schedule = [{ from = "08:00", to = "18:00", bandwidth_limit = 0 }]
         "#;
         let first = load(file, &[], &[]).expect("right");
-        assert_eq!(first.config.labels["iso"].bandwidth_limit, 500_000);
+        assert_eq!(first.config.labels["iso"].bandwidth_limit.0, 500_000);
         assert_eq!(first.config.bandwidth_schedule[0].bandwidth_limit, 2_000_000);
         let second = load(&first.print(), &[], &[]).expect("what we print is right");
         assert_eq!(first.config, second.config);

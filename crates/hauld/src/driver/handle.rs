@@ -9,6 +9,8 @@ use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, Once, OnceAnswer, On
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{LimitChanges, Limits, LimitsNow};
+use super::probe::Probed;
+use crate::submit::Checked;
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
 /// anybody waits for the answer.
@@ -89,6 +91,26 @@ pub(crate) struct HostChanges {
     pub(crate) unblock: bool,
 }
 
+/// What became of a submit.
+#[derive(Clone, Debug)]
+pub(crate) enum Submitted {
+    /// It is this new job.
+    New(JobRow),
+    /// This job is the same.
+    There(JobRow),
+    /// It was refused, because this job is the same.
+    Rejected(JobId),
+}
+
+/// Where a job is put in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placing {
+    /// Among those of this priority.
+    pub(crate) priority: i32,
+    /// Counted from 1.
+    pub(crate) position: u64,
+}
+
 /// What is going on at the moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
@@ -100,10 +122,10 @@ pub(crate) struct Totals {
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
 
-/// A request to accept jobs that is to be carried out once, and how its answer is made of their rows.
+/// A request to accept jobs that is to be carried out once, and how its answer is made of what became of them.
 pub(crate) struct OnceSubmit {
     pub(crate) request: OnceRequest,
-    pub(crate) answer: Box<dyn FnOnce(&[JobRow]) -> OnceAnswer + Send>,
+    pub(crate) answer: Box<dyn FnOnce(&[Submitted]) -> OnceAnswer + Send>,
 }
 
 impl std::fmt::Debug for OnceSubmit {
@@ -115,12 +137,14 @@ impl std::fmt::Debug for OnceSubmit {
 /// A wish on its way to the driver.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    Submit(Vec<NewJob>, Answer<Vec<JobRow>>),
-    SubmitOnce(Vec<NewJob>, OnceSubmit, Answer<Once>),
+    Submit { jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>> },
+    SubmitOnce { jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once> },
+    Probe(Box<NewJob>, Answer<Probed>),
     Act(JobId, Action, Answer<JobRow>),
     ActAll(Action, Filter, Answer<u64>),
-    Patch(JobId, Box<JobPatch>, Answer<JobRow>),
+    Patch { id: JobId, patch: Box<JobPatch>, place: Option<Placing>, answer: Answer<JobRow> },
     Delete { id: JobId, files: bool, expected: Option<u64>, answer: Answer<()> },
+    Restore(JobId, Answer<JobRow>),
     Verify { id: JobId, repair: bool, answer: Answer<JobRow> },
     Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
@@ -170,14 +194,30 @@ impl Handle {
         self.changes.subscribe()
     }
 
-    /// Accepts jobs, all or none; they survive a power cut once this returns.
-    pub(crate) async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<JobRow>, DriverError> {
-        self.ask(|answer| Wish::Submit(jobs, answer)).await
+    /// Accepts jobs, all or none, but those that are the same as one that is there; they survive a power cut once this
+    /// returns. `gone` are complete jobs whose files are not there any more.
+    pub(crate) async fn submit(&self, jobs: Vec<Checked>, gone: Vec<JobId>) -> Result<Vec<Submitted>, DriverError> {
+        self.ask(|answer| Wish::Submit { jobs, gone, answer }).await
     }
 
     /// The same for a request that is to be carried out once.
-    pub(crate) async fn submit_once(&self, jobs: Vec<NewJob>, once: OnceSubmit) -> Result<Once, DriverError> {
-        self.ask(|answer| Wish::SubmitOnce(jobs, once, answer)).await
+    pub(crate) async fn submit_once(
+        &self,
+        jobs: Vec<Checked>,
+        gone: Vec<JobId>,
+        once: OnceSubmit,
+    ) -> Result<Once, DriverError> {
+        self.ask(|answer| Wish::SubmitOnce { jobs, gone, once, answer }).await
+    }
+
+    /// Asks what a server says of a file.
+    pub(crate) async fn probe(&self, job: NewJob) -> Result<Probed, DriverError> {
+        self.ask(|answer| Wish::Probe(Box::new(job), answer)).await
+    }
+
+    /// Takes a deletion back.
+    pub(crate) async fn restore(&self, id: JobId) -> Result<JobRow, DriverError> {
+        self.ask(|answer| Wish::Restore(id, answer)).await
     }
 
     /// Carries out a user's action on one job.
@@ -191,8 +231,13 @@ impl Handle {
     }
 
     /// Changes what a user can change of a job.
-    pub(crate) async fn patch(&self, id: JobId, patch: JobPatch) -> Result<JobRow, DriverError> {
-        self.ask(|answer| Wish::Patch(id, Box::new(patch), answer)).await
+    pub(crate) async fn patch(
+        &self,
+        id: JobId,
+        patch: JobPatch,
+        place: Option<Placing>,
+    ) -> Result<JobRow, DriverError> {
+        self.ask(|answer| Wish::Patch { id, patch: Box::new(patch), place, answer }).await
     }
 
     /// Forgets a job if it is in the version that is expected, and with `files` removes what it saved.

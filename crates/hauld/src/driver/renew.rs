@@ -25,6 +25,8 @@ use super::handle::{Answer, DriverError};
 use super::running::headers as read_headers;
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
+use crate::netrc::Netrc;
+use crate::options::Manner;
 use crate::submit::{Roots, has_userinfo, two_credentials};
 
 /// Bytes that are compared at each of the three places.
@@ -45,6 +47,7 @@ impl Driver {
             roots: Arc::clone(&self.roots),
             threads: Arc::clone(&self.threads),
             client: self.client.clone(),
+            netrc: self.netrc.clone(),
             user_agent: self.user_agent.clone(),
         };
         self.tasks.push(Box::pin(async move { Done::Renewed { row: renewal.carry_out(patch).await, answer } }));
@@ -79,6 +82,7 @@ struct Renewal {
     roots: Arc<Roots>,
     threads: Arc<Threads>,
     client: ClientKey,
+    netrc: Netrc,
     user_agent: HeaderValue,
 }
 
@@ -95,6 +99,11 @@ impl Renewal {
         }
         let before = stored.row.wish.host.clone();
         let moves_on = patch.url.as_ref().is_some_and(|(_, host)| *host != before);
+        if moves_on && stored.row.wish.once {
+            // So is what a POST carries.
+            let detail = "a job that asks by POST keeps its server; submit it anew for another one";
+            return Err(Problem::new(ProblemCode::InvalidValue, detail).with_field("url").into());
+        }
         if moves_on && patch.headers.is_none() {
             // What was secret between the user and the server before is no business of the new one.
             patch.headers = Some(None);
@@ -128,6 +137,8 @@ impl Renewal {
         let found = blocking(move || find(&roots, &row)).await;
         // Without its part file the job starts over anyway.
         let Some((place, part)) = found.map_err(|fault| not_proven(&fault.to_string()))? else { return Ok(()) };
+        let Manner { way, cookies, post } = Manner::of(&stored.row.wish);
+        let (client, cookies) = (way.client(&self.client), Arc::new(cookies));
         let compared = samples.into_iter().zip(0..).map(|((from, end), number)| {
             let (reports, received) = mpsc::channel(REPORTS);
             let order = Order {
@@ -144,10 +155,12 @@ impl Renewal {
                 if_range: false,
                 no_cache: false,
                 headers: headers.clone(),
-                cookies: Arc::default(),
+                cookies: Arc::clone(&cookies),
                 user_agent: Some(self.user_agent.clone()),
                 referrer: stored.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
-                client: self.client.clone(),
+                login: url.host_str().and_then(|host| self.netrc.login(host)),
+                post: post.clone(),
+                client: client.clone(),
                 limiters: Vec::new(),
                 target: Target::Ready(Arc::clone(part.file())),
                 reports,

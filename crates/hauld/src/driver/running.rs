@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning};
-use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, WorkerId};
+use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning, place_by_id};
+use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, QueueId, WorkerId};
 use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob, Validators, Wish};
-use haul_transfer::{Cookies, Identity, Limiter, PartFile, Place, host_of};
+use haul_transfer::{ClientKey, Cookies, Identity, Limiter, PartFile, Place, host_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
@@ -17,6 +17,7 @@ use super::follow::{Following, Pieces};
 use super::sidecar::{Sidecar, last_segment};
 use super::sums::Sums;
 use super::tasks::Reply;
+use crate::options::{Manner, Way};
 use crate::submit::origin;
 
 /// See the module.
@@ -30,8 +31,11 @@ pub(super) struct Running {
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
     headers: HeaderMap,
-    /// What servers have set on the way.
+    /// What was given along, and what servers have set on the way.
     pub(super) cookies: Arc<Cookies>,
+    /// What its requests carry, if they are no GETs.
+    pub(super) post: Option<Bytes>,
+    way: Way,
     /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
@@ -95,8 +99,6 @@ pub(super) struct Running {
     pub(super) wanted_again: bool,
     /// Its bytes are removed, as its user wanted.
     pub(super) removed: bool,
-    /// Its user wants its complete file removed, too.
-    pub(super) delete_files: bool,
     /// Whether a reason stands in the row that a later state has to take back.
     pub(super) reason_stored: bool,
     /// The state that its history was last told.
@@ -226,12 +228,15 @@ impl Running {
             }
         }
         let headers = row.wish.headers.as_deref().map(headers).unwrap_or_default();
+        let Manner { way, cookies, post } = Manner::of(&row.wish);
         Ok(Self {
             mirrors,
             content_type: None,
             no_cache: row.restarts > 0,
             headers,
-            cookies: Arc::default(),
+            cookies: Arc::new(cookies),
+            post,
+            way,
             limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
@@ -266,7 +271,6 @@ impl Running {
             then: None,
             wanted_again: false,
             removed: false,
-            delete_files: false,
             reason_stored: row.reason.is_some(),
             told_state: None,
             told: None,
@@ -353,6 +357,11 @@ impl Running {
         self.secrets_for(&self.mirror(index).submitted)
     }
 
+    /// The client for its requests, where this is what the settings say.
+    pub(super) fn client(&self, usual: &ClientKey) -> ClientKey {
+        self.way.client(usual)
+    }
+
     /// The same for any URL.
     pub(super) fn secrets_for(&self, url: &Url) -> (HeaderMap, Option<HeaderValue>) {
         if url.origin() != self.mirrors[0].submitted.origin() {
@@ -389,7 +398,15 @@ impl Running {
             haul_store::OnChange::Restart => OnChange::Restart,
             haul_store::OnChange::Fail => OnChange::Fail,
         };
-        Tuning { priority: self.row.wish.priority, connections: self.row.wish.connections, on_change }
+        Tuning {
+            priority: self.row.wish.priority,
+            connections: self.row.wish.connections,
+            on_change,
+            place: self.row.wish.place.unwrap_or_else(|| place_by_id(self.row.id)),
+            queue: QueueId::default(),
+            // Where a POST has led to another place, that is asked by GET.
+            once: self.post.is_some() && self.mirrors[0].resolved.is_none(),
+        }
     }
 
     pub(super) fn id(&self) -> JobId {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
-use haul_store::{JobRow, JobRows, Mirror, Once, StoreError, StoredJob, UpdateError};
+use haul_store::{Inserted, JobRow, JobRows, Mirror, NewJob, Once, StoreError, StoredJob, UpdateError};
 use haul_transfer::{Checksum, DiskFile, PartFile, Place, Span};
 use tokio::sync::oneshot;
 
 use super::check::Unsealed;
 use super::follow::Follower;
-use super::handle::{Answer, DriverError};
+use super::handle::{Answer, DriverError, Submitted};
 use super::sums;
 
 pub(super) type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -27,7 +27,7 @@ pub(super) enum Done {
     /// Canceled and deleted jobs whose bytes are still there.
     Leftovers(Vec<JobRow>),
     /// Jobs have been accepted.
-    Submitted { rows: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>> },
+    Submitted { jobs: Result<Vec<(Inserted, NewJob)>, StoreError>, now_ms: i64, answer: Answer<Vec<Submitted>> },
     /// A request to accept jobs has been carried out, now or before.
     SubmittedOnce { made: Result<(Vec<StoredJob>, Once), StoreError>, answer: Answer<Once> },
     /// A user's action is stored.
@@ -41,7 +41,11 @@ pub(super) enum Done {
     /// Bytes that a worker has read beyond its end were compared with those that are there.
     SeamCompared { id: JobId, at: u64, differs: Option<Fault> },
     /// A job is hidden and can be let go.
-    Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()> },
+    Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()> },
+    /// The deletion of a job is taken back, or not.
+    Restored { id: JobId, row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    /// A deleted job has been read, to be removed.
+    ToDiscard { id: JobId, row: Result<Option<JobRow>, StoreError> },
     /// A stored job has been read, to go on with.
     Loaded { id: JobId, stored: Result<Option<StoredJob>, StoreError> },
     /// A stored job's part file has been looked at.

@@ -5,33 +5,39 @@ use std::time::Duration;
 
 use haul_api::{Problem, ProblemCode};
 use haul_core::messages::Command;
-use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
+use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal};
 use haul_store::{
-    ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, Once, Store, StoreError, StoredJob, UpdateError,
+    ActError, Counts, Filter, Identity, Inserted, JobPatch, JobRow, NewJob, OnDuplicate, Once, Store, StoreError,
+    StoredJob, UpdateError,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, Live, OnceSubmit, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, OnceSubmit, Placing, Submitted, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::submit::Roots;
+use crate::submit::{Checked, Roots};
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
         let now = self.now();
-        if matches!(wish, Wish::Act(..) | Wish::ActAll(..) | Wish::Patch(..) | Wish::Delete { .. }) {
+        if matches!(
+            wish,
+            Wish::Act(..) | Wish::ActAll(..) | Wish::Patch { .. } | Wish::Delete { .. } | Wish::Restore(..)
+        ) {
             self.save_events();
         }
         match wish {
-            Wish::Submit(jobs, answer) => self.submit(jobs, answer),
-            Wish::SubmitOnce(jobs, once, answer) => self.submit_once(jobs, once, answer),
+            Wish::Submit { jobs, gone, answer } => self.submit(jobs, gone, answer),
+            Wish::SubmitOnce { jobs, gone, once, answer } => self.submit_once(jobs, gone, once, answer),
+            Wish::Probe(job, answer) => self.probe(*job, answer),
             Wish::Act(id, action, answer) => self.act(id, action, answer),
             Wish::ActAll(action, filter, answer) => self.act_all(action, filter, answer),
-            Wish::Patch(id, patch, answer) => self.patch(id, *patch, answer),
+            Wish::Patch { id, patch, place, answer } => self.patch(id, *patch, place, answer),
             Wish::Delete { id, files, expected, answer } => self.delete(id, files, expected, answer),
+            Wish::Restore(id, answer) => self.restore(id, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
             Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
             Wish::Live(ids, answer) => {
@@ -76,10 +82,12 @@ impl Driver {
             Done::Nothing => {}
             Done::Stored(page) => self.stored(page),
             Done::Leftovers(rows) => self.discard_leftovers(rows),
-            Done::Submitted { rows, answer } => self.submitted(rows, answer),
+            Done::Submitted { jobs, now_ms, answer } => self.submitted(jobs, now_ms, answer),
             Done::SubmittedOnce { made, answer } => {
                 let made = made.map(|(jobs, once)| {
-                    self.accept(jobs);
+                    for job in jobs {
+                        self.newly_accepted(job);
+                    }
                     once
                 });
                 answer.send(made.map_err(DriverError::from)).ok();
@@ -114,7 +122,9 @@ impl Driver {
                 answer.send(row).ok();
             }
             Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
-            Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
+            Done::Hidden { rows, id, answer } => self.hidden(rows, id, answer),
+            Done::Restored { id, row, answer } => self.restored(id, row, answer),
+            Done::ToDiscard { id, row } => self.discard_deleted(id, row),
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, stored, found),
             Done::Followed { id, followed } => self.followed(id, followed),
@@ -138,53 +148,89 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, jobs: Vec<NewJob>, answer: Answer<Vec<JobRow>>) {
+    fn submit(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>>) {
+        let jobs = self.placed(jobs);
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let now_ms = now_ms();
-            let ids = store.insert_jobs(jobs.clone(), now_ms).await;
-            let rows = ids.map(|ids| ids.into_iter().zip(jobs).map(|(id, job)| accepted(id, job, now_ms)).collect());
-            Done::Submitted { rows, answer }
+            let inserted = store.insert_unless_same(jobs.clone(), gone, now_ms).await;
+            let jobs = jobs.into_iter().map(|(job, _)| job);
+            let jobs = inserted.map(|inserted| inserted.into_iter().zip(jobs).collect());
+            Done::Submitted { jobs, now_ms, answer }
         }));
     }
 
-    fn submit_once(&mut self, jobs: Vec<NewJob>, once: OnceSubmit, answer: Answer<Once>) {
+    fn submit_once(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once>) {
+        let jobs = self.placed(jobs);
         let store = self.store.clone();
         let OnceSubmit { request, answer: make } = once;
         self.tasks.push(Box::pin(async move {
             let now_ms = now_ms();
-            let rows_of = {
+            let make = {
                 let jobs = jobs.clone();
-                move |ids: &[JobId]| -> Vec<JobRow> {
-                    ids.iter().zip(jobs).map(|(id, job)| accepted(*id, job, now_ms).row).collect()
+                move |inserted: &[Inserted]| {
+                    let submitted: Vec<_> =
+                        inserted.iter().zip(jobs).map(|(inserted, (job, _))| became(inserted, job, now_ms)).collect();
+                    make(&submitted)
                 }
             };
-            let made = store.insert_jobs_once(jobs.clone(), request, move |ids| make(&rows_of(ids)), now_ms).await;
+            let made = store.insert_once(jobs.clone(), gone, request, make, now_ms).await;
             let made = made.map(|once| {
-                let ids = if let Once::First(ids, _) = &once { ids.clone() } else { Vec::new() };
-                (ids.into_iter().zip(jobs).map(|(id, job)| accepted(id, job, now_ms)).collect(), once)
+                let inserted = if let Once::First(inserted, _) = &once { inserted.as_slice() } else { &[] };
+                let new = inserted.iter().zip(jobs).filter_map(|(inserted, (job, _))| match inserted {
+                    Inserted::New(id) => Some(accepted(*id, job, now_ms)),
+                    Inserted::There(_) | Inserted::Rejected(_) => None,
+                });
+                (new.collect(), once)
             });
             Done::SubmittedOnce { made, answer }
         }));
     }
 
-    fn submitted(&mut self, jobs: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>>) {
-        let rows = jobs.map(|jobs| {
-            let rows = jobs.iter().map(|job| job.row.clone()).collect();
-            self.accept(jobs);
-            rows
-        });
-        answer.send(rows.map_err(DriverError::from)).ok();
+    /// Jobs with their places in the queue, where they name one, and what is to happen where one is there already.
+    fn placed(&self, mut jobs: Vec<Checked>) -> Vec<(NewJob, OnDuplicate)> {
+        for checked in &mut jobs {
+            // The newest is the last by itself.
+            if let Some(position) = checked.position.filter(|position| *position < u64::MAX) {
+                let wish = &mut checked.job.wish;
+                wish.place = Some(self.engine.place_at(NOT_YET, wish.priority, position));
+            }
+        }
+        jobs.into_iter().map(|checked| (checked.job, checked.on_duplicate)).collect()
     }
 
-    /// Takes up jobs that have just been stored.
-    fn accept(&mut self, jobs: Vec<StoredJob>) {
-        for job in jobs {
-            info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
-            // What is read at the start may already hold a job that was accepted meanwhile.
-            if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
-                self.take_up(job);
-            }
+    fn submitted(
+        &mut self,
+        jobs: Result<Vec<(Inserted, NewJob)>, StoreError>,
+        now_ms: i64,
+        answer: Answer<Vec<Submitted>>,
+    ) {
+        let submitted = jobs.map(|jobs| {
+            let submitted = jobs.into_iter().map(|(inserted, job)| {
+                if let Inserted::New(id) = inserted {
+                    self.newly_accepted(accepted(id, job.clone(), now_ms));
+                }
+                became(&inserted, job, now_ms)
+            });
+            submitted.collect()
+        });
+        answer.send(submitted.map_err(DriverError::from)).ok();
+    }
+
+    /// Takes up a job that has just been stored.
+    fn newly_accepted(&mut self, job: StoredJob) {
+        let row = &job.row;
+        info!(job = row.id.0, host = row.wish.host, "accepted");
+        if crate::options::Options::of(&row.wish).insecure {
+            warn!(
+                job = row.id.0,
+                host = row.wish.host,
+                "the server's certificate is not looked at, as its user wants it"
+            );
+        }
+        // What is read at the start may already hold a job that was accepted meanwhile.
+        if row.lifecycle.wants_to_run() && !self.jobs.contains_key(&row.id) {
+            self.take_up_in_time(job);
         }
     }
 
@@ -230,7 +276,10 @@ impl Driver {
         self.announce(id);
     }
 
-    fn patch(&mut self, id: JobId, patch: JobPatch, answer: Answer<JobRow>) {
+    fn patch(&mut self, id: JobId, mut patch: JobPatch, place: Option<Placing>, answer: Answer<JobRow>) {
+        if let Some(Placing { priority, position }) = place {
+            patch.place = Some(Some(self.engine.place_at(id, priority, position)));
+        }
         if patch.url.is_some() || patch.headers.is_some() {
             self.renew(id, patch, answer);
             return;
@@ -255,7 +304,8 @@ impl Driver {
         running.row.wish = row.wish.clone();
         running.row.identity.name = row.identity.name.clone().or_else(|| running.row.identity.name.take());
         running.limiter.set_rate(row.wish.bandwidth_limit);
-        let tuning = running.tuning();
+        let running = &self.jobs[&row.id];
+        let tuning = self.tuning(running);
         self.command(Command::Tune(row.id, tuning));
         self.announce(row.id);
     }
@@ -264,8 +314,8 @@ impl Driver {
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let rows = match expected {
-                None => store.hide_jobs(vec![id], now_ms()).await,
-                Some(version) => match store.hide_version(id, version, now_ms()).await {
+                None => store.hide_jobs(vec![id], files, now_ms()).await,
+                Some(version) => match store.hide_version(id, files, version, now_ms()).await {
                     Ok(row) => Ok(vec![row]),
                     Err(UpdateError::Store(error)) => Err(error),
                     Err(error) => {
@@ -274,11 +324,11 @@ impl Driver {
                     }
                 },
             };
-            Done::Hidden { rows, id, files, answer }
+            Done::Hidden { rows, id, answer }
         }));
     }
 
-    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()>) {
+    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()>) {
         let row = match rows {
             Ok(mut rows) => rows.pop(),
             Err(error) => {
@@ -292,11 +342,9 @@ impl Driver {
         };
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.deleted_at_ms = row.deleted_at_ms;
-            running.delete_files = files;
             self.release(id);
-        } else {
-            self.discard_later(row, files);
         }
+        self.deleted(id);
         answer.send(Ok(())).ok();
         self.announce(id);
     }
@@ -364,8 +412,20 @@ impl Driver {
     }
 }
 
+/// Stands for a job that has no id yet: it comes behind all others.
+const NOT_YET: JobId = JobId(u64::MAX >> 33);
+
+/// What became of a submit.
+fn became(inserted: &Inserted, job: NewJob, now_ms: i64) -> Submitted {
+    match inserted {
+        Inserted::New(id) => Submitted::New(accepted(*id, job, now_ms).row),
+        Inserted::There(row) => Submitted::There(JobRow::clone(row)),
+        Inserted::Rejected(id) => Submitted::Rejected(*id),
+    }
+}
+
 /// A job that has just been inserted.
-fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
+pub(super) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
     let row = JobRow {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
@@ -388,6 +448,7 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         updated_at_ms: now_ms,
         deleted_at_ms: None,
         version: 1,
+        delete_files: false,
     };
     let (chunks, durable, digests, validators) = Default::default();
     StoredJob { row, chunks, durable, digests, pieces: job.pieces, validators }
@@ -439,7 +500,7 @@ pub(super) async fn discard(
     files: bool,
     quit: &CancellationToken,
 ) -> bool {
-    if row.identity.name.is_none() {
+    if row.identity.name.is_none() && row.part.is_none() && row.kept_part.is_none() {
         // Nothing was ever made for it.
         return true;
     }

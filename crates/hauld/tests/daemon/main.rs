@@ -52,6 +52,7 @@ mod metalink;
 mod mirrors;
 mod network;
 mod nginx;
+mod options;
 mod origin;
 mod power_cut;
 mod requests;

@@ -33,7 +33,7 @@ async fn f_api_07_a_submit_with_a_key_is_carried_out_once_also_across_a_restart(
     let job = json!({"url": "http://127.0.0.1:1/a", "start": "paused"});
     let first = ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", "k 1")], &job);
     assert_eq!((first.status, first.header("idempotent-replayed")), (201, None));
-    let batch = json!({"jobs": [job, {"url": "ftp://a"}]});
+    let batch = json!({"jobs": [{"url": "http://127.0.0.1:1/b", "start": "paused"}, {"url": "ftp://a"}]});
     let many = ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", "k2")], &batch);
     assert_eq!(many.status, 200);
     daemon.kill();
@@ -53,7 +53,36 @@ async fn f_api_07_a_submit_with_a_key_is_carried_out_once_also_across_a_restart(
     assert_eq!(listed(&daemon, JobQuery::default()).await, [2, 1], "and no job more");
     // A refused submit leaves its key free.
     ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", "k3")], &json!({"url": "ftp://a"})).problem("refused");
-    assert_eq!(ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", "k3")], &job).status, 201);
+    let another = json!({"url": "http://127.0.0.1:1/c", "start": "paused"});
+    assert_eq!(ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", "k3")], &another).status, 201);
+}
+
+#[tokio::test]
+async fn f_api_07_a_submit_with_a_key_that_is_the_same_as_a_job_is_answered_with_it_each_time() {
+    let daemon = Daemon::start().await;
+    let ask = |key, body: &Value| ask(&daemon, "POST /v1/jobs", &[("Idempotency-Key", key)], body);
+    let wish = json!({"url": "http://127.0.0.1:1/a", "start": "paused"});
+    let reject = json!({"url": "http://127.0.0.1:1/a", "start": "paused", "on_duplicate": "reject"});
+    let first = ask("k1", &wish);
+    let attached = ask("k2", &wish);
+    assert_eq!((first.status, attached.status), (201, 200));
+    assert_eq!(attached.header("location"), Some("/v1/jobs/1"));
+    let batch = json!({"jobs": [wish, reject, {"url": "http://127.0.0.1:1/b"}, {"url": "http://127.0.0.1:1/b"}]});
+    let many = ask("k3", &batch);
+    let results: Value = serde_json::from_str(&many.body).expect("JSON");
+    let results = results["results"].as_array().expect("one for each").clone();
+    let statuses: Vec<_> = results.iter().map(|result| result["status"].as_u64()).collect();
+    assert_eq!(statuses, [Some(200), Some(409), Some(201), Some(200)]);
+    assert_eq!((&results[0]["job"]["id"], &results[3]["job"]["id"]), (&json!(1), &results[2]["job"]["id"]));
+    let rejected = ask("k4", &reject).problem("it is there");
+    assert_eq!((&*rejected.code, rejected.instance.as_deref()), ("duplicate", Some("/v1/jobs/1")));
+    daemon.client().delete(1, haul_api::Files::Keep).await.expect("it is there");
+    for (key, body, before) in [("k2", &wish, &attached), ("k3", &batch, &many)] {
+        let again = ask(key, body);
+        assert_eq!((again.status, &again.body), (before.status, &before.body));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+    assert_eq!(ask("k4", &reject).status, 201, "what was refused leaves its key free");
 }
 
 #[tokio::test]

@@ -54,7 +54,8 @@ impl Loop {
         let panics = matches!(what, Some((_, _, Failure::Panic)));
         // What is checked afterwards is read from the disk, too.
         let checksum = Some(format!("sha256:{}", content(len).sha256()));
-        let job = SubmitJob { checksum, ..SubmitJob::new(self.server.url(&path(len))) };
+        let on_duplicate = Some(haul_api::OnDuplicate::Copy);
+        let job = SubmitJob { checksum, on_duplicate, ..SubmitJob::new(self.server.url(&path(len))) };
         let id = match self.rig.client().submit(&job).await {
             Ok(job) => job.id,
             // Already the look at its directory has failed.
