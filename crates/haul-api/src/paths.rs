@@ -37,6 +37,14 @@ pub const HOST: &str = "/v1/hosts/{host}";
 pub const STATS: &str = "/v1/stats";
 /// Show and change settings.
 pub const SETTINGS: &str = "/v1/settings";
+/// List and make tokens.
+pub const TOKENS: &str = "/v1/tokens";
+/// Revoke one token.
+pub const TOKEN: &str = "/v1/tokens/{id}";
+/// Trade a code for a token, without a token.
+pub const PAIR: &str = "/v1/pair";
+/// Make such a code.
+pub const PAIR_CODE: &str = "/v1/pair/code";
 /// Liveness, without a token.
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.
@@ -78,6 +86,11 @@ pub fn job_why(id: u64) -> String {
 /// The path of verifying one job's file.
 pub fn job_verify(id: u64) -> String {
     fill(JOB_VERIFY, id)
+}
+
+/// The path of one token.
+pub fn token(id: u64) -> String {
+    fill(TOKEN, id)
 }
 
 /// The path of one host, whose name is URL-encoded.

@@ -21,6 +21,7 @@ mod reader;
 mod rows;
 mod schema;
 mod store;
+mod token;
 mod types;
 mod writer;
 
@@ -29,8 +30,9 @@ pub use event::{EventKind, JobEvent, NewEvent};
 pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
+pub use token::{NewToken, Scope, TokenId, TokenRow};
 pub use types::{
-    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnChange,
+    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, OnChange,
     OnConflict, Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Validators,
     Wish,
 };

@@ -18,12 +18,12 @@ use tracing::error;
 use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, tokens, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
     ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators,
-    open, schema,
+    NewToken, OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, TokenId,
+    TokenRow, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -89,11 +89,16 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; then no job was accepted.
+    /// [`StoreError`]; then no job was accepted. [`StoreError::TooManyJobs`] where a token would have more than it may.
     pub async fn insert_jobs(&self, new: Vec<NewJob>, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
         self.durable(move |conn| {
-            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms));
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+            let insert = |job: &NewJob| {
+                if let Some(maker) = job.maker {
+                    tokens::check_quota(conn, maker.token)?;
+                }
+                Ok(jobs::insert(conn, job, now_ms)?)
+            };
+            new.iter().map(insert).collect()
         })
         .await
     }
@@ -427,6 +432,42 @@ impl Store {
     /// [`StoreError`]
     pub async fn hosts(&self) -> Result<Vec<HostRow>, StoreError> {
         self.read(hosts::all).await
+    }
+
+    /// Stores a token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn add_token(&self, new: NewToken, now_ms: i64) -> Result<TokenRow, StoreError> {
+        self.durable(move |conn| Ok(tokens::insert(conn, new, now_ms)?)).await
+    }
+
+    /// Revokes a token; tells whether there was one. Its jobs stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn revoke_token(&self, id: TokenId, now_ms: i64) -> Result<bool, StoreError> {
+        self.durable(move |conn| Ok(tokens::revoke(conn, id, now_ms)?)).await
+    }
+
+    /// Notes that a token was used, without waiting for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_token_use(&self, id: TokenId, now_ms: i64) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(tokens::note_use(conn, id, now_ms)?)).await
+    }
+
+    /// All tokens that are not revoked, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        self.read(tokens::all).await
     }
 
     /// Stores a setting.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::TokenId;
 use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 
 /// Text that must not get into a log: a URL with its query, or secret headers.
@@ -105,6 +106,18 @@ pub struct Wish {
     pub priority: i32,
     /// A word to find it by.
     pub label: Option<String>,
+    /// Values of `Authorization` by origin, as JSON: users and passwords that stood in URLs. Dropped when the job is
+    /// completed or canceled.
+    pub credentials: Option<Private>,
+}
+
+/// Whose a job is that was not submitted by the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The token that it was submitted with.
+    pub token: TokenId,
+    /// It may reach public addresses only.
+    pub public_only: bool,
 }
 
 /// A job to be accepted.
@@ -118,6 +131,8 @@ pub struct NewJob {
     pub part_token: String,
     /// The digests that its file's pieces must have.
     pub pieces: Option<Pieces>,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
 }
 
 /// The digests of a file's pieces.
@@ -207,6 +222,8 @@ pub struct JobRow {
     pub id: JobId,
     /// What the user asked for.
     pub wish: Wish,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
     /// How far it is, and what the user wants.
     pub lifecycle: Lifecycle,
     /// Why it waits or has failed.
@@ -347,6 +364,8 @@ pub struct JobPatch {
     pub headers: Option<Option<Private>>,
     /// A word to find it by.
     pub label: Option<Option<String>>,
+    /// Values of `Authorization` by origin, as JSON.
+    pub credentials: Option<Option<Private>>,
 }
 
 /// A step of the work, as the daemon found it.
@@ -382,6 +401,8 @@ pub struct Filter {
     pub host: Option<String>,
     /// With this text in URL, label or name, whatever the case of its ASCII letters.
     pub q: Option<String>,
+    /// Submitted with this token.
+    pub token: Option<TokenId>,
 }
 
 /// One page of a list that runs from the newest job down.

@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cookies: Arc::default(),
         user_agent: None,
         referrer: None,
-        client: ClientKey { insecure: false, ca_file: std::env::var_os("CA_FILE").map(Into::into) },
+        client: ClientKey { ca_file: std::env::var_os("CA_FILE").map(Into::into), ..ClientKey::default() },
         limiters: vec![Limiter::new(None)],
         target: Target::Ready(Arc::clone(&file)),
         reports: reports.clone(),

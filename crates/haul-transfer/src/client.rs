@@ -4,11 +4,13 @@
 //! from one server live on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Fault, FaultKind};
 use reqwest::{Certificate, Client};
 
+use crate::address::PublicOnly;
 use crate::classify;
 
 /// What distinguishes the clients of different jobs.
@@ -18,6 +20,8 @@ pub struct ClientKey {
     pub insecure: bool,
     /// A PEM file with certificates to trust besides the platform's.
     pub ca_file: Option<PathBuf>,
+    /// Reaches public addresses only, at every hop.
+    pub public_only: bool,
 }
 
 /// The clients of one thread.
@@ -39,10 +43,10 @@ impl Clients {
     /// The client for requests with this scheme and these options.
     pub(crate) fn get(&mut self, scheme: &str, options: &ClientKey, connect: Duration) -> Result<Client, Fault> {
         let tls = scheme == "https";
-        let found = self
-            .cached
-            .iter()
-            .rposition(|(key, _)| key.tls == tls && key.connect == connect && (!tls || key.options == *options));
+        let found = self.cached.iter().rposition(|(key, _)| {
+            let same_options = key.options == *options || (!tls && key.options.public_only == options.public_only);
+            key.tls == tls && key.connect == connect && same_options
+        });
         if let Some(index) = found {
             self.cached[index..].rotate_left(1);
         } else {
@@ -71,6 +75,9 @@ fn build(key: &Key) -> Result<Client, Fault> {
         .connect_timeout(key.connect)
         .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT);
+    if key.options.public_only {
+        builder = builder.dns_resolver(Arc::new(PublicOnly));
+    }
     if !key.tls {
         builder = builder.tls_certs_only([]);
     } else if key.options.insecure {
@@ -121,7 +128,7 @@ mod tests {
     use super::*;
 
     fn key(ca_file: &std::path::Path) -> ClientKey {
-        ClientKey { insecure: false, ca_file: Some(ca_file.to_owned()) }
+        ClientKey { ca_file: Some(ca_file.to_owned()), ..ClientKey::default() }
     }
 
     #[test]
@@ -132,6 +139,16 @@ mod tests {
         clients.get("http", &key(missing), connect).expect("no TLS");
         clients.get("http", &ClientKey::default(), connect).expect("no TLS");
         assert_eq!(clients.cached.len(), 1);
+    }
+
+    #[test]
+    fn who_may_reach_less_has_a_client_of_its_own() {
+        let mut clients = Clients::default();
+        let confined = ClientKey { public_only: true, ..ClientKey::default() };
+        for options in [&confined, &ClientKey::default(), &confined] {
+            clients.get("http", options, Duration::from_secs(5)).expect("no TLS");
+        }
+        assert_eq!(clients.cached.len(), 2, "a kept connection of the one is never used for the other");
     }
 
     #[test]

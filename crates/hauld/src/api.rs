@@ -5,9 +5,11 @@ mod guard;
 mod health;
 mod hosts;
 mod jobs;
+mod patient;
 mod problem;
 mod serve;
 mod settings;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,22 +18,22 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use haul_api::{ProblemCode, paths};
 use haul_store::Store;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::Access;
 use crate::driver::Handle;
 use crate::submit::Roots;
-use crate::token::TokenCheck;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use extract::job_id;
 pub(crate) use guard::Allowed;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use hosts::check as check_host_patch;
-pub(crate) use serve::Server;
+pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
 
@@ -43,7 +45,7 @@ pub(crate) struct Api {
     pub(crate) driver: Handle,
     pub(crate) store: Store,
     pub(crate) roots: Arc<Roots>,
-    pub(crate) token: TokenCheck,
+    pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
@@ -68,6 +70,10 @@ pub(crate) fn router(api: Api) -> Router {
         .route(paths::HOST, get(hosts::show).patch(hosts::patch).delete(hosts::forget))
         .route(paths::STATS, get(health::stats))
         .route(paths::SETTINGS, get(settings::show).patch(settings::change))
+        .route(paths::TOKENS, get(tokens::list).post(tokens::make))
+        .route(paths::TOKEN, delete(tokens::revoke))
+        .route(paths::PAIR, post(tokens::pair))
+        .route(paths::PAIR_CODE, post(tokens::code))
         .route(paths::HEALTHZ, get(health::healthz))
         .route(paths::READYZ, get(health::readyz))
         .fallback(no_route)

@@ -1,5 +1,7 @@
 //! Whether a job can be accepted: everything that a user can get wrong, found before a row is written.
 
+mod confine;
+mod credentials;
 mod roots;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use url::Url;
 use crate::config::CONNECTIONS_MAX;
 use crate::token::random_hex;
 
+pub(crate) use confine::{confine, confine_patch};
+pub(crate) use credentials::Credentials;
 pub(crate) use roots::{Roots, Volumes};
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
@@ -94,12 +98,14 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         bandwidth_limit: limit(job.bandwidth_limit)?,
         priority: job.priority.map_or(Ok(0), priority)?,
         label: job.label.as_deref().map(label).transpose()?,
+        credentials: None,
     };
+    let wish = credentials::set_apart(wish)?;
     let intent = match job.start.unwrap_or_default() {
         Start::Now => Intent::Run,
         Start::Paused => Intent::Pause,
     };
-    Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
+    Ok(NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None })
 }
 
 /// Checks a change of a job.
@@ -117,7 +123,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     if url.as_ref().is_some_and(has_userinfo) && headers.iter().any(|headers| headers.contains_key("authorization")) {
         return Err(two_credentials());
     }
-    Ok(JobPatch {
+    credentials::set_apart_of_patch(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
         on_change: patch.on_change.map(on_change),

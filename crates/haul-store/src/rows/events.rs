@@ -88,7 +88,8 @@ pub(crate) fn of_phase(row: &JobRow) -> Option<EventKind> {
 
 /// What a change of wishes looks like in the history.
 pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
-    let JobPatch { url, filename, priority, bandwidth_limit, connections, headers, label, on_change } = patch;
+    let JobPatch { url, filename, priority, bandwidth_limit, connections, headers, label, on_change, credentials: _ } =
+        patch;
     let fields = [
         ("url", url.is_some()),
         ("filename", filename.is_some()),

@@ -6,10 +6,10 @@ use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, validators};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, tokens, validators};
 use crate::{
-    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, Part, PhaseChange, Private,
-    Reason, Stamp, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, Part, PhaseChange,
+    Private, Reason, Stamp, TokenId, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -31,6 +31,9 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
         ":label": wish.label,
+        ":credentials": wish.credentials.as_deref(),
+        ":token_id": job.maker.map(|maker| tokens::key(maker.token)),
+        ":public_only": job.maker.is_some_and(|maker| maker.public_only),
         ":intent": job.intent.word(),
         ":part_token": job.part_token,
         ":now": now_ms,
@@ -235,6 +238,7 @@ impl JobPatch {
         set(&mut wish.connections, self.connections);
         set(&mut wish.headers, self.headers);
         set(&mut wish.label, self.label);
+        set(&mut wish.credentials, self.credentials);
     }
 }
 
@@ -315,6 +319,7 @@ pub(crate) fn add_mirrors(
 fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()> {
     if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
         row.wish.headers = None;
+        row.wish.credentials = None;
     }
     row.updated_at_ms = now_ms;
     let (wish, identity) = (&row.wish, &row.identity);
@@ -328,6 +333,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
+        ":credentials": wish.credentials.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
@@ -395,7 +401,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             priority: cells.next()?,
             label: cells.next()?,
             checksum_url: cells.private()?,
+            credentials: cells.private()?,
         },
+        maker: cells.maker()?,
         lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
         reason: cells.reason()?,
         restarts: cells.next()?,
@@ -435,7 +443,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent, \
-         connections, bandwidth_limit, priority, label, checksum_url, phase, intent, reason_code, reason_message, reason_at_ms, \
+         connections, bandwidth_limit, priority, label, checksum_url, \
+         credentials, token_id, public_only, phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
          part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
@@ -476,6 +485,11 @@ impl Cells<'_> {
         Ok(code.zip(message).zip(at_ms).map(|((code, message), at_ms)| Reason { code, message, at_ms, retry_at_ms }))
     }
 
+    fn maker(&mut self) -> rusqlite::Result<Option<Maker>> {
+        let (token, public_only): (Option<u64>, bool) = (self.next()?, self.next()?);
+        Ok(token.map(|token| Maker { token: TokenId(token), public_only }))
+    }
+
     fn part(&mut self) -> rusqlite::Result<Option<Part>> {
         let (name, dev, ino): (Option<String>, Option<i64>, Option<i64>) = (self.next()?, self.next()?, self.next()?);
         // The three come together, as the schema demands.
@@ -504,17 +518,19 @@ const PART_NAMES: &str = "
 const INSERT: &str = "
     INSERT INTO jobs (
         url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
-        user_agent, connections, bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+        user_agent, connections, bandwidth_limit, priority, label, credentials, token_id, public_only, phase, intent,
+        part_token, created_at_ms, updated_at_ms
     ) VALUES (
         :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
         :referrer, :user_agent,
-        :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
+        :connections, :bandwidth_limit, :priority, :label, :credentials, :token_id, :public_only, 'fetching', :intent,
+        :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
-        headers = :headers,
+        headers = :headers, credentials = :credentials,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::jobs::{act, columns, query};
-use super::{Stored, Word, chunks, pieces, validators};
+use super::{Stored, Word, chunks, pieces, tokens, validators};
 use crate::{ActError, Filter, JobRow, Page, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
@@ -113,6 +113,9 @@ fn ids(filter: &Filter, before: Option<JobId>) -> Query {
     if let Some(host) = &filter.host {
         add("host = ?", Value::Text(host.clone()));
     }
+    if let Some(token) = filter.token {
+        add("token_id = ?", Value::Integer(tokens::key(token)));
+    }
     if let Some(q) = &filter.q {
         add(SEARCH, Value::Text(like(q)));
     }
@@ -209,6 +212,7 @@ mod tests {
             Filter { states: vec![state(Phase::Completed, None), state(Phase::Failed, None)], ..Filter::default() },
             Filter { host: Some("https://h:443".to_owned()), ..Filter::default() },
             Filter { label: Some("l".to_owned()), ..Filter::default() },
+            Filter { token: Some(crate::TokenId(7)), ..Filter::default() },
         ];
         for filter in filters {
             let plan = plan_of(&filter);

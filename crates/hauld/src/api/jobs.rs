@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Api;
 use super::extract::{self, Id, Submitted, no_body};
 use super::problem::{Refused, refused};
+use crate::access::Caller;
 use crate::convert;
 use crate::driver::DriverError;
 use crate::metalink::{self, MetalinkFile};
@@ -80,7 +81,9 @@ async fn submit_metalink(api: &Api, bytes: Bytes) -> Result<BatchResult, Refused
 /// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
 async fn checked(api: &Api, items: Vec<Result<SubmitJob, Problem>>) -> Result<Vec<Result<NewJob, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
-    let check = move || items.into_iter().map(|item| submit::check(&item?, &roots)).collect();
+    let caller = Caller::current();
+    let check = move |item: &SubmitJob| submit::confine(caller, item, submit::check(item, &roots)?);
+    let check = move || items.into_iter().map(|item| check(&item?)).collect();
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
 }
@@ -90,6 +93,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<JobLis
     let before = query.cursor.as_deref().map(parse_cursor).transpose()?;
     let limit = query.limit.unwrap_or(query::LIMIT_DEFAULT);
     let page = Page { before, limit, filter: filter(&query.states, query.label) };
+    let page = Page { filter: Filter { token: Caller::current().only_of(), ..page.filter }, ..page };
     let (rows, next) = api.store.jobs(page).await?;
     let mut jobs = shown(&api, &rows).await?;
     // Rows know intent and phase; what a running job does at the moment only the engine knows. A file that is verified once
@@ -193,6 +197,7 @@ pub(super) async fn patch(
     extract::Json(bytes): extract::Json,
 ) -> Result<Json<Job>, Refused> {
     let wish: PatchJob = body::parse(&bytes)?;
+    submit::confine_patch(Caller::current(), &wish)?;
     let patch = submit::check_patch(wish).map_err(Refused)?;
     let row = api.driver.patch(id, patch).await.map_err(|e| driver_error(Some(id), e))?;
     Ok(Json(shown_one(&api, row).await?))
@@ -307,6 +312,9 @@ async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
         } else {
             jobs.push(convert::job(row, known, &limits.limits));
         }
+    }
+    if !Caller::current().sees_queries() {
+        jobs.iter_mut().for_each(convert::mask_queries);
     }
     for job in jobs.iter_mut().filter(|job| verifying.contains(&JobId(job.id))) {
         job.state = JobState::Verifying;

@@ -22,10 +22,10 @@ use url::Url;
 
 use super::Driver;
 use super::handle::{Answer, DriverError};
-use super::running::headers as read_headers;
+use super::running::{client, headers as read_headers};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::submit::{Roots, has_userinfo, two_credentials};
+use crate::submit::{Credentials, Roots, two_credentials};
 
 /// Bytes that are compared at each of the three places.
 const SAMPLE_BYTES: u64 = 64 << 10;
@@ -95,6 +95,9 @@ impl Renewal {
             // What was secret between the user and the server before is no business of the new one.
             patch.headers = Some(None);
         }
+        let new = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        let credentials = Credentials::read(stored.row.wish.credentials.as_ref());
+        patch.credentials = Some(credentials.renewed(&stored.row.wish, &patch, new));
         self.check(&stored, &patch).await?;
         let row = self.store.patch(self.id, patch, now_ms()).await.map_err(|error| match error {
             UpdateError::Unknown => Refusal::UnknownJob.into(),
@@ -119,8 +122,11 @@ impl Renewal {
             Some(new) => new.as_deref(),
             None => kept,
         };
-        let headers = headers.map(read_headers).unwrap_or_default();
-        if has_userinfo(&url) && headers.contains_key(http::header::AUTHORIZATION) {
+        let mut headers = headers.map(read_headers).unwrap_or_default();
+        let credentials = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        if let Some(value) = credentials.header(&url)
+            && headers.insert(http::header::AUTHORIZATION, value).is_some()
+        {
             return Err(two_credentials().into());
         }
         let samples = samples(stored);
@@ -148,7 +154,7 @@ impl Renewal {
                 cookies: Arc::default(),
                 user_agent: Some(self.user_agent.clone()),
                 referrer: stored.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
-                client: self.client.clone(),
+                client: client(&self.client, &stored.row),
                 limiters: Vec::new(),
                 target: Target::Ready(Arc::clone(part.file())),
                 reports,

@@ -132,7 +132,7 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: user_agent.or(Some(self.user_agent.clone())),
             referrer,
-            client: self.client.clone(),
+            client: running.client(&self.client),
             limiters,
             target: Target::Ready(Arc::clone(file)),
             reports,

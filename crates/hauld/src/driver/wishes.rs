@@ -284,6 +284,7 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
         wish: job.wish,
+        maker: job.maker,
         reason: None,
         restarts: 0,
         identity: Identity::default(),

@@ -96,7 +96,7 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
-            client: self.client.clone(),
+            client: running.client(&self.client),
             limiters,
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),

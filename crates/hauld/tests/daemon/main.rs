@@ -19,6 +19,7 @@
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
+//! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `many` | 500 jobs, 200 at once |
 //! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
@@ -49,5 +50,6 @@ mod nginx;
 mod origin;
 mod soak;
 mod support;
+mod tokens;
 mod transfers;
 mod why;
