@@ -82,22 +82,21 @@ fn forwarder(daemon: &Daemon) -> (u16, Seen) {
 
 /// One request and its answer; the connection ends with it.
 fn forward(mut stream: &TcpStream, to: std::net::SocketAddr, seen: &Seen) -> Option<()> {
-    let (head, body) = read_request(stream)?;
+    let (head, body) = read_message(stream)?;
     let mut inner = TcpStream::connect(to).ok()?;
-    // Without another request behind it.
-    let lines: Vec<_> = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection: keep")).collect();
-    let request = format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n").trim_end());
-    inner.write_all(request.as_bytes()).ok()?;
+    inner.write_all(head.as_bytes()).ok()?;
     inner.write_all(&body).ok()?;
-    inner.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let mut answer = Vec::new();
-    inner.read_to_end(&mut answer).ok();
-    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned();
+    let (answer, body) = read_message(&inner)?;
+    let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
     seen.lock().expect("nobody panics with it").push((head, status));
-    stream.write_all(&answer).ok()
+    // Otherwise the browser would send a second request here.
+    let answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+    stream.write_all(answer.as_bytes()).ok()?;
+    stream.write_all(&body).ok()
 }
 
-fn read_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
+/// A request or an answer: its head, and what follows.
+fn read_message(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -125,7 +124,7 @@ fn page(html: String) -> (u16, Receiver<String>) {
 }
 
 fn serve(mut stream: &TcpStream, html: &str, report: &Sender<String>) -> Option<()> {
-    let (head, body) = read_request(stream)?;
+    let (head, body) = read_message(stream)?;
     let html = if head.starts_with("POST /report") {
         report.send(String::from_utf8_lossy(&body).into_owned()).ok()?;
         ""

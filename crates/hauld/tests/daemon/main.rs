@@ -18,9 +18,11 @@
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
+//! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
 //! | `instance` | one daemon per database, clear exits, closed files |
+//! | `load` | a benchmark: what the API gives while some clients behave badly |
 //! | `many` | 500 jobs, 200 at once |
 //! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
 //! | `identity` | a file is of one version from its first byte to its last, and a renewed link has to prove that it has it |
@@ -29,6 +31,7 @@
 //! | `support` | the daemon in a process, and ways to watch it |
 
 mod attacks;
+mod browser;
 mod clock;
 mod control;
 mod crash;
@@ -42,6 +45,7 @@ mod hints;
 mod hosts;
 mod identity;
 mod instance;
+mod load;
 mod many;
 mod metalink;
 mod mirrors;

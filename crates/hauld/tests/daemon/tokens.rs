@@ -246,6 +246,46 @@ async fn f_sec_12_a_name_of_this_machine_is_refused_when_it_is_resolved_also_aft
     daemon.completed(daemon.submit(&url).await).await;
 }
 
+/// What another user's request over the Unix socket is answered with. `None` where this user cannot become another one.
+fn as_another_user(daemon: &Daemon, arguments: &[&str]) -> Option<String> {
+    use std::os::unix::process::CommandExt as _;
+    if !rustix::process::geteuid().is_root() {
+        say("skipped: only root can be another user");
+        return None;
+    }
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--unix-socket"]);
+    command.arg(daemon.home().socket()).args(arguments).uid(65534).gid(65534);
+    let output = command.output().expect("`curl` can be run");
+    Some(String::from_utf8(output.stdout).expect("a status"))
+}
+
+#[tokio::test]
+async fn f_sec_07_a_peer_who_is_not_the_owner_may_do_what_the_settings_say() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    for (settings, look, change) in [
+        ("socket_mode = \"0660\"", "200", "200"),
+        ("socket_mode = \"0660\"\nsocket_scope = \"read\"", "200", "403"),
+        ("socket_mode = \"0660\"\nsocket_scope = \"none\"", "401", "401"),
+        // Whoever opens the socket up behind the daemon's back lets nobody in.
+        ("", "401", "401"),
+    ] {
+        let daemon = Daemon::with(settings).await;
+        open(daemon.home().path(), 0o755);
+        assert_eq!(as_another_user(&daemon, &["http://localhost/v1/jobs"]).as_deref().unwrap_or("000"), "000");
+        open(&daemon.home().socket(), 0o666);
+        let Some(answer) = as_another_user(&daemon, &["http://localhost/v1/jobs"]) else { return };
+        assert_eq!(answer, look, "{settings}");
+        let answer = as_another_user(&daemon, &["-X", "POST", "http://localhost/v1/pause"]);
+        assert_eq!(answer.as_deref(), Some(change), "{settings}");
+        let token = format!("Authorization: Bearer {}", daemon.home().token());
+        let answer = as_another_user(&daemon, &["-H", &token, "-X", "POST", "http://localhost/v1/pause"]);
+        assert_eq!(answer.as_deref(), Some("200"), "a token counts more");
+        daemon.client().stats().await.expect("the owner may do everything");
+    }
+}
+
 /// Set within a network of the test's own.
 const INSIDE: &str = "HAUL_TEST_PUBLIC";
 
