@@ -17,7 +17,7 @@ ALTER TABLE jobs ADD COLUMN token_id INTEGER REFERENCES tokens (id);
 -- It may reach public addresses only, whoever changes it later.
 ALTER TABLE jobs ADD COLUMN public_only INTEGER NOT NULL DEFAULT 0 CHECK (public_only IN (0, 1));
 
--- Values of `Authorization` by the origin that gets them, as JSON: users and passwords that stood in URLs. Secret.
+-- Values of `Authorization` by the URL whose requests carry them, as JSON: users and passwords that stood in URLs. Secret.
 ALTER TABLE jobs ADD COLUMN credentials TEXT;
 
 CREATE INDEX jobs_by_token ON jobs (token_id) WHERE deleted_at_ms IS NULL AND token_id IS NOT NULL;

@@ -106,8 +106,8 @@ pub struct Wish {
     pub priority: i32,
     /// A word to find it by.
     pub label: Option<String>,
-    /// Values of `Authorization` by origin, as JSON: users and passwords that stood in URLs. Dropped when the job is
-    /// completed or canceled.
+    /// Values of `Authorization` by URL, as JSON: users and passwords that stood there. Dropped when the job is completed
+    /// or canceled.
     pub credentials: Option<Private>,
 }
 
@@ -364,7 +364,7 @@ pub struct JobPatch {
     pub headers: Option<Option<Private>>,
     /// A word to find it by.
     pub label: Option<Option<String>>,
-    /// Values of `Authorization` by origin, as JSON.
+    /// Values of `Authorization` by URL, as JSON.
     pub credentials: Option<Option<Private>>,
 }
 

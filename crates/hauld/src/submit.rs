@@ -100,7 +100,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         label: job.label.as_deref().map(label).transpose()?,
         credentials: None,
     };
-    let wish = credentials::set_apart(wish)?;
+    let wish = credentials::set_apart(wish);
     let intent = match job.start.unwrap_or_default() {
         Start::Now => Intent::Run,
         Start::Paused => Intent::Pause,
@@ -123,7 +123,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     if url.as_ref().is_some_and(has_userinfo) && headers.iter().any(|headers| headers.contains_key("authorization")) {
         return Err(two_credentials());
     }
-    credentials::set_apart_of_patch(JobPatch {
+    Ok(credentials::set_apart_of_patch(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
         on_change: patch.on_change.map(on_change),
@@ -135,7 +135,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         },
         label,
         ..JobPatch::default()
-    })
+    }))
 }
 
 /// Reads a list of URLs (RFC 2483 section 5): one a line, `#` starts a comment.

@@ -1,19 +1,18 @@
-//! Users and passwords that stand in URLs: they are kept apart, as the `Authorization` of their origin (FAILURES.md,
-//! F-HTTP-15).
+//! Users and passwords that stand in URLs: they are kept apart, as the `Authorization` that requests for these URLs carry
+//! (FAILURES.md, F-HTTP-15).
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use haul_api::{Problem, ProblemCode};
 use haul_store::{JobPatch, Private, Wish};
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{has_userinfo, origin};
+use super::has_userinfo;
 
-/// Values of `Authorization` by the origin that gets them.
+/// Values of `Authorization` by the URL that they stood in.
 #[derive(Default)]
 pub(crate) struct Credentials(BTreeMap<String, String>);
 
@@ -23,22 +22,18 @@ impl Credentials {
         Self(stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
-    /// What an origin gets.
+    /// What requests for a URL carry.
     pub(crate) fn header(&self, url: &Url) -> Option<HeaderValue> {
-        let mut value = HeaderValue::from_str(self.0.get(&origin(url))?).ok()?;
+        let mut value = HeaderValue::from_str(self.0.get(url.as_str())?).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
 
-    /// What becomes of those of a job that gets a new URL or new headers: those of `new` count more, and origins that it
-    /// has no more URL at are forgotten.
+    /// What becomes of those of a job that gets a new URL or new headers.
     pub(crate) fn renewed(mut self, wish: &Wish, patch: &JobPatch, new: Self) -> Option<Private> {
-        let main = patch.url.as_ref().map_or(&wish.host, |(_, host)| host);
-        let urls = wish.mirrors.iter().map(|mirror| &mirror.url).chain(&wish.checksum_url);
-        let kept: Vec<_> = urls.filter_map(|url| Url::parse(url).ok()).map(|url| origin(&url)).collect();
-        self.0.retain(|origin, _| origin == main || kept.contains(origin));
-        if patch.headers.iter().flatten().any(|headers| headers.contains("\"authorization\":")) {
-            self.0.remove(main);
+        let has_authorization = patch.headers.iter().flatten().any(|headers| headers.contains("\"authorization\":"));
+        if patch.url.is_some() || has_authorization {
+            self.0.remove(&*wish.url);
         }
         self.0.extend(new.0);
         self.stored()
@@ -48,21 +43,14 @@ impl Credentials {
         (!self.0.is_empty()).then(|| Private(serde_json::to_string(&self.0).expect("a map of strings is JSON")))
     }
 
-    /// Takes the user and the password out of a URL.
-    fn take(&mut self, field: &str, text: &mut Private) -> Result<(), Problem> {
-        let Ok(mut url) = Url::parse(text) else { return Ok(()) };
-        if !has_userinfo(&url) {
-            return Ok(());
-        }
+    /// Takes the user and the password out of a URL. Of several for one URL the first counts.
+    fn take(&mut self, text: &mut Private) {
+        let Some(mut url) = Url::parse(text).ok().filter(has_userinfo) else { return };
         let value = basic(&url);
         // Both fail only where there is no host, and then there is no userinfo either.
         let _kept: Result<(), ()> = url.set_username("").and_then(|()| url.set_password(None));
-        if self.0.insert(origin(&url), value.clone()).is_some_and(|other| other != value) {
-            let detail = "two URLs at one server have different users or passwords; give it one";
-            return Err(Problem::new(ProblemCode::InvalidUrl, detail).with_field(field));
-        }
         *text = Private(url.into());
-        Ok(())
+        self.0.entry(text.0.clone()).or_insert(value);
     }
 }
 
@@ -74,19 +62,11 @@ fn basic(url: &Url) -> String {
 }
 
 /// Keeps the users and passwords in a job's URLs apart.
-///
-/// # Errors
-///
-/// Where two URLs at one origin differ in them.
-pub(super) fn set_apart(mut wish: Wish) -> Result<Wish, Problem> {
+pub(super) fn set_apart(mut wish: Wish) -> Wish {
     let mut found = Credentials::default();
-    found.take("url", &mut wish.url)?;
-    for mirror in &mut wish.mirrors {
-        found.take("mirrors", &mut mirror.url)?;
-    }
-    if let Some(url) = &mut wish.checksum_url {
-        found.take("checksum_url", url)?;
-    }
+    found.take(&mut wish.url);
+    wish.mirrors.iter_mut().for_each(|mirror| found.take(&mut mirror.url));
+    wish.checksum_url.iter_mut().for_each(|url| found.take(url));
     // Some may have differed in that alone.
     let mut known = vec![wish.url.clone()];
     wish.mirrors.retain(|mirror| {
@@ -95,21 +75,17 @@ pub(super) fn set_apart(mut wish: Wish) -> Result<Wish, Problem> {
         is_new
     });
     wish.credentials = found.stored();
-    Ok(wish)
+    wish
 }
 
 /// The same for a new URL.
-///
-/// # Errors
-///
-/// None is known for a single URL.
-pub(super) fn set_apart_of_patch(mut patch: JobPatch) -> Result<JobPatch, Problem> {
+pub(super) fn set_apart_of_patch(mut patch: JobPatch) -> JobPatch {
     let mut found = Credentials::default();
     if let Some((url, _)) = &mut patch.url {
-        found.take("url", url)?;
+        found.take(url);
     }
     patch.credentials = found.stored().map(Some);
-    Ok(patch)
+    patch
 }
 
 #[cfg(test)]
@@ -120,7 +96,7 @@ mod tests {
 
     fn wish(url: &str, mirrors: &[&str]) -> Wish {
         let mirrors = mirrors.iter().map(|url| Mirror { url: (*url).into(), ..Mirror::default() }).collect();
-        Wish { url: url.into(), mirrors, ..Wish::default() }
+        set_apart(Wish { url: url.into(), mirrors, ..Wish::default() })
     }
 
     fn header(wish: &Wish, url: &str) -> Option<HeaderValue> {
@@ -128,50 +104,46 @@ mod tests {
     }
 
     #[test]
-    fn f_http_15_a_user_and_a_password_are_kept_apart_for_their_origin_alone() {
-        let wish = wish("https://ann:p%40ss@a.example/f?q", &["http://b.example/f", "https://b:@c.example/f"]);
-        let wish = set_apart(wish).expect("nothing is wrong");
+    fn f_http_15_a_user_and_a_password_are_kept_apart_from_their_url() {
+        let wish = wish("https://ann:p%40ss@a.example/f?q", &["https://a.example/g", "https://b:@c.example/f"]);
         assert_eq!(&*wish.url, "https://a.example/f?q");
         assert_eq!(&*wish.mirrors[1].url, "https://c.example/f");
         // `printf 'ann:p@ss' | base64`
-        assert_eq!(header(&wish, "https://a.example/other").expect("some"), "Basic YW5uOnBAc3M=");
-        assert_eq!(header(&wish, "https://c.example/").expect("some"), "Basic Yjo=");
-        for foreign in ["http://a.example/f", "https://a.example:444/f", "http://b.example/f"] {
-            assert_eq!(header(&wish, foreign), None, "{foreign}");
+        assert_eq!(header(&wish, "https://a.example/f?q").expect("some"), "Basic YW5uOnBAc3M=");
+        assert_eq!(header(&wish, "https://c.example/f").expect("some"), "Basic Yjo=");
+        for other in ["http://a.example/f?q", "https://a.example/g", "https://a.example:444/f?q"] {
+            assert_eq!(header(&wish, other), None, "{other}");
         }
         assert!(!format!("{wish:?}").contains("YW5u"), "it is shown to nobody");
     }
 
     #[test]
-    fn one_server_has_one_user() {
-        let two = wish("http://ann:1@a/f", &["http://ann:2@a/g"]);
-        let problem = set_apart(two).expect_err("which one?");
-        assert_eq!((&*problem.code, problem.field.as_deref()), ("invalid-url", Some("mirrors")));
-        let same = set_apart(wish("http://ann:1@a/f", &["http://a/f", "http://ann:1@a/g"])).expect("it is one");
-        assert_eq!(same.mirrors.len(), 1, "a URL is there once");
+    fn a_url_is_there_once_whoever_asks_for_it() {
+        let wish = wish("http://ann:1@a/f", &["http://bob:2@a/f", "http://a/f", "http://bob:2@a/g"]);
+        assert_eq!(wish.mirrors.len(), 1);
+        // `printf 'ann:1' | base64`
+        assert_eq!(header(&wish, "http://a/f").expect("some"), "Basic YW5uOjE=");
     }
 
     #[test]
-    fn a_renewed_link_keeps_what_its_origins_need() {
-        let before = set_apart(wish("http://ann:1@a/f", &["http://bob:2@b/f"])).expect("nothing is wrong");
-        let before = Wish { host: "http://a".to_owned(), ..before };
-        let renewed = |url: &str, headers: Option<&str>| {
-            let origin = Url::parse(url).expect("a URL").origin().ascii_serialization();
+    fn a_renewed_link_has_its_own_user_or_none() {
+        let before = wish("http://ann:1@a/f", &["http://bob:2@b/f"]);
+        let renewed = |url: Option<&str>, headers: Option<&str>| {
             let patch = JobPatch {
-                url: Some((url.into(), origin)),
+                url: url.map(|url| (url.into(), "http://a".to_owned())),
                 headers: headers.map(|json| Some(json.into())),
                 ..JobPatch::default()
             };
-            let patch = set_apart_of_patch(patch).expect("nothing is wrong");
+            let patch = set_apart_of_patch(patch);
             let new = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
             let credentials = Credentials::read(before.credentials.as_ref()).renewed(&before, &patch, new);
             Wish { credentials, ..Wish::default() }
         };
         let has = |wish: &Wish, url| header(wish, url).is_some();
-        let moved = renewed("http://c/f", None);
-        assert!(!has(&moved, "http://a/") && has(&moved, "http://b/") && !has(&moved, "http://c/"));
-        assert!(has(&renewed("http://a/g", None), "http://a/"));
-        assert!(has(&renewed("http://eve:3@c/g", None), "http://c/"));
-        assert!(!has(&renewed("http://a/g", Some(r#"{"authorization":"Bearer x"}"#)), "http://a/"));
+        let moved = renewed(Some("http://a/g"), None);
+        assert!(!has(&moved, "http://a/f") && !has(&moved, "http://a/g") && has(&moved, "http://b/f"));
+        assert!(has(&renewed(Some("http://eve:3@a/g"), None), "http://a/g"));
+        assert!(has(&renewed(None, Some(r#"{"x":"y"}"#)), "http://a/f"));
+        assert!(!has(&renewed(None, Some(r#"{"authorization":"Bearer x"}"#)), "http://a/f"));
     }
 }
