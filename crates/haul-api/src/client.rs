@@ -24,6 +24,7 @@ use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
 use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
+use crate::token::{MadeToken, NewToken, Pair, PairCode, TokenList};
 use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
@@ -242,6 +243,31 @@ impl Client {
     /// Forgets one host: what was learned of it and what was set for it.
     pub async fn forget_host(&self, name: &str) -> Result<(), ClientError> {
         self.success(self.request(Method::DELETE, &paths::host(name), "")).await.map(|_no_content| ())
+    }
+
+    /// Lists the tokens.
+    pub async fn tokens(&self) -> Result<TokenList, ClientError> {
+        self.get(paths::TOKENS).await
+    }
+
+    /// Makes a token. It is never shown again.
+    pub async fn make_token(&self, new: &NewToken) -> Result<MadeToken, ClientError> {
+        self.send(Method::POST, paths::TOKENS, new).await
+    }
+
+    /// Revokes one token. Its jobs stay.
+    pub async fn revoke_token(&self, id: u64) -> Result<(), ClientError> {
+        self.success(self.request(Method::DELETE, &paths::token(id), "")).await.map(|_no_content| ())
+    }
+
+    /// Makes a code that can be traded for a token, once and for a short time.
+    pub async fn make_pair_code(&self) -> Result<PairCode, ClientError> {
+        self.call(self.request(Method::POST, paths::PAIR_CODE, "")).await
+    }
+
+    /// Trades a code for a token. Needs no token itself.
+    pub async fn pair(&self, pair: &Pair) -> Result<MadeToken, ClientError> {
+        self.send(Method::POST, paths::PAIR, pair).await
     }
 
     /// Shows the totals.

@@ -38,6 +38,7 @@ pub mod schedule;
 pub mod service;
 pub mod size;
 pub mod submit;
+pub mod token;
 pub mod why;
 
 pub use batch::{BatchItem, BatchResult, Outcome};
@@ -57,4 +58,5 @@ pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
 pub use submit::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, SubmitBody, SubmitJob};
+pub use token::{MadeToken, NewToken, Pair, PairCode, Scope, Token, TokenList};
 pub use why::{Why, WhyReason};

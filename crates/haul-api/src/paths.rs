@@ -45,6 +45,14 @@ pub const HOST: &str = "/v1/hosts/{host}";
 pub const STATS: &str = "/v1/stats";
 /// Show and change settings.
 pub const SETTINGS: &str = "/v1/settings";
+/// List and make tokens.
+pub const TOKENS: &str = "/v1/tokens";
+/// Revoke one token.
+pub const TOKEN: &str = "/v1/tokens/{id}";
+/// Trade a code for a token, without a token.
+pub const PAIR: &str = "/v1/pair";
+/// Make such a code.
+pub const PAIR_CODE: &str = "/v1/pair/code";
 /// Liveness, without a token.
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.
@@ -59,7 +67,7 @@ pub const DOCS_SCRIPT: &str = "/docs/page.js";
 pub const DOCS_STYLE: &str = "/docs/page.css";
 
 /// The paths that want no token.
-pub const OPEN: [&str; 6] = [HEALTHZ, READYZ, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
+pub const OPEN: [&str; 7] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +110,11 @@ pub fn job_verify(id: u64) -> String {
 /// The path of taking one job's deletion back.
 pub fn job_restore(id: u64) -> String {
     fill(JOB_RESTORE, id)
+}
+
+/// The path of one token.
+pub fn token(id: u64) -> String {
+    fill(TOKEN, id)
 }
 
 /// The path of one host, whose name is URL-encoded.

@@ -73,6 +73,8 @@ pub enum FaultKind {
     RedirectScheme,
     /// A redirect from HTTPS to HTTP.
     RedirectDowngrade,
+    /// The way leads to an address that this job may not reach.
+    TargetAddressForbidden,
     /// The file does not have the size or the digest that the user named.
     ChecksumMismatch,
     /// The file that holds the checksum cannot be had, or does not say it.
@@ -155,6 +157,7 @@ impl FaultKind {
             | Self::TooManyRedirects
             | Self::RedirectScheme
             | Self::RedirectDowngrade
+            | Self::TargetAddressForbidden
             | Self::ChecksumMismatch
             | Self::ChecksumUnavailable
             | Self::DiskIo
@@ -184,6 +187,7 @@ impl FaultKind {
                 | Self::TooManyRedirects
                 | Self::RedirectScheme
                 | Self::RedirectDowngrade
+                | Self::TargetAddressForbidden
         )
     }
 
@@ -232,6 +236,7 @@ impl FaultKind {
             Self::TooManyRedirects => "too-many-redirects",
             Self::RedirectScheme => "redirect-scheme",
             Self::RedirectDowngrade => "redirect-downgrade",
+            Self::TargetAddressForbidden => "target-address-forbidden",
             Self::ChecksumMismatch => "checksum-mismatch",
             Self::ChecksumUnavailable => "checksum-unavailable",
             Self::DiskFull => "disk-full",

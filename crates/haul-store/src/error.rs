@@ -91,6 +91,12 @@ pub enum StoreError {
     /// Another file has taken the place of the database, or it was removed: what would be written now would be lost.
     #[error("the database was moved, removed or replaced while it was in use")]
     Replaced,
+    /// The token has as many unfinished jobs as it may.
+    #[error("this token may have {most} unfinished jobs at a time")]
+    TooManyJobs {
+        /// How many.
+        most: u32,
+    },
     /// SQLite failed for another reason.
     #[error("the database failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),

@@ -22,6 +22,7 @@ mod reader;
 mod rows;
 mod schema;
 mod store;
+mod token;
 mod types;
 mod writer;
 
@@ -31,8 +32,9 @@ pub use event::{EventKind, JobEvent, NewEvent};
 pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
+pub use token::{NewToken, Scope, TokenId, TokenRow};
 pub use types::{
-    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Mirror,
+    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror,
     NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces,
     Private, Reason, RowDigest, Sameness, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
 };

@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "digests", sql: include_str!("../../../migrations/0005_digests.sql") },
     Migration { number: 6, name: "identity", sql: include_str!("../../../migrations/0006_identity.sql") },
     Migration { number: 7, name: "requests", sql: include_str!("../../../migrations/0007_requests.sql") },
+    Migration { number: 8, name: "tokens", sql: include_str!("../../../migrations/0008_tokens.sql") },
     Migration { number: 9, name: "options", sql: include_str!("../../../migrations/0009_options.sql") },
 ];
 

@@ -19,12 +19,12 @@ use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, tokens, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Mirror,
-    NewEvent, NewJob, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange, Reason,
-    Sameness, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators, open, schema,
+    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Maker, Mirror,
+    NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange,
+    Reason, Sameness, Stamp, Stats, StoreError, StoredJob, TokenId, TokenRow, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -90,13 +90,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; then no job was accepted.
+    /// [`StoreError`]; then no job was accepted. [`StoreError::TooManyJobs`] where a token would have more than it may.
     pub async fn insert_jobs(&self, new: Vec<NewJob>, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
-        self.durable(move |conn| {
-            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms));
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        self.durable(move |conn| new.iter().map(|job| jobs::insert_within_quota(conn, job, now_ms)).collect()).await
     }
 
     /// Accepts jobs, all or none of them, but those that are the same as one that is there. Answers in the same order.
@@ -112,7 +108,7 @@ impl Store {
         gone: Vec<JobId>,
         now_ms: i64,
     ) -> Result<Vec<Inserted>, StoreError> {
-        self.durable(move |conn| Ok(jobs::insert_all_unless_same(conn, &new, &gone, now_ms)?)).await
+        self.durable(move |conn| jobs::insert_all_unless_same(conn, &new, &gone, now_ms)).await
     }
 
     /// The same, unless this request has been carried out before; its answer, which `answer` makes of what became of the
@@ -150,11 +146,11 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`]
-    pub async fn same(&self, wanted: Vec<Sameness>) -> Result<Vec<JobRow>, StoreError> {
+    pub async fn same(&self, wanted: Vec<(Sameness, Option<Maker>)>) -> Result<Vec<JobRow>, StoreError> {
         self.read(move |conn| {
             let mut rows = Vec::new();
-            for sameness in wanted {
-                rows.extend(jobs::same(conn, sameness)?);
+            for (sameness, maker) in wanted {
+                rows.extend(jobs::same(conn, sameness, maker)?);
             }
             Ok(rows)
         })
@@ -454,7 +450,13 @@ impl Store {
     /// # Errors
     ///
     /// [`UpdateError::Changed`] when it is in another one; then nothing has changed.
-    pub async fn hide_version(&self, id: JobId, files: bool, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+    pub async fn hide_version(
+        &self,
+        id: JobId,
+        files: bool,
+        version: u64,
+        now_ms: i64,
+    ) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| jobs::hide_version(conn, id, files, version, now_ms)).await
     }
 
@@ -512,6 +514,42 @@ impl Store {
     /// [`StoreError`]
     pub async fn hosts(&self) -> Result<Vec<HostRow>, StoreError> {
         self.read(hosts::all).await
+    }
+
+    /// Stores a token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn add_token(&self, new: NewToken, now_ms: i64) -> Result<TokenRow, StoreError> {
+        self.durable(move |conn| Ok(tokens::insert(conn, new, now_ms)?)).await
+    }
+
+    /// Revokes a token; tells whether there was one. Its jobs stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn revoke_token(&self, id: TokenId, now_ms: i64) -> Result<bool, StoreError> {
+        self.durable(move |conn| Ok(tokens::revoke(conn, id, now_ms)?)).await
+    }
+
+    /// Notes that a token was used, without waiting for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_token_use(&self, id: TokenId, now_ms: i64) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(tokens::note_use(conn, id, now_ms)?)).await
+    }
+
+    /// All tokens that are not revoked, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        self.read(tokens::all).await
     }
 
     /// Stores a setting.

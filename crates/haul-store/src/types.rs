@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::TokenId;
 use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 
 /// Text that must not get into a log: a URL with its query, or secret headers.
@@ -117,6 +118,9 @@ pub struct Wish {
     pub sameness: Option<Sameness>,
     /// Its request has an effect at its server, and is not made once more just like that.
     pub once: bool,
+    /// Values of `Authorization` by URL, as JSON: users and passwords that stood there. Dropped when the job is completed
+    /// or canceled.
+    pub credentials: Option<Private>,
 }
 
 /// A digest of what makes two wishes the same.
@@ -145,6 +149,15 @@ pub enum Inserted {
     Rejected(JobId),
 }
 
+/// Whose a job is that was not submitted by the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The token that it was submitted with.
+    pub token: TokenId,
+    /// It may reach public addresses only.
+    pub public_only: bool,
+}
+
 /// A job to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {
@@ -156,6 +169,8 @@ pub struct NewJob {
     pub part_token: String,
     /// The digests that its file's pieces must have.
     pub pieces: Option<Pieces>,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
 }
 
 /// The digests of a file's pieces.
@@ -245,6 +260,8 @@ pub struct JobRow {
     pub id: JobId,
     /// What the user asked for.
     pub wish: Wish,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
     /// How far it is, and what the user wants.
     pub lifecycle: Lifecycle,
     /// Why it waits or has failed.
@@ -395,6 +412,8 @@ pub struct JobPatch {
     pub label: Option<Option<String>>,
     /// Where it stands among those of its priority.
     pub place: Option<Option<i64>>,
+    /// Values of `Authorization` by URL, as JSON.
+    pub credentials: Option<Option<Private>>,
 }
 
 /// A step of the work, as the daemon found it.
@@ -434,6 +453,8 @@ pub struct Filter {
     pub host: Option<String>,
     /// With this text in URL, label or name, whatever the case of its ASCII letters.
     pub q: Option<String>,
+    /// Submitted with this token.
+    pub token: Option<TokenId>,
 }
 
 /// What a list is ordered by; jobs that are alike in it by their ids.

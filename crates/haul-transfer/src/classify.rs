@@ -7,6 +7,7 @@ use haul_core::{Fault, FaultKind};
 use rustix::io::Errno;
 use url::Url;
 
+use crate::address::ForbiddenAddress;
 use crate::request::host_of;
 use crate::{Escaped, Masked, Network, Proxy, route};
 
@@ -119,6 +120,9 @@ fn special_case(cause: &(dyn Error + 'static), phase: Phase) -> Option<FaultKind
             return Some(FaultKind::Truncated);
         }
         return None;
+    }
+    if cause.is::<ForbiddenAddress>() {
+        return Some(FaultKind::TargetAddressForbidden);
     }
     let io = cause.downcast_ref::<io::Error>()?;
     match (errno(io), io.kind()) {

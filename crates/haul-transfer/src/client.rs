@@ -4,12 +4,14 @@
 //! from one server live on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Fault, FaultKind};
 use reqwest::{Certificate, Client};
 use url::Url;
 
+use crate::address::PublicOnly;
 use crate::{Network, classify};
 
 /// What distinguishes the clients of different jobs.
@@ -21,16 +23,22 @@ pub struct ClientKey {
     pub ca_file: Option<PathBuf>,
     /// The way that its requests go.
     pub network: Network,
+    /// Reaches public addresses only, at every hop.
+    pub public_only: bool,
 }
 
 impl ClientKey {
     /// What of it matters for a request to this URL.
     fn for_url(&self, url: &Url) -> Self {
-        let network = self.network.for_url(url);
+        let mut network = self.network.for_url(url);
+        if self.public_only {
+            // What is not looked up is not checked either.
+            network.addresses = Arc::default();
+        }
         if url.scheme() == "https" || network.proxy.may_want_tls() {
             Self { network, ..self.clone() }
         } else {
-            Self { network, ..Self::default() }
+            Self { network, public_only: self.public_only, ..Self::default() }
         }
     }
 }
@@ -84,6 +92,9 @@ fn build(key: &Key) -> Result<Client, Fault> {
         .connect_timeout(key.connect)
         .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT);
+    if key.options.public_only {
+        builder = builder.dns_resolver(Arc::new(PublicOnly));
+    }
     if !key.tls {
         builder = builder.tls_certs_only([]);
     } else if key.options.insecure {
@@ -150,6 +161,16 @@ mod tests {
         clients.get(&url("http"), &key(missing), connect).expect("no TLS");
         clients.get(&url("http"), &ClientKey::default(), connect).expect("no TLS");
         assert_eq!(clients.cached.len(), 1);
+    }
+
+    #[test]
+    fn who_may_reach_less_has_a_client_of_its_own() {
+        let mut clients = Clients::default();
+        let confined = ClientKey { public_only: true, ..ClientKey::default() };
+        for options in [&confined, &ClientKey::default(), &confined] {
+            clients.get(&url("http"), options, Duration::from_secs(5)).expect("no TLS");
+        }
+        assert_eq!(clients.cached.len(), 2, "a kept connection of the one is never used for the other");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | `lane` | what driver and worker share of one range: next offset, end mark, stop |
 //! | `limiter` | bandwidth limits |
 //! | `threads` | the OS threads, their runtimes, and that every worker reports its end |
+//! | `address` | which addresses are public, checked in names and in literals |
 //! | `client` | the only HTTP clients that transfer, one cache per thread |
 //! | `network` | the way of requests: proxies, addresses, certificates of our own |
 //! | `order` | what goes to a worker and what comes back |
@@ -29,6 +30,7 @@
 //! | `fs`, `disk_file` | the calls to the operating system behind all of these, and open files |
 //! | `testing` | disks that fail, for tests |
 
+pub mod address;
 mod body;
 mod checksum;
 mod classify;

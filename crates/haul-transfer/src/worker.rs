@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 use url::Url;
 
+use crate::address;
 use crate::body::{Body, Use};
 use crate::classify::{self, Phase};
 use crate::client::Clients;
@@ -149,6 +150,9 @@ async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked, known: &I
     if !redirect::is_http(url) {
         let detail = format!("{} is no HTTP address", Masked(url));
         return Err(Fault::new(FaultKind::RedirectScheme, detail));
+    }
+    if order.client.public_only {
+        address::check(url, &order.client.network.proxy)?;
     }
     let timeouts = order.timeouts;
     let client = {

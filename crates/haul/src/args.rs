@@ -154,12 +154,48 @@ pub(crate) enum Command {
     Host(Host),
     /// Look after the daemon's database, also while it runs
     Db(Db),
-    /// Print where the token is, for programs that talk to the daemon
+    /// Print where the owner's token is, or look after the tokens of other programs
+    #[command(args_conflicts_with_subcommands = true)]
     Token {
-        /// Print the token itself
+        /// Print the owner's token itself
         #[arg(long)]
         show: bool,
+        #[command(subcommand)]
+        command: Option<TokenCommand>,
     },
+    /// Print a code that a program can trade for a token, once and within two minutes
+    ///
+    /// A browser extension asks for it. The token may submit jobs from public addresses, look at its own ones, and renew
+    /// their links.
+    Pair,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// List the tokens but the one in the token file
+    Ls,
+    /// Make a token and print it; it is not shown again
+    Add(TokenAdd),
+    /// Revoke tokens; their jobs stay
+    Rm {
+        /// The tokens
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenAdd {
+    /// What to call it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it permits: everything, looking, or submitting
+    #[arg(long, value_name = "SCOPE", value_parser = ["admin", "read", "submit"], default_value = "submit")]
+    pub(crate) scope: String,
+    /// Unfinished jobs that it may have at a time
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -8,15 +8,15 @@ mod list;
 mod probe;
 mod renew;
 mod show;
+mod token;
 mod verify;
 mod why;
 
 use haul_api::{BatchItem, BatchResult, Job};
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::adopt::{self, Accepted};
-use crate::args::{Add, Cli, Command, Global};
+use crate::args::{Add, Cli, Command, TokenCommand};
 use crate::error::{Exit, Failure};
 use crate::find::{self, Daemon};
 use crate::follow::{End, Follow, live_jobs};
@@ -54,7 +54,13 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             limit::limit(&daemon.await?, limit, out).await
         }
         Command::Db(args) => db::db(args, out),
-        Command::Token { show } => token(&cli.global, *show, out),
+        Command::Token { show, command } => match command {
+            None => token::file(&cli.global, *show, out),
+            Some(TokenCommand::Ls) => token::ls(&daemon.await?, out).await,
+            Some(TokenCommand::Add(args)) => token::add(&daemon.await?, args, out).await,
+            Some(TokenCommand::Rm { ids }) => token::rm(&daemon.await?, ids, out).await,
+        },
+        Command::Pair => token::pair(&daemon.await?, out).await,
     }
 }
 
@@ -127,33 +133,6 @@ async fn watch(daemon: &Daemon, ids: &[u64], out: &Out) -> Result<Exit, Failure>
         }
         End::Interrupted(_) => Exit::Interrupted,
     })
-}
-
-fn token(global: &Global, show: bool, out: &Out) -> Result<Exit, Failure> {
-    let file = find::token_path(global)?;
-    let path = file.display().to_string();
-    let token = if show {
-        Some(find::read_token(&file).map_err(|failure| Failure { exit: Exit::Local, ..failure })?)
-    } else {
-        None
-    };
-    if out.is_json() {
-        out.json(&json!({"token_file": path, "token": token}))?;
-        return Ok(Exit::Fine);
-    }
-    match token {
-        Some(token) => {
-            out.detail(format!("from `{}`", crate::text::escaped(&path)));
-            out.line(token)?;
-        }
-        None => {
-            out.foreign(&path)?;
-            if !file.exists() {
-                out.note("the file is not there yet; the daemon makes it when it first starts");
-            }
-        }
-    }
-    Ok(Exit::Fine)
 }
 
 /// One job in one line: `17  waiting: connection refused, next try in 4 s  a.iso`.

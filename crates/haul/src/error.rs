@@ -141,9 +141,12 @@ impl Failure {
     pub(crate) fn from_problem(problem: Problem, token_file: Option<&Path>) -> Self {
         let code = problem.known_code();
         let exit = match code {
-            Some(ProblemCode::Unauthorized | ProblemCode::HostNotAllowed | ProblemCode::OriginNotAllowed) => {
-                Exit::Unauthorized
-            }
+            Some(
+                ProblemCode::Unauthorized
+                | ProblemCode::ScopeNotAllowed
+                | ProblemCode::HostNotAllowed
+                | ProblemCode::OriginNotAllowed,
+            ) => Exit::Unauthorized,
             Some(ProblemCode::JobNotFound) => Exit::UnknownJob,
             Some(ProblemCode::ShuttingDown) => Exit::Unreachable,
             Some(_) | None => Exit::Failed,

@@ -8,10 +8,12 @@ mod hosts;
 mod jobs;
 mod lists;
 mod once;
+mod patient;
 mod probe;
 mod problem;
 mod serve;
 mod settings;
+mod tokens;
 mod versions;
 
 use std::sync::Arc;
@@ -29,9 +31,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::Access;
 use crate::driver::Handle;
 use crate::submit::Roots;
-use crate::token::TokenCheck;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use extract::job_id;
@@ -39,7 +41,7 @@ pub(crate) use guard::Allowed;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use hosts::check as check_host_patch;
 pub(crate) use once::KeysInUse;
-pub(crate) use serve::Server;
+pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
 
@@ -51,7 +53,7 @@ pub(crate) struct Api {
     pub(crate) driver: Handle,
     pub(crate) store: Store,
     pub(crate) roots: Arc<Roots>,
-    pub(crate) token: TokenCheck,
+    pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
@@ -84,6 +86,10 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(hosts::show, hosts::patch, hosts::forget))
         .routes(routes!(health::stats))
         .routes(routes!(settings::show, settings::change))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::pair))
+        .routes(routes!(tokens::code))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(document::openapi))

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use haul_api::{HumanDuration, IpVersion, Rate, Window};
 use haul_core::Policy;
+use haul_store::Scope;
 use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Layers, Loaded};
@@ -74,6 +75,8 @@ settings! {
     socket: PathBuf = dirs::socket()?;
     /// Permissions of the Unix socket, in octal.
     socket_mode: String = "0600".to_owned();
+    /// What peers of the Unix socket may do whom `socket_mode` lets in beside the daemon's own user and root: `admin`, `read` or `none`.
+    socket_scope: SocketScope = SocketScope::Admin;
     /// Where the database and the token live.
     data_dir: PathBuf = dirs::data()?;
     /// Where files go unless a job says otherwise. Always one of the allowed roots.
@@ -136,6 +139,18 @@ settings! {
     log: String = "info".to_owned();
     /// How it is logged: `auto` (the journal when it listens, else text), `text` or `json`.
     log_format: LogFormat = LogFormat::Auto;
+}
+
+/// What a peer of the Unix socket may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SocketScope {
+    /// Everything.
+    Admin,
+    /// To look at everything but secrets.
+    Read,
+    /// Nothing without a token.
+    None,
 }
 
 /// How log lines look.
@@ -249,7 +264,25 @@ impl Config {
             }
         }
         self.client()?;
-        self.socket_mode().map(|_| ())
+        if self.socket_mode()? & 0o002 != 0 && self.socket_scope == SocketScope::Admin {
+            let message = format!(
+                "is \"{}\", which lets every user of this machine in; take the last digit back, or set `socket_scope`",
+                self.socket_mode
+            );
+            return Err(ConfigError::value("socket_mode", message));
+        }
+        Ok(())
+    }
+
+    /// What peers of the Unix socket may do who are neither the daemon's own user nor root.
+    pub(crate) fn socket_others(&self) -> Result<Option<Scope>, ConfigError> {
+        let lets_others_in = self.socket_mode()? & 0o066 != 0;
+        Ok(match self.socket_scope {
+            SocketScope::Admin => Some(Scope::Admin),
+            SocketScope::Read => Some(Scope::Read),
+            SocketScope::None => None,
+        }
+        .filter(|_| lets_others_in))
     }
 
     /// The permissions of the Unix socket.

@@ -153,7 +153,16 @@ pub(crate) fn shown(url: &Url) -> String {
     without_userinfo(url.clone()).into()
 }
 
-/// The URL without userinfo. Its query is shown: whoever may ask at all may see it (DESIGN.md section 6).
+/// Hides the queries of a job's URLs from those who may not see them (DESIGN.md section 6).
+pub(crate) fn mask_queries(job: &mut haul_api::Job) {
+    for url in std::iter::once(&mut job.url).chain(job.mirrors.iter_mut().map(|mirror| &mut mirror.url)) {
+        if let Some((address, _)) = url.split_once('?') {
+            *url = format!("{address}?…");
+        }
+    }
+}
+
+/// The URL without userinfo. Its query is shown; see [`mask_queries`].
 fn shown_url(url: &str) -> String {
     let Ok(url) = Url::parse(url) else { return "unreadable".to_owned() };
     without_userinfo(url).into()

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::{self, Allowed, Api, Server};
+use crate::access::Access;
+use crate::api::{self, Allowed, Api, Peers, Server};
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
 use crate::submit::{Roots, Volumes};
@@ -171,9 +172,10 @@ impl Daemon {
             .map(|roots| roots.with_labels(config.dirs_of_labels()))
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
         let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
-        let (roots, unix) = match (roots, unix) {
-            (Ok(roots), Ok(unix)) => (roots, unix),
-            (Err(error), _) | (_, Err(error)) => {
+        let access = Access::load(token, store.clone()).await.map_err(|error| StartError::Token(Box::new(error)));
+        let (roots, unix, access) = match (roots, unix, access) {
+            (Ok(roots), Ok(unix), Ok(access)) => (roots, unix, Arc::new(access)),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
                 close(&store).await;
                 return Err(error);
             }
@@ -193,14 +195,15 @@ impl Daemon {
             driver: handle.clone(),
             store: store.clone(),
             roots,
-            token,
+            access,
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
             stop: stop.clone(),
             started: Instant::now(),
             keys_in_use: Arc::default(),
             document: bytes::Bytes::new(),
         };
-        let server = Server::start(api::router(api), tcp, unix, stop);
+        let peers = Peers { others: config.socket_others()? };
+        let server = Server::start(api::router(api), tcp, unix, peers, stop);
         let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(Self { store, handle, driver, stop_driver, server, socket, listen })

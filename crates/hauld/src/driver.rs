@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use haul_core::messages::{Command, Effect, Event, QueueRule, Timeouts};
 use haul_core::{Engine, JobId, QueueId, Time, WorkerId};
-use haul_store::{HostRow, Store};
+use haul_store::{HostRow, JobRow, Store};
 use haul_transfer::{ClientKey, Login, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
@@ -209,9 +209,11 @@ impl Driver {
         self
     }
 
-    /// Who the user is to the host of this URL, where the URL itself does not say so.
-    fn login(&self, url: &Url) -> Option<Login> {
-        self.netrc.login(url.host_str()?)
+    /// Who the user is to the host of this URL, where the job itself does not say so. The logins of the daemon's owner are
+    /// not for those whom it confines.
+    fn login(&self, row: &JobRow, url: &Url) -> Option<Login> {
+        let is_confined = row.maker.is_some_and(|maker| maker.public_only);
+        self.netrc.login(url.host_str().filter(|_| !is_confined)?)
     }
 
     /// Tells which jobs earlier runs of the process have died at, and how many of them one after the other.

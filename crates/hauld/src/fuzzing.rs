@@ -123,7 +123,8 @@ pub fn reference(bytes: &[u8]) {
     if allowed.host(text) {
         assert_ours(&format!("http://{text}/"));
     }
-    if allowed.origin(text) && text.starts_with("http") {
+    let host = text.strip_prefix("http://").unwrap_or_default();
+    if allowed.origin(text, host) && text.starts_with("http") {
         assert_ours(text);
     }
 }
@@ -172,6 +173,8 @@ fn assert_sound(wish: &Wish) {
         assert!(!name.contains(|c: char| c.is_ascii_uppercase() || c.is_whitespace() || c == ':'), "{name:?}");
         assert!(!value.contains(['\r', '\n', '\0']));
     }
+    let urls = std::iter::once(&wish.url).chain(wish.mirrors.iter().map(|mirror| &mirror.url));
+    assert!(urls.filter_map(|url| Url::parse(url).ok()).all(|url| !submit::has_userinfo(&url)));
     for value in wish.referrer.as_deref().into_iter().chain(wish.user_agent.as_deref()) {
         assert!(!value.contains(['\r', '\n', '\0']));
     }

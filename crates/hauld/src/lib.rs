@@ -14,6 +14,7 @@
 //! | `convert` | rows and views as JSON |
 //! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
 
+mod access;
 mod api;
 pub mod config;
 mod convert;

@@ -267,6 +267,7 @@ impl Way {
             insecure: options.insecure,
             ca_file: usual.ca_file.clone(),
             network: Network { proxy, source_address, ip_version, ..network.clone() },
+            public_only: usual.public_only,
         }
     }
 }

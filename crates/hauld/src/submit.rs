@@ -1,5 +1,7 @@
 //! Whether a job can be accepted: everything that a user can get wrong, found before a row is written.
 
+mod confine;
+mod credentials;
 mod roots;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,9 +17,14 @@ use http::{HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::access::Caller;
 use crate::config::CONNECTIONS_MAX;
 use crate::token::random_hex;
 
+use confine::confine;
+
+pub(crate) use confine::confine_patch;
+pub(crate) use credentials::Credentials;
 pub(crate) use roots::{Roots, Volumes};
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
@@ -61,14 +68,23 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<Checked, Problem> 
     check_in(job, roots, &mut |dir| roots.resolve(dir))
 }
 
-/// Checks many jobs; each directory is looked at once.
-pub(crate) fn check_all(items: Vec<Result<SubmitJob, Problem>>, roots: &Roots) -> Vec<Result<Checked, Problem>> {
+/// Checks many jobs of one caller; each directory is looked at once.
+pub(crate) fn check_all(
+    items: Vec<Result<SubmitJob, Problem>>,
+    roots: &Roots,
+    caller: Caller,
+) -> Vec<Result<Checked, Problem>> {
     let mut known = HashMap::new();
     let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
         let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
         found.clone()
     };
-    items.into_iter().map(|item| check_in(&item?, roots, &mut resolve)).collect()
+    let mut check = |item: Result<SubmitJob, Problem>| {
+        let item = item?;
+        let checked = check_in(&item, roots, &mut resolve)?;
+        Ok(Checked { job: confine(caller, &item, checked.job)?, ..checked })
+    };
+    items.into_iter().map(&mut check).collect()
 }
 
 /// Finds the directory that a job names.
@@ -128,7 +144,9 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         place: None,
         sameness: None,
         once,
+        credentials: None,
     };
+    let wish = credentials::set_apart(wish);
     let intent = match job.start.unwrap_or_default() {
         Start::Now | Start::At(_) => Intent::Run,
         Start::Paused => Intent::Pause,
@@ -140,7 +158,7 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         OnDuplicate::Reject => haul_store::OnDuplicate::Reject,
     };
     Ok(Checked {
-        job: NewJob { wish, intent, part_token: random_hex(4), pieces },
+        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None },
         on_duplicate,
         position: job.position.map(Position::number),
     })
@@ -160,11 +178,12 @@ pub(crate) struct Checked {
 fn sameness(wish: &Wish, job: &SubmitJob) -> haul_store::Sameness {
     let method: &[u8] = if wish.once { b"POST" } else { b"GET" };
     let body = job.body.as_ref().map(|body| serde_json::to_vec(body).expect("plain data is JSON"));
-    let parts: [&[u8]; 6] = [
+    let parts: [&[u8]; 7] = [
         wish.url.as_bytes(),
         method,
         body.as_deref().unwrap_or_default(),
         wish.headers.as_deref().unwrap_or_default().as_bytes(),
+        wish.credentials.as_deref().unwrap_or_default().as_bytes(),
         wish.dir.as_bytes(),
         wish.filename.as_deref().unwrap_or_default().as_bytes(),
     ];
@@ -199,7 +218,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     if url.as_ref().is_some_and(has_userinfo) && headers.iter().any(|headers| headers.contains_key("authorization")) {
         return Err(two_credentials());
     }
-    Ok(JobPatch {
+    Ok(credentials::set_apart_of_patch(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
         filename: patch.filename.map(Some),
@@ -212,7 +231,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         },
         label,
         ..JobPatch::default()
-    })
+    }))
 }
 
 /// Reads a list of URLs (RFC 2483 section 5): one a line, `#` starts a comment.

@@ -105,6 +105,7 @@ pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
         label,
         on_change,
         place,
+        credentials: _,
     } = patch;
     let fields = [
         ("url", url.is_some()),

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row, named_params};
+use rusqlite::{Connection, Params, Row, named_params, params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, validators};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, tokens, validators};
 use crate::{
-    ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Mirror, NewJob, OnDuplicate, Part,
-    PhaseChange, Private, Reason, Sameness, Stamp, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, OnDuplicate,
+    Part, PhaseChange, Private, Reason, Sameness, Stamp, StoreError, TokenId, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -37,6 +37,9 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":place": wish.place,
         ":sameness": wish.sameness,
         ":once": wish.once,
+        ":credentials": wish.credentials.as_deref(),
+        ":token_id": job.maker.map(|maker| tokens::key(maker.token)),
+        ":public_only": job.maker.is_some_and(|maker| maker.public_only),
         ":intent": job.intent.word(),
         ":part_token": job.part_token,
         ":now": now_ms,
@@ -58,7 +61,7 @@ pub(crate) fn insert_all_unless_same(
     new: &[(NewJob, OnDuplicate)],
     gone: &[JobId],
     now_ms: i64,
-) -> rusqlite::Result<Vec<Inserted>> {
+) -> Result<Vec<Inserted>, StoreError> {
     new.iter().map(|(job, on_duplicate)| insert_unless_same(conn, job, on_duplicate, gone, now_ms)).collect()
 }
 
@@ -68,23 +71,37 @@ fn insert_unless_same(
     on_duplicate: &OnDuplicate,
     gone: &[JobId],
     now_ms: i64,
-) -> rusqlite::Result<Inserted> {
+) -> Result<Inserted, StoreError> {
     let same = match (on_duplicate, job.wish.sameness) {
         (OnDuplicate::Copy, _) | (_, None) => None,
         (OnDuplicate::Attach | OnDuplicate::Reject, Some(sameness)) => {
-            same(conn, sameness)?.into_iter().find(|row| !gone.contains(&row.id))
+            same(conn, sameness, job.maker)?.into_iter().find(|row| !gone.contains(&row.id))
         }
     };
     match (on_duplicate, same) {
-        (_, None) => insert(conn, job, now_ms).map(Inserted::New),
+        (_, None) => insert_within_quota(conn, job, now_ms).map(Inserted::New),
         (OnDuplicate::Reject, Some(row)) => Ok(Inserted::Rejected(row.id)),
         (OnDuplicate::Attach | OnDuplicate::Copy, Some(row)) => Ok(Inserted::There(Box::new(row))),
     }
 }
 
-/// Jobs that are the same as a wish and have not ended without a file, the newest first.
-pub(crate) fn same(conn: &Connection, sameness: Sameness) -> rusqlite::Result<Vec<JobRow>> {
-    query(conn, SAME, [sameness])
+/// Inserts a job unless its token has as many as it may.
+pub(crate) fn insert_within_quota(conn: &Connection, job: &NewJob, now_ms: i64) -> Result<JobId, StoreError> {
+    if let Some(maker) = job.maker {
+        tokens::check_quota(conn, maker.token)?;
+    }
+    Ok(insert(conn, job, now_ms)?)
+}
+
+/// Jobs that are the same as a wish of this maker and have not ended without a file, the newest first. To a confined maker
+/// only its own ones are; to all others none of a confined one is, who may have changed its URL since.
+pub(crate) fn same(
+    conn: &Connection,
+    sameness: Sameness,
+    maker: Option<Maker>,
+) -> rusqlite::Result<Vec<JobRow>> {
+    let confined = maker.filter(|maker| maker.public_only).map(|maker| tokens::key(maker.token));
+    query(conn, SAME, params![sameness, confined])
 }
 
 /// The names of all part files.
@@ -322,6 +339,7 @@ impl JobPatch {
         set(&mut wish.headers, self.headers);
         set(&mut wish.label, self.label);
         set(&mut wish.place, self.place);
+        set(&mut wish.credentials, self.credentials);
     }
 }
 
@@ -420,6 +438,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
     if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
         row.wish.headers = None;
         row.wish.secrets = None;
+        row.wish.credentials = None;
     }
     row.updated_at_ms = now_ms;
     let (wish, identity) = (&row.wish, &row.identity);
@@ -433,6 +452,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
+        ":credentials": wish.credentials.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
@@ -511,7 +531,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             place: cells.next()?,
             sameness: cells.next()?,
             once: cells.next()?,
+            credentials: cells.private()?,
         },
+        maker: cells.maker()?,
         lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
         reason: cells.reason()?,
         restarts: cells.next()?,
@@ -554,7 +576,8 @@ macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent, \
          connections, bandwidth_limit, priority, label, checksum_url, \
-         options, secrets, start_at_ms, place, sameness, once, phase, intent, reason_code, reason_message, reason_at_ms, \
+         options, secrets, start_at_ms, place, sameness, once, credentials, token_id, public_only, \
+         phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
          part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
@@ -595,6 +618,11 @@ impl Cells<'_> {
         Ok(code.zip(message).zip(at_ms).map(|((code, message), at_ms)| Reason { code, message, at_ms, retry_at_ms }))
     }
 
+    fn maker(&mut self) -> rusqlite::Result<Option<Maker>> {
+        let (token, public_only): (Option<u64>, bool) = (self.next()?, self.next()?);
+        Ok(token.map(|token| Maker { token: TokenId(token), public_only }))
+    }
+
     fn part(&mut self) -> rusqlite::Result<Option<Part>> {
         let (name, dev, ino): (Option<String>, Option<i64>, Option<i64>) = (self.next()?, self.next()?, self.next()?);
         // The three come together, as the schema demands.
@@ -623,19 +651,19 @@ const PART_NAMES: &str = "
 const INSERT: &str = "
     INSERT INTO jobs (
         url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
-        user_agent, connections, bandwidth_limit, priority, label, options, secrets, start_at_ms, place,
-        sameness, once, phase, intent, part_token, created_at_ms, updated_at_ms
+        user_agent, connections, bandwidth_limit, priority, label, options, secrets, start_at_ms, place, sameness, once,
+        credentials, token_id, public_only, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
         :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
         :referrer, :user_agent,
         :connections, :bandwidth_limit, :priority, :label, :options, :secrets, :start_at_ms, :place, :sameness, :once,
-        'fetching', :intent, :part_token, :now, :now
+        :credentials, :token_id, :public_only, 'fetching', :intent, :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
-        headers = :headers, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
+        headers = :headers, credentials = :credentials, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
@@ -655,7 +683,7 @@ const SAME: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM jobs INDEXED BY jobs_by_sameness
-    WHERE sameness = ?1 AND deleted_at_ms IS NULL AND phase IN ('fetching', 'verifying', 'completed')
+    WHERE sameness = ?1 AND iif(public_only, token_id, NULL) IS ?2 AND deleted_at_ms IS NULL AND phase IN ('fetching', 'verifying', 'completed')
     ORDER BY id DESC LIMIT 16"
 );
 
@@ -671,8 +699,7 @@ mod tests {
             conn.execute_batch(migration.sql).unwrap();
         }
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
-        let steps: Vec<String> =
-            plan.query_map([[0_u8; 16]], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
+        let steps: Vec<String> = plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
         assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
         assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
     }

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::jobs::{act, columns, query};
-use super::{Stored, Word, chunks, pieces, validators};
+use super::{Stored, Word, chunks, pieces, tokens, validators};
 use crate::{ActError, Cursor, Filter, JobRow, Order, Page, SortBy, SortKey, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
@@ -114,6 +114,9 @@ fn ids(filter: &Filter, order: Order, after: Option<&Cursor>) -> Query {
     if let Some(host) = &filter.host {
         add("host = ?", Value::Text(host.clone()));
     }
+    if let Some(token) = filter.token {
+        add("token_id = ?", Value::Integer(tokens::key(token)));
+    }
     if let Some(q) = &filter.q {
         add(SEARCH, Value::Text(like(q)));
     }
@@ -204,8 +207,9 @@ fn like(text: &str) -> String {
     pattern
 }
 
+/// Queries of URLs are not searched: not all who may list jobs may see them.
 const SEARCH: &str = r"
-    concat_ws(char(10), url, label, coalesce(name, filename)) LIKE ? ESCAPE '\'";
+    concat_ws(char(10), substr(url, 1, instr(url || '?', '?') - 1), label, coalesce(name, filename)) LIKE ? ESCAPE '\'";
 
 const COUNT: &str = "
     SELECT phase, intent, count(*) FROM jobs INDEXED BY jobs_by_state
@@ -259,6 +263,7 @@ mod tests {
             Filter { states: vec![state(Phase::Completed, None), state(Phase::Failed, None)], ..Filter::default() },
             Filter { host: Some("https://h:443".to_owned()), ..Filter::default() },
             Filter { label: Some("l".to_owned()), ..Filter::default() },
+            Filter { token: Some(crate::TokenId(7)), ..Filter::default() },
         ];
         for filter in filters {
             let plan = plan_of(&filter, SortBy::Id, SortKey::Id);

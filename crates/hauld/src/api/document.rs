@@ -32,7 +32,8 @@ const ALWAYS: &[ProblemCode] = &[
 ];
 
 /// What routes that want a token can refuse with beyond that.
-const GUARDED: &[ProblemCode] = &[ProblemCode::Unauthorized, ProblemCode::StorageUnavailable];
+const GUARDED: &[ProblemCode] =
+    &[ProblemCode::Unauthorized, ProblemCode::ScopeNotAllowed, ProblemCode::StorageUnavailable];
 
 /// What routes that take JSON can refuse with beyond that.
 const BODY: &[ProblemCode] = &[
@@ -70,7 +71,7 @@ refusals! {
     OneJobQuery: [GUARDED] JobNotFound UnknownField;
     /// Of submitting.
     Submit: [GUARDED BODY] PathOutsideRoots InvalidUrl InvalidMetalink InvalidFilename HeaderNotAllowed TargetNotWritable
-        IdempotencyKeyInUse IdempotencyKeyReused InvalidCurl Duplicate;
+        IdempotencyKeyInUse IdempotencyKeyReused InvalidCurl Duplicate TargetAddressForbidden TooManyJobs;
     /// Of probing.
     Probing: [GUARDED BODY] PathOutsideRoots InvalidUrl InvalidFilename HeaderNotAllowed TargetNotWritable ProbeFailed;
     /// Of actions on one job.
@@ -81,7 +82,7 @@ refusals! {
     ActAll: [GUARDED BODY];
     /// Of changing a job.
     Patch: [GUARDED BODY] JobNotFound ConflictState SourceChanged LinkNotProven InvalidUrl InvalidFilename
-        HeaderNotAllowed TargetBusy VersionChanged;
+        HeaderNotAllowed TargetBusy VersionChanged TargetAddressForbidden;
     /// Of forgetting a job.
     Delete: [GUARDED] JobNotFound UnknownField VersionChanged;
     /// Of verifying a job.
@@ -90,6 +91,14 @@ refusals! {
     OneHost: [GUARDED] HostNotFound;
     /// Of changing a host.
     PatchHost: [GUARDED BODY] HostNotFound;
+    /// Of making tokens.
+    MakeToken: [GUARDED BODY] ConflictState;
+    /// Of revoking a token.
+    RevokeToken: [GUARDED] TokenNotFound;
+    /// Of making a code.
+    MakeCode: [GUARDED] BodyTooLarge;
+    /// Of trading a code.
+    Pairing: [BODY] PairingRefused TooManyAttempts ConflictState StorageUnavailable;
     /// Of changing settings.
     PatchSettings: [GUARDED BODY];
 }
@@ -137,6 +146,7 @@ pub(super) fn empty() -> OpenApi {
     let tags = [
         ("jobs", "Submitting, listing, changing and watching jobs"),
         ("hosts", "What is known of servers, and what is wished of them"),
+        ("tokens", "Tokens, and pairing"),
         ("daemon", "Settings, totals, readiness, and this document"),
     ];
     OpenApiBuilder::new()

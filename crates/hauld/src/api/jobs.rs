@@ -26,6 +26,7 @@ use super::extract::{self, Id, Submitted as Sent, no_body};
 use super::once::{self, OptionalKey};
 use super::problem::{Refused, refused};
 use super::versions;
+use crate::access::Caller;
 use crate::convert;
 use crate::curl;
 use crate::driver::{DriverError, Limits, Live, OnceSubmit, Placing, Submitted};
@@ -151,7 +152,7 @@ async fn accept(
     let gone = gone(same).await?;
     let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?.limits;
-    let seen = Seen { live, verifying, limits };
+    let seen = Seen { caller: Caller::current(), live, verifying, limits };
     let Some(request) = request else {
         let submitted = api.driver.submit(jobs, gone).await.map_err(|e| driver_error(None, e))?;
         return Ok(once::response(answer(&submitted, &seen), false));
@@ -166,6 +167,7 @@ async fn accept(
 
 /// What was known of the jobs that are there just before others were accepted.
 struct Seen {
+    caller: Caller,
     live: HashMap<JobId, Live>,
     verifying: HashSet<JobId>,
     limits: Limits,
@@ -173,14 +175,14 @@ struct Seen {
 
 impl Seen {
     fn job(&self, row: &JobRow) -> Job {
-        told(row, self.live.get(&row.id), &self.verifying, &self.limits)
+        told(self.caller, row, self.live.get(&row.id), &self.verifying, &self.limits)
     }
 }
 
 /// The jobs that are the same as one of these, as far as anybody wants to know.
 async fn same(api: &Api, jobs: &[Checked]) -> Result<Vec<JobRow>, Refused> {
     let wanted = jobs.iter().filter(|job| job.on_duplicate != haul_store::OnDuplicate::Copy);
-    let wanted: Vec<_> = wanted.filter_map(|job| job.job.wish.sameness).collect();
+    let wanted: Vec<_> = wanted.filter_map(|job| Some((job.job.wish.sameness?, job.job.maker))).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -227,7 +229,8 @@ pub(super) async fn checked(
     items: Vec<Result<SubmitJob, Problem>>,
 ) -> Result<Vec<Result<Checked, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
-    let check = move || submit::check_all(items, &roots);
+    let caller = Caller::current();
+    let check = move || submit::check_all(items, &roots, caller);
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
 }
@@ -327,6 +330,7 @@ pub(super) async fn patch(
     extract::Json(bytes): extract::Json,
 ) -> Result<Response, Refused> {
     let wish: PatchJob = body::parse(&bytes)?;
+    submit::confine_patch(Caller::current(), &wish)?;
     let position = wish.position;
     let mut patch = submit::check_patch(wish).map_err(Refused)?;
     patch.expected = versions::expected(&api, &headers, id).await?;
@@ -473,7 +477,7 @@ pub(super) async fn one(api: &Api, id: JobId) -> Result<Job, Refused> {
         let after = Some((stage, verifying.contains(&id)));
         looks += 1;
         if before == after || looks == LOOKS_MAX {
-            return Ok(told(&row, live.as_ref(), &verifying, &limits.limits));
+            return Ok(told(Caller::current(), &row, live.as_ref(), &verifying, &limits.limits));
         }
         before = after;
     }
@@ -489,6 +493,7 @@ pub(super) async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refuse
     let ids: Vec<JobId> = rows.iter().filter(|row| may_run(row)).map(|row| row.id).collect();
     let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
+    let caller = Caller::current();
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         let known = live.get(&row.id);
@@ -497,14 +502,17 @@ pub(super) async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refuse
             None if row.lifecycle.wants_to_run() => api.store.job(row.id).await?,
             Some(_) | None => None,
         };
-        jobs.push(told(newer.as_ref().unwrap_or(row), known, &verifying, &limits.limits));
+        jobs.push(told(caller, newer.as_ref().unwrap_or(row), known, &verifying, &limits.limits));
     }
     Ok(jobs)
 }
 
-/// A row and what is known beyond it, as a client sees them.
-fn told(row: &JobRow, live: Option<&Live>, verifying: &HashSet<JobId>, limits: &Limits) -> Job {
+/// A row and what is known beyond it, as this caller sees them.
+fn told(caller: Caller, row: &JobRow, live: Option<&Live>, verifying: &HashSet<JobId>, limits: &Limits) -> Job {
     let mut job = convert::job(row, live.filter(|_| may_run(row)), limits);
+    if !caller.sees_queries() {
+        convert::mask_queries(&mut job);
+    }
     if verifying.contains(&row.id) {
         job.state = JobState::Verifying;
         job.waiting_for = None;

@@ -18,6 +18,7 @@ use super::document;
 use super::extract;
 use super::jobs::{driver_error, shown};
 use super::problem::Refused;
+use crate::access::Caller;
 use crate::convert;
 use crate::submit;
 
@@ -26,7 +27,7 @@ use crate::submit;
     ("state" = Option<Vec<JobState>>, Query, style = Form, explode = false, description = "Only jobs in one of these states"),
     ("label" = Option<String>, Query, description = "Only jobs with this label"),
     ("host" = Option<String>, Query, description = "Only jobs from this server: scheme, name and port, or a name, which means `https`"),
-    ("q" = Option<String>, Query, description = "Only jobs with this text in URL, label or name, whatever the case of its ASCII letters"),
+    ("q" = Option<String>, Query, description = "Only jobs with this text in URL (but for its query), label or name, whatever the case of its ASCII letters"),
     ("sort" = Option<SortBy>, Query, description = "What they are ordered by; `id` unless it is said"),
     ("order" = Option<Direction>, Query, description = "`desc`, unless it is said, has the largest first"),
     ("fields" = Option<Vec<String>>, Query, style = Form, explode = false, description = "Only these fields of each job"),
@@ -38,6 +39,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, R
     let order = Order { by: sort_by(query.sort), ascending: query.ascending };
     let after = query.cursor.as_deref().map(|text| parse_cursor(text, order)).transpose()?;
     let filter = filter(&api, &query.states, query.label, query.host, query.q).await?;
+    let filter = Filter { token: Caller::current().only_of(), ..filter };
     let page = Page { after, order, limit: query.limit.unwrap_or(query::LIMIT_DEFAULT), filter };
     let (rows, next) = api.store.jobs(page).await?;
     let mut jobs = shown(&api, &rows).await?;

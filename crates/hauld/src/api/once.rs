@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Api;
 use super::problem::Refused;
+use crate::access::Caller;
 
 /// The header.
 const NAME: &str = "idempotency-key";
@@ -62,13 +63,15 @@ impl FromRequestParts<Api> for OptionalKey {
                 format!("`Idempotency-Key` must be one text of 1 to {KEY_BYTES_MAX} printable ASCII characters");
             return Err(Refused::field(ProblemCode::InvalidValue, "Idempotency-Key", detail));
         };
+        // Another token's key is another key, whatever its name. No token has the number 0, which is the owner's.
+        let key = format!("{}:{key}", Caller::current().token.map_or(0, |token| token.0));
         let in_use = Arc::clone(&api.keys_in_use);
-        if !in_use.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned()) {
+        if !in_use.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
             let detail =
                 "a request with this key is under way; send it again when that is answered, or with another key";
             return Err(Refused::new(ProblemCode::IdempotencyKeyInUse, detail));
         }
-        Ok(Self(Some(Key { key: key.to_owned(), in_use })))
+        Ok(Self(Some(Key { key, in_use })))
     }
 }
 

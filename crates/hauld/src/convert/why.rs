@@ -361,6 +361,7 @@ mod tests {
         JobRow {
             id: JobId(17),
             wish: Wish { dir: "/srv".to_owned(), filename: Some("a.iso".to_owned()), ..Wish::default() },
+            maker: None,
             lifecycle: Lifecycle { phase, intent },
             reason: message.map(|message| Reason {
                 code: "http-status".to_owned(),

@@ -70,7 +70,7 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: user_agent.or(Some(self.user_agent.clone())),
             referrer,
-            login: self.login(&submitted),
+            login: self.login(&running.row, &submitted),
             post: running.post.clone(),
             client: running.client(&self.client),
             limiters: Vec::new(),

@@ -22,12 +22,12 @@ use url::Url;
 
 use super::Driver;
 use super::handle::{Answer, DriverError};
-use super::running::headers as read_headers;
+use super::running::{client, headers as read_headers};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
 use crate::netrc::Netrc;
 use crate::options::Manner;
-use crate::submit::{Roots, has_userinfo, two_credentials};
+use crate::submit::{Credentials, Roots, two_credentials};
 
 /// Bytes that are compared at each of the three places.
 const SAMPLE_BYTES: u64 = 64 << 10;
@@ -108,6 +108,9 @@ impl Renewal {
             // What was secret between the user and the server before is no business of the new one.
             patch.headers = Some(None);
         }
+        let new = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        let credentials = Credentials::read(stored.row.wish.credentials.as_ref());
+        patch.credentials = Some(credentials.renewed(&stored.row.wish, &patch, new));
         self.check(&stored, &patch).await?;
         let row = self.store.patch(self.id, patch, now_ms()).await.map_err(super::wishes::update_error)?;
         if row.lifecycle.phase != Phase::Failed {
@@ -127,8 +130,11 @@ impl Renewal {
             Some(new) => new.as_deref(),
             None => kept,
         };
-        let headers = headers.map(read_headers).unwrap_or_default();
-        if has_userinfo(&url) && headers.contains_key(http::header::AUTHORIZATION) {
+        let mut headers = headers.map(read_headers).unwrap_or_default();
+        let credentials = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        if let Some(value) = credentials.header(&url)
+            && headers.insert(http::header::AUTHORIZATION, value).is_some()
+        {
             return Err(two_credentials().into());
         }
         let samples = samples(stored);
@@ -138,7 +144,8 @@ impl Renewal {
         // Without its part file the job starts over anyway.
         let Some((place, part)) = found.map_err(|fault| not_proven(&fault.to_string()))? else { return Ok(()) };
         let Manner { way, cookies, post } = Manner::of(&stored.row.wish);
-        let (client, cookies) = (way.client(&self.client), Arc::new(cookies));
+        let (client, cookies) = (client(&self.client, &way, &stored.row), Arc::new(cookies));
+        let login = url.host_str().filter(|_| !client.public_only).and_then(|host| self.netrc.login(host));
         let compared = samples.into_iter().zip(0..).map(|((from, end), number)| {
             let (reports, received) = mpsc::channel(REPORTS);
             let order = Order {
@@ -158,7 +165,7 @@ impl Renewal {
                 cookies: Arc::clone(&cookies),
                 user_agent: Some(self.user_agent.clone()),
                 referrer: stored.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
-                login: url.host_str().and_then(|host| self.netrc.login(host)),
+                login: login.clone(),
                 post: post.clone(),
                 client: client.clone(),
                 limiters: Vec::new(),

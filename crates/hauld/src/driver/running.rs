@@ -8,7 +8,8 @@ use bytes::Bytes;
 use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning, place_by_id};
 use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, QueueId, WorkerId};
 use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob, Validators, Wish};
-use haul_transfer::{ClientKey, Cookies, Identity, Limiter, PartFile, Place, host_of};
+use haul_transfer::{ClientKey, Cookies, Identity, Limiter, Network, PartFile, Place, host_of};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
@@ -18,7 +19,7 @@ use super::sidecar::{Sidecar, last_segment};
 use super::sums::Sums;
 use super::tasks::Reply;
 use crate::options::{Manner, Way};
-use crate::submit::origin;
+use crate::submit::{Credentials, origin};
 
 /// See the module.
 pub(super) struct Running {
@@ -134,6 +135,16 @@ pub(super) struct Mirror {
     others: Vec<Identity>,
     /// It has several names for one version, as samples have shown: no validator of it counts.
     pub(super) varies: bool,
+}
+
+/// The client that carries the requests of a job: not each may go everywhere, or prove to be its user.
+pub(super) fn client(usual: &ClientKey, way: &Way, row: &JobRow) -> ClientKey {
+    let client = way.client(usual);
+    if !row.maker.is_some_and(|maker| maker.public_only) {
+        return client;
+    }
+    let network = Network { client_certs: Arc::default(), ..client.network };
+    ClientKey { public_only: true, network, ..client }
 }
 
 /// Hosts behind one URL whose validators are remembered. A guess: those of the others are not compared.
@@ -357,18 +368,20 @@ impl Running {
         self.secrets_for(&self.mirror(index).submitted)
     }
 
-    /// The client for its requests, where this is what the settings say.
-    pub(super) fn client(&self, usual: &ClientKey) -> ClientKey {
-        self.way.client(usual)
-    }
-
     /// The same for any URL.
     pub(super) fn secrets_for(&self, url: &Url) -> (HeaderMap, Option<HeaderValue>) {
-        if url.origin() != self.mirrors[0].submitted.origin() {
-            return (HeaderMap::new(), None);
+        let is_own = url.origin() == self.mirrors[0].submitted.origin();
+        let mut headers = if is_own { self.headers.clone() } else { HeaderMap::new() };
+        if let Some(value) = Credentials::read(self.row.wish.credentials.as_ref()).header(url) {
+            headers.entry(AUTHORIZATION).or_insert(value);
         }
-        let referrer = self.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
-        (self.headers.clone(), referrer)
+        let referrer = self.row.wish.referrer.as_deref().filter(|_| is_own);
+        (headers, referrer.and_then(|text| HeaderValue::from_str(text).ok()))
+    }
+
+    /// The client that carries its requests.
+    pub(super) fn client(&self, usual: &ClientKey) -> ClientKey {
+        client(usual, &self.way, &self.row)
     }
 
     /// What lists of checksums may call its file: the last parts of its URLs, and the names that it got here.

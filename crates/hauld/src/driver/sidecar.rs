@@ -132,7 +132,7 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: user_agent.or(Some(self.user_agent.clone())),
             referrer,
-            login: self.login(url),
+            login: self.login(&running.row, url),
             post: None,
             client: running.client(&self.client),
             limiters,

@@ -430,6 +430,7 @@ pub(super) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
         wish: job.wish,
+        maker: job.maker,
         reason: None,
         restarts: 0,
         identity: Identity::default(),

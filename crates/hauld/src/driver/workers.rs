@@ -96,7 +96,7 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
-            login: self.login(&mirror.submitted),
+            login: self.login(&running.row, &mirror.submitted),
             post: running.post.clone(),
             client: running.client(&self.client),
             limiters,

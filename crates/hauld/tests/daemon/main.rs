@@ -23,8 +23,11 @@
 //! | `scale` | what 100,000 jobs cost |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
+//! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
+//! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
 //! | `instance` | one daemon per database, clear exits, closed files |
+//! | `load` | a benchmark: what the API gives while some clients behave badly |
 //! | `many` | 500 jobs, 200 at once |
 //! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
 //! | `identity` | a file is of one version from its first byte to its last, and a renewed link has to prove that it has it |
@@ -33,6 +36,7 @@
 //! | `support` | the daemon in a process, and ways to watch it |
 
 mod attacks;
+mod browser;
 mod clock;
 mod contract;
 mod control;
@@ -47,6 +51,7 @@ mod hints;
 mod hosts;
 mod identity;
 mod instance;
+mod load;
 mod many;
 mod metalink;
 mod mirrors;
@@ -60,5 +65,6 @@ mod scale;
 mod schemathesis;
 mod soak;
 mod support;
+mod tokens;
 mod transfers;
 mod why;
