@@ -68,7 +68,10 @@ impl Body<'_> {
                 return Ok(End::Stopped);
             }
             if self.lane.close_if_reached() {
-                self.read_on(response, Vec::new()).await;
+                // Where the overlap has not come yet, what comes next is not what lies behind the end mark.
+                if self.overlap == 0 {
+                    self.read_on(response, Vec::new()).await;
+                }
                 return Ok(End::Finished);
             }
             let piece = tokio::select! {

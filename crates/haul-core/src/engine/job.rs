@@ -63,6 +63,8 @@ pub(super) struct Job {
     kept: Vec<(HostId, f64, Time)>,
     /// When it was handed over.
     pub(super) began: Time,
+    /// When one of its connections last broke.
+    pub(super) broke_at: Option<Time>,
     /// How many connections are worth it.
     pub(super) ramp: Ramp,
     /// Trials of another connection in the place of a slow one, and when the last one was.
@@ -153,6 +155,7 @@ impl Job {
             usual_speed: None,
             kept: Vec::new(),
             began: now,
+            broke_at: None,
             ramp: Ramp::default(),
             trials: 0,
             tried_at: now,

@@ -19,6 +19,9 @@ pub(super) const WAIT_AFTER_PROGRESS: Duration = Duration::from_millis(200);
 /// A connection that has lived for so long breaks on its own, and not because of what it was asked.
 const LIVED: Duration = Duration::from_millis(250);
 
+/// Connections that break within this time of each other break for one reason.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// The stretch over which the speed is taken that a connection has when its request ends: by then it has got going.
 const KEPT_WINDOW: Duration = Duration::from_millis(200);
 
@@ -310,9 +313,12 @@ impl Engine {
         } else {
             backoff(&self.policy, job.attempts)
         };
-        // Who has run for a while goes on at once, and in one piece. Only where breaks follow each other a pause is due.
-        let is_single_break = progressed && worker.age(now).is_some_and(|age| age >= LIVED) && !job.is_single();
-        let wait = if is_single_break { Duration::ZERO } else { self.rng.jittered(wait) };
+        // Who has run for a while goes on at once, and in one piece. Where many break together a pause is due.
+        let is_alone = job.broke_at.is_none_or(|at| now.since(at) >= TOGETHER);
+        let has_lived = progressed && worker.age(now).is_some_and(|age| age >= LIVED);
+        let goes_on = has_lived && is_alone && !job.is_single();
+        let wait = if goes_on { Duration::ZERO } else { self.rng.jittered(wait) };
+        self.jobs.get_mut(&worker.job).expect("a worker belongs to a job").broke_at = Some(now);
         self.charge(now, worker, fault, wait);
         if self.jobs.contains_key(&worker.job) && !wait.is_zero() {
             self.hold(now, worker, wait);

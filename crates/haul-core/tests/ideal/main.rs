@@ -29,15 +29,16 @@ use table::{Figures, Row};
 const WORLDS: u64 = 200;
 
 /// The engine's time in relation to the ideal, in these worlds: in the median, in nine of ten, and in 99 of a hundred.
-/// Measured: 1.003, 1.035 and 1.140. Without stealing, without races, or without the speed floor it does not hold.
-const MEDIAN_MAX: f64 = 1.01;
-const P90_MAX: f64 = 1.05;
-const P99_MAX: f64 = 1.2;
+/// Measured: 1.001, 1.019 and 1.078. Without stealing, without the speed floor, or without giving up
+/// overdue requests it does not hold.
+const MEDIAN_MAX: f64 = 1.005;
+const P90_MAX: f64 = 1.03;
+const P99_MAX: f64 = 1.1;
 /// The same for the worlds that last for this many round trips. In fewer, the probe, the ramp and the first cut are a good
-/// part of it, whatever a scheduler does that does not know the rates. Measured: 1.077.
+/// part of it, whatever a scheduler does that does not know the rates. Measured: 1.067.
 const LONG: f64 = 300.0;
-const LONG_P99_MAX: f64 = 1.1;
-/// Bytes that come twice, and bytes that nobody reads because a lease was cut. Measured: 0.8 %.
+const LONG_P99_MAX: f64 = 1.08;
+/// Bytes that come twice, and bytes that nobody reads because a lease was cut. Measured: 0.7 %.
 const TWICE_MAX: f64 = 0.01;
 
 /// The ideal is a bound: nobody goes below it by more than roundings.

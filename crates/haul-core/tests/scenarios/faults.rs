@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{End, FetchKind, Outcome, StopReason};
+use haul_core::messages::{End, FetchKind, Note, Outcome, StopReason};
 use haul_core::{FaultKind, JobState, Policy, WaitingFor};
 
 use crate::script::{MIB, Script};
@@ -168,6 +168,21 @@ fn f_http_05_an_expired_link_is_asked_for_once_and_then_waits_for_a_person() {
     t.nudge(JOB);
     t.flow(30.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
+fn one_break_goes_on_at_once_and_those_of_the_same_moment_wait() {
+    let mut t = Script::with(connections(4)).probed(JOB, 60 * MIB);
+    t.flow(1.0, |_, _| 500e3);
+    let workers = t.workers();
+    for worker in &workers[..3] {
+        t.fault(*worker, FaultKind::Reset);
+    }
+    let waits: Vec<bool> = t
+        .notes()
+        .filter_map(|note| if let Note::ChunkReturned { wait, .. } = note { Some(wait.is_zero()) } else { None })
+        .collect();
+    assert_eq!(waits, [true, false, false], "who goes on at once");
 }
 
 #[test]

@@ -131,6 +131,22 @@ fn a_worker_whose_lease_is_cut_reads_on_beyond_its_end_and_writes_nothing_there(
 }
 
 #[test]
+fn what_overlaps_is_not_what_lies_behind_a_lease_that_was_taken_away_as_a_whole() {
+    // The overlap takes seconds.
+    let rig = Rig::new(|file| file.rate_per_connection(2_000));
+    let mut before = vec![0; usize::try_from(OVERLAP).expect("small")];
+    rig.content.read(FROM - OVERLAP, &mut before);
+    rig.file.write_all_at(&before, FROM - OVERLAP).expect("written");
+    let (mut order, mut received) = rig.order(FetchKind::Range, FROM, 50_000);
+    (order.identity, order.overlap) = (rig.known(None), OVERLAP);
+    let lane = Arc::clone(&order.lane);
+    rig.threads.start(0, order).expect("started");
+    let run = rig.collect(&mut received, |_| assert_eq!(lane.set_end(FROM), FROM, "it has no byte of its own yet"));
+    assert_eq!((run.end, run.at), (End::Finished, FROM));
+    assert_eq!(lane.beyond(), None);
+}
+
+#[test]
 fn a_request_reaches_behind_its_range_and_its_connection_is_used_again() {
     let rig = Rig::new(|file| file);
     for _ in 0..2 {
