@@ -22,9 +22,10 @@ use crate::rows::requests::{self, Known};
 use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, tokens, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Maker, Mirror,
-    NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part, PhaseChange,
-    Reason, Sameness, Stamp, Stats, StoreError, StoredJob, TokenId, TokenRow, UpdateError, Validators, open, schema,
+    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Maker,
+    Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part,
+    PhaseChange, Reason, Sameness, Stamp, Stats, StoreError, StoredJob, TokenId, TokenRow, UpdateError, Validators,
+    open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -450,13 +451,7 @@ impl Store {
     /// # Errors
     ///
     /// [`UpdateError::Changed`] when it is in another one; then nothing has changed.
-    pub async fn hide_version(
-        &self,
-        id: JobId,
-        files: bool,
-        version: u64,
-        now_ms: i64,
-    ) -> Result<JobRow, UpdateError> {
+    pub async fn hide_version(&self, id: JobId, files: bool, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| jobs::hide_version(conn, id, files, version, now_ms)).await
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, job};
 use haul_core::{Action, JobId};
-use haul_store::{Filter, Maker, NewJob, NewToken, Page, Scope, StoreError, TokenId, TokenRow};
+use haul_store::{Filter, Maker, NewJob, NewToken, Order, Page, Scope, StoreError, TokenId, TokenRow};
 
 fn new(hash: u8, scope: Scope, jobs_max: u32) -> NewToken {
     NewToken { hash: [hash; 32], scope, name: format!("token {hash}"), jobs_max }
@@ -45,7 +45,12 @@ async fn f_sec_25_a_job_knows_its_token_and_no_token_has_too_many() {
     let ids = store.insert_jobs(vec![of(token), of(token)], 1).await.unwrap();
     let row = store.job(ids[0]).await.unwrap().unwrap();
     assert_eq!(row.maker, Some(Maker { token, public_only: true }));
-    let filter = |token| Page { before: None, limit: 10, filter: Filter { token: Some(token), ..Filter::default() } };
+    let filter = |token| Page {
+        after: None,
+        order: Order::default(),
+        limit: 10,
+        filter: Filter { token: Some(token), ..Filter::default() },
+    };
     let found = store.jobs(filter(token)).await.unwrap().0;
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<JobId>>(), [ids[1], ids[0]]);
     assert!(store.jobs(filter(TokenId(u64::MAX))).await.unwrap().0.is_empty());

@@ -95,11 +95,7 @@ pub(crate) fn insert_within_quota(conn: &Connection, job: &NewJob, now_ms: i64) 
 
 /// Jobs that are the same as a wish of this maker and have not ended without a file, the newest first. To a confined maker
 /// only its own ones are; to all others none of a confined one is, who may have changed its URL since.
-pub(crate) fn same(
-    conn: &Connection,
-    sameness: Sameness,
-    maker: Option<Maker>,
-) -> rusqlite::Result<Vec<JobRow>> {
+pub(crate) fn same(conn: &Connection, sameness: Sameness, maker: Option<Maker>) -> rusqlite::Result<Vec<JobRow>> {
     let confined = maker.filter(|maker| maker.public_only).map(|maker| tokens::key(maker.token));
     query(conn, SAME, params![sameness, confined])
 }
@@ -699,7 +695,8 @@ mod tests {
             conn.execute_batch(migration.sql).unwrap();
         }
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
-        let steps: Vec<String> = plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
+        let steps: Vec<String> =
+            plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
         assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
         assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
     }

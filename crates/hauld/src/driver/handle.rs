@@ -122,10 +122,13 @@ pub(crate) struct Totals {
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
 
+/// Makes the answer to a submit of what became of its jobs.
+pub(crate) type MakeAnswer = Box<dyn FnOnce(&[Submitted]) -> OnceAnswer + Send>;
+
 /// A request to accept jobs that is to be carried out once, and how its answer is made of what became of them.
 pub(crate) struct OnceSubmit {
     pub(crate) request: OnceRequest,
-    pub(crate) answer: Box<dyn FnOnce(&[Submitted]) -> OnceAnswer + Send>,
+    pub(crate) answer: MakeAnswer,
 }
 
 impl std::fmt::Debug for OnceSubmit {

@@ -102,12 +102,11 @@ impl Driver {
 
 /// The answer. The worker ends when nobody gives it a file.
 async fn opened(mut received: mpsc::Receiver<Report>) -> Result<Box<Opened>, Fault> {
-    while let Some(report) = received.recv().await {
-        match report {
-            Report::Opened { opened, .. } => return Ok(opened),
-            Report::Ended { end: End::Fault(fault), .. } => return Err(fault),
-            Report::Ended { end: End::Finished | End::Stopped, .. } => break,
+    match received.recv().await {
+        Some(Report::Opened { opened, .. }) => Ok(opened),
+        Some(Report::Ended { end: End::Fault(fault), .. }) => Err(fault),
+        Some(Report::Ended { end: End::Finished | End::Stopped, .. }) | None => {
+            Err(Fault::new(FaultKind::Local, "the daemon is stopping"))
         }
     }
-    Err(Fault::new(FaultKind::Local, "the daemon is stopping"))
 }

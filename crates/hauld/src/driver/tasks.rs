@@ -150,7 +150,11 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn store_fault(error: &UpdateError) -> Fault {
     let kind = match error {
         UpdateError::Store(StoreError::Full) => FaultKind::DiskFull,
-        UpdateError::Store(_) | UpdateError::Unknown | UpdateError::NameTaken => FaultKind::Internal,
+        UpdateError::Store(_)
+        | UpdateError::Unknown
+        | UpdateError::NameTaken
+        | UpdateError::Past(_)
+        | UpdateError::Changed => FaultKind::Internal,
         _ => FaultKind::Internal,
     };
     Fault::new(kind, format!("the database did not take the job's progress: {error}"))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haul_api::{Problem, ProblemCode};
 use haul_core::messages::Command;
-use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal};
+use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
 use haul_store::{
     ActError, Counts, Filter, Identity, Inserted, JobPatch, JobRow, NewJob, OnDuplicate, Once, Store, StoreError,
     StoredJob, UpdateError,
