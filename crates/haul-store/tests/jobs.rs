@@ -170,13 +170,29 @@ async fn two_live_jobs_never_share_a_final_name() {
     store.set_opened(b, named("x (1)"), 1).await.unwrap();
     // A failed job can be retried, so it keeps its name; a canceled one does not.
     store.set_phase(a, to(Phase::Failed), 2).await.unwrap();
-    assert!(store.set_opened(b, named("x"), 2).await.is_err());
+    let c = submitted(&store).await;
+    let taken = store.set_opened(c, named("x"), 2).await.unwrap_err();
+    assert!(matches!(taken, UpdateError::NameTaken), "{taken:?}");
     store.act(a, Action::Cancel, 3).await.unwrap();
-    store.set_opened(b, named("x"), 3).await.unwrap();
-    let mut elsewhere = job("https://example.org/c");
+    store.set_opened(c, named("x"), 3).await.unwrap();
+    let mut elsewhere = job("https://example.org/d");
     elsewhere.wish.dir = "/other".to_owned();
-    let c = store.insert_jobs(vec![elsewhere], 4).await.unwrap()[0];
-    store.set_opened(c, named("x"), 4).await.unwrap();
+    let d = store.insert_jobs(vec![elsewhere], 4).await.unwrap()[0];
+    store.set_opened(d, named("x"), 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_is_reserved_stays_whatever_the_next_answer_calls_the_file() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    store.set_opened(id, named("x"), 1).await.unwrap();
+    let row = store.set_opened(id, named("y"), 2).await.unwrap();
+    assert_eq!(row.identity.name.as_deref(), Some("x"));
+    let patch = JobPatch { filename: Some(Some("z".to_owned())), ..JobPatch::default() };
+    store.patch(id, patch, 3).await.unwrap();
+    let row = store.set_opened(id, named("x"), 4).await.unwrap();
+    assert_eq!(row.identity.name.as_deref(), Some("z"));
 }
 
 #[tokio::test]

@@ -257,11 +257,6 @@ pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) 
 
 /// Notes what the server said of the file; the first time is the job's start.
 pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
-    let started = EventKind::Started {
-        filename: identity.name.clone(),
-        total_bytes: identity.total_bytes,
-        accepts_ranges: identity.accepts_ranges,
-    };
     let mut is_start = false;
     let row = edit(conn, id, now_ms, |row| {
         // A name that is reserved stays: its user may have changed it since the answer began.
@@ -271,6 +266,8 @@ pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_m
         row.started_at_ms.get_or_insert(now_ms);
     })?;
     if is_start {
+        let Identity { name, total_bytes, accepts_ranges, .. } = row.identity.clone();
+        let started = EventKind::Started { filename: name, total_bytes, accepts_ranges };
         events::append(conn, id, now_ms, &started)?;
     }
     Ok(row)
