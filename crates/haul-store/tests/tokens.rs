@@ -43,6 +43,11 @@ async fn f_sec_25_a_job_knows_its_token_and_no_token_has_too_many() {
     let refused = store.insert_jobs(vec![of(token), of(token), of(token)], 1).await;
     assert!(matches!(refused, Err(StoreError::TooManyJobs { most: 2 })), "{refused:?}");
     let ids = store.insert_jobs(vec![of(token), of(token)], 1).await.unwrap();
+    let other = store.add_token(new(2, Scope::Submit, 1), 1).await.unwrap().id;
+    store.insert_jobs(vec![of(other)], 1).await.expect("the jobs of another token do not count");
+    let admin = store.add_token(new(3, Scope::Admin, 1), 1).await.unwrap().id;
+    let unlimited = || NewJob { maker: Some(Maker { token: admin, public_only: false }), ..of(admin) };
+    store.insert_jobs(vec![unlimited(), unlimited()], 1).await.expect("who may do everything has no limit");
     let row = store.job(ids[0]).await.unwrap().unwrap();
     assert_eq!(row.maker, Some(Maker { token, public_only: true }));
     let filter = |token| Page {

@@ -260,7 +260,7 @@ mod tests {
     fn every_refusal_has_an_exit_code() {
         for code in ProblemCode::ALL {
             let expected = match code.as_str() {
-                "unauthorized" | "host-not-allowed" | "origin-not-allowed" => 4,
+                "unauthorized" | "scope-not-allowed" | "host-not-allowed" | "origin-not-allowed" => 4,
                 "job-not-found" => 5,
                 "shutting-down" => 3,
                 _ => 1,

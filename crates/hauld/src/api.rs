@@ -55,6 +55,8 @@ pub(crate) struct Api {
     pub(crate) roots: Arc<Roots>,
     pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
+    /// Requests go through a proxy unless their job says otherwise.
+    pub(crate) has_proxy: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
     /// Keys of submits that are under way.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_store::{HostRow, OpenError, Opened, Store};
-use haul_transfer::Disks;
+use haul_transfer::{Disks, Proxy};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -197,6 +197,7 @@ impl Daemon {
             roots,
             access,
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
+            has_proxy: config.client()?.network.proxy != Proxy::None,
             stop: stop.clone(),
             started: Instant::now(),
             keys_in_use: Arc::default(),

@@ -103,7 +103,9 @@ pub(crate) fn proxy(text: &str) -> Result<Option<Url>, Problem> {
     }
     let help = "`proxy` must be `none`, or a URL such as `http://proxy.example:3128` or `socks5h://127.0.0.1:1080`";
     let mut url = Url::parse(text).map_err(|_| invalid("proxy", help))?;
-    if text.chars().any(char::is_control) || !is_proxy(&url) {
+    // A `Url` is made of `http:a`, too, where a host and a scheme may have changed places.
+    let is_whole = text.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(url.scheme()));
+    if !is_whole || text.chars().any(char::is_control) || !is_proxy(&url) {
         return Err(invalid("proxy", help));
     }
     // A proxy has no paths.

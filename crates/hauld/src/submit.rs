@@ -68,11 +68,13 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<Checked, Problem> 
     check_in(job, roots, &mut |dir| roots.resolve(dir))
 }
 
-/// Checks many jobs of one caller; each directory is looked at once.
+/// Checks many jobs of one caller; each directory is looked at once. `has_proxy` says whether requests go through a proxy
+/// unless their job says otherwise.
 pub(crate) fn check_all(
     items: Vec<Result<SubmitJob, Problem>>,
     roots: &Roots,
     caller: Caller,
+    has_proxy: bool,
 ) -> Vec<Result<Checked, Problem>> {
     let mut known = HashMap::new();
     let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
@@ -82,7 +84,7 @@ pub(crate) fn check_all(
     let mut check = |item: Result<SubmitJob, Problem>| {
         let item = item?;
         let checked = check_in(&item, roots, &mut resolve)?;
-        Ok(Checked { job: confine(caller, &item, checked.job)?, ..checked })
+        Ok(Checked { job: confine(caller, &item, checked.job, has_proxy)?, ..checked })
     };
     items.into_iter().map(&mut check).collect()
 }

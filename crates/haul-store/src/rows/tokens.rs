@@ -38,7 +38,7 @@ pub(crate) fn note_use(conn: &Connection, id: TokenId, now_ms: i64) -> rusqlite:
     conn.prepare_cached(NOTE_USE)?.execute(params![key(id), now_ms]).map(drop)
 }
 
-/// Refuses a token that has as many unfinished jobs as it may.
+/// Refuses a token that has as many unfinished jobs as it may. Only those that may do no more than submit have a limit.
 pub(crate) fn check_quota(conn: &Connection, id: TokenId) -> Result<(), StoreError> {
     let most: Option<u32> = conn.prepare_cached(QUOTA)?.query_row([key(id)], |row| row.get(0)).optional()?;
     let jobs: u64 = conn.prepare_cached(COUNT)?.query_row([key(id)], |row| row.get(0))?;
@@ -80,7 +80,7 @@ const REVOKE: &str = "UPDATE tokens SET revoked_at_ms = ?2 WHERE id = ?1 AND rev
 
 const NOTE_USE: &str = "UPDATE tokens SET last_used_at_ms = ?2 WHERE id = ?1";
 
-const QUOTA: &str = "SELECT jobs_max FROM tokens WHERE id = ?1";
+const QUOTA: &str = "SELECT jobs_max FROM tokens WHERE id = ?1 AND scope = 'submit'";
 
 const COUNT: &str = "
     SELECT count(*) FROM jobs

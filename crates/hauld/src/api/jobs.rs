@@ -229,8 +229,8 @@ pub(super) async fn checked(
     items: Vec<Result<SubmitJob, Problem>>,
 ) -> Result<Vec<Result<Checked, Problem>>, Refused> {
     let roots = Arc::clone(&api.roots);
-    let caller = Caller::current();
-    let check = move || submit::check_all(items, &roots, caller);
+    let (caller, has_proxy) = (Caller::current(), api.has_proxy);
+    let check = move || submit::check_all(items, &roots, caller, has_proxy);
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
 }
@@ -330,7 +330,7 @@ pub(super) async fn patch(
     extract::Json(bytes): extract::Json,
 ) -> Result<Response, Refused> {
     let wish: PatchJob = body::parse(&bytes)?;
-    submit::confine_patch(Caller::current(), &wish)?;
+    submit::confine_patch(Caller::current(), &wish, api.has_proxy)?;
     let position = wish.position;
     let mut patch = submit::check_patch(wish).map_err(Refused)?;
     patch.expected = versions::expected(&api, &headers, id).await?;

@@ -206,7 +206,7 @@ mod tests {
             ("bandwidth_schedule = [{ from = \"8\", to = \"18:00\", bandwidth_limit = 0 }]", "from \"00:00\" to"),
             ("bandwidth_schedule = [{ from = \"08:00\", bandwidth_limit = 0 }]", "`to`"),
             ("[labels.iso]\nbandwith_limit = 5", "bandwith_limit"),
-            ("[labels.iso]\nbandwidth_limit = \"fast\"", "500KB"),
+            ("[labels.iso]\nbandwidth_limit = \"fast\"", "300KB"),
             ("[labels.\"\"]", "`labels`"),
         ] {
             let error = load(file, &[], &[]).expect_err(file).to_string();

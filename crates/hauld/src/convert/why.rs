@@ -539,7 +539,7 @@ mod tests {
             assert_eq!((reason.code.as_str(), reason.message.as_str()), (code, message));
             assert_eq!(Value::Object(reason.numbers), numbers, "{code}");
         }
-        assert_eq!(every_reason().len(), 15, "the last row is that of the last variant");
+        assert_eq!(every_reason().len(), 16, "the last row is that of the last variant");
     }
 
     #[test]

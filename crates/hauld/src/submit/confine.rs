@@ -44,8 +44,8 @@ const PATCH_FIELDS: [&str; 2] = ["url", "headers"];
 ///
 /// # Errors
 ///
-/// `scope-not-allowed` or `target-address-forbidden`, with the field.
-pub(crate) fn confine(caller: Caller, wanted: &SubmitJob, job: NewJob) -> Result<NewJob, Problem> {
+/// `scope-not-allowed` or `target-address-forbidden`, with the field where one is to blame.
+pub(crate) fn confine(caller: Caller, wanted: &SubmitJob, job: NewJob, has_proxy: bool) -> Result<NewJob, Problem> {
     let Some(token) = caller.token else { return Ok(job) };
     if caller.scope != Scope::Submit {
         return Ok(NewJob { maker: Some(Maker { token, public_only: false }), ..job });
@@ -54,6 +54,7 @@ pub(crate) fn confine(caller: Caller, wanted: &SubmitJob, job: NewJob) -> Result
     if wanted.on_conflict == Some(OnConflict::Overwrite) {
         return Err(not_allowed("on_conflict"));
     }
+    direct(has_proxy)?;
     for (field, url) in wanted.urls() {
         public(&field, url)?;
     }
@@ -68,12 +69,14 @@ pub(crate) fn confine(caller: Caller, wanted: &SubmitJob, job: NewJob) -> Result
 /// # Errors
 ///
 /// As [`confine`].
-pub(crate) fn confine_patch(caller: Caller, wanted: &PatchJob) -> Result<(), Problem> {
+pub(crate) fn confine_patch(caller: Caller, wanted: &PatchJob, has_proxy: bool) -> Result<(), Problem> {
     if caller.scope != Scope::Submit {
         return Ok(());
     }
     only(&PATCH_FIELDS, wanted)?;
-    wanted.url.as_deref().map_or(Ok(()), |url| public("url", url))
+    let Some(url) = wanted.url.as_deref() else { return Ok(()) };
+    direct(has_proxy)?;
+    public("url", url)
 }
 
 /// Refuses fields that are there and are none of these. One that asks for nothing is as good as absent.
@@ -89,6 +92,16 @@ fn only(fields: &[&str], wanted: &impl Serialize) -> Result<(), Problem> {
 fn not_allowed(field: &str) -> Problem {
     let detail = format!("a token of scope `submit` may not set `{field}` to this; use one of scope `admin`");
     Problem::new(ProblemCode::ScopeNotAllowed, detail).with_field(field)
+}
+
+/// Refuses what would go through a proxy: whom that reaches cannot be told.
+fn direct(has_proxy: bool) -> Result<(), Problem> {
+    if !has_proxy {
+        return Ok(());
+    }
+    let detail = "a token of scope `submit` may reach public addresses only, and the daemon's setting `proxy` names a proxy, \
+                  of which nobody can tell whom it reaches; use a token of scope `admin`, or take that setting away";
+    Err(Problem::new(ProblemCode::TargetAddressForbidden, detail))
 }
 
 /// Refuses a URL with an address that is not public in it. A name is looked at when it is resolved.

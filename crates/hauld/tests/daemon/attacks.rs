@@ -87,7 +87,9 @@ async fn f_api_02_10_f_sec_09_16_17_a_bad_job_is_refused_with_its_code_and_field
     let daemon = Daemon::start().await;
     for (body, status, code, field) in [
         (r#"{"url": "http://h/a", "conections": 4}"#, 422, "unknown-field", Some("conections")),
-        (r#"{"url": "http://h/a", "proxy": "http://canary"}"#, 422, "unknown-field", Some("proxy")),
+        (r#"{"url": "http://h/a", "proxies": "http://canary"}"#, 422, "unknown-field", Some("proxies")),
+        (r#"{"url": "http://h/a", "proxy": "ftp://canary"}"#, 422, "invalid-value", Some("proxy")),
+        (r#"{"url": "http://h/a", "proxy": "http:canary"}"#, 422, "invalid-value", Some("proxy")),
         (r#"{"url": "not a URL canary"}"#, 422, "invalid-url", Some("url")),
         (r#"{"url": ""}"#, 422, "invalid-url", Some("url")),
         (r#"{"url": "http://"}"#, 422, "invalid-url", Some("url")),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use boon::{Compiler, Draft, Schemas};
-use haul_api::{Start, SubmitJob};
+use haul_api::{NewToken, Scope, Start, SubmitJob};
 use haul_testkit::{Content, File, Server};
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ async fn paths_of_the_code_and_of_the_document_are_the_same() {
 
 #[tokio::test]
 async fn every_answer_is_as_documented() {
-    let (server, daemon) = (Server::start(), Daemon::start().await);
+    let (server, daemon) = (Server::start(), with_many_tokens().await);
     server.add("/a.bin", File::new(Content::seeded(1, 50_000)).etag("\"v1\""));
     let done = daemon.submit(&server.url("/a.bin")).await;
     daemon.completed(done).await;
@@ -273,6 +273,14 @@ async fn every_answer_is_as_documented() {
     c.ask(&delete(gone).with("If-Match", "\"0-paused\""), 412);
     c.ask(&Ask { target: format!("/v1/jobs/{gone}?files=all"), ..delete(gone) }, 422);
     c.ask(&delete(gone), 204);
+    let restore = |id: u64| Ask::new("POST", "/v1/jobs/{id}/restore", format!("/v1/jobs/{id}/restore"));
+    c.ask(&restore(gone).json(&json!({})), 413);
+    c.ask(&restore(gone), 200);
+    c.ask(&restore(999), 404);
+    let probe = Ask::new("POST", "/v1/probe", "/v1/probe");
+    c.ask(&probe.clone().json(&json!({"url": server.url("/a.bin")})), 200);
+    c.ask(&probe.clone().json(&json!({"url": server.url("/missing.bin")})), 422);
+    c.ask(&probe.json(&json!({"url": "http://a/b", "dir": "/proc"})), 403);
     let host = |method| Ask::new(method, "/v1/hosts/{host}", "/v1/hosts/example.org");
     c.ask(&host("PATCH").json(&json!({"connections": 4})), 200);
     c.ask(&host("GET"), 200);
@@ -301,6 +309,7 @@ async fn every_answer_is_as_documented() {
         let ask = Ask::new(method, "/v1/jobs/{id}", "/v1/jobs/999");
         c.ask(&if method == "PATCH" { ask.json(&json!({})) } else { ask }, 404);
     }
+    tokens_and_pairing(c).await;
     strangers_and_bad_bodies(c);
 
     let documented: BTreeMap<(String, u16), Value> = c
@@ -316,6 +325,67 @@ async fn every_answer_is_as_documented() {
     let unseen: Vec<_> =
         documented.keys().filter(|key| !NOT_AT_WILL.contains(&key.1) && !c.seen.contains(*key)).collect();
     assert!(unseen.is_empty(), "documented, but never seen: {unseen:?}");
+}
+
+/// Tokens that there may be.
+const TOKENS_MAX: usize = 1000;
+
+/// A daemon with nearly as many tokens as there may be.
+async fn with_many_tokens() -> Daemon {
+    let mut daemon = Daemon::start().await;
+    daemon.terminate();
+    let database = rusqlite::Connection::open(daemon.home().database()).expect("the database");
+    let insert = "INSERT INTO tokens (hash, scope, name, jobs_max, created_at_ms)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+        SELECT randomblob(32), 'read', 'a', 1, 0 FROM numbers";
+    database.execute(insert, [TOKENS_MAX - 5]).expect("tokens");
+    drop(database);
+    daemon.restart().await;
+    daemon
+}
+
+/// As many tokens as there may be; attempts to trade a code until there are too many.
+async fn tokens_and_pairing(c: &mut Contract<'_>) {
+    let tokens = Ask::new("POST", "/v1/tokens", "/v1/tokens");
+    let made = c.ask(&tokens.clone().json(&json!({"name": "a", "scope": "submit", "jobs_max": 1})), 201);
+    let made: Value = serde_json::from_str(&made.body).expect("a token");
+    let jobs = json!({"jobs": [{"url": "http://a.example/b"}, {"url": "http://a.example/c"}]});
+    let jobs = Ask::new("POST", "/v1/jobs", "/v1/jobs").json(&jobs).with("Host", "localhost");
+    c.send(&jobs.with("Authorization", format!("Bearer {}", made["token"].as_str().expect("itself"))), 429);
+    c.ask(&tokens.clone().json(&json!({"name": "", "scope": "read"})), 422);
+    c.ask(&Ask::new("GET", "/v1/tokens", "/v1/tokens"), 200);
+    let revoke = Ask::new("DELETE", "/v1/tokens/{id}", format!("/v1/tokens/{}", made["id"]));
+    c.ask(&revoke, 204);
+    c.ask(&revoke, 404);
+
+    let code = |c: &mut Contract<'_>| {
+        let answer = c.ask(&Ask::new("POST", "/v1/pair/code", "/v1/pair/code"), 200);
+        let answer: Value = serde_json::from_str(&answer.body).expect("a code");
+        answer["code"].as_str().expect("the code itself").to_owned()
+    };
+    c.ask(&Ask::new("POST", "/v1/pair/code", "/v1/pair/code").json(&json!({})), 413);
+    let pair = |code: &str| Ask::new("POST", "/v1/pair", "/v1/pair").json(&json!({"code": code}));
+    let good = code(c);
+    c.ask(&pair(&good), 201);
+    c.ask(&pair(&good), 403);
+    let new = NewToken { name: "a".to_owned(), scope: Scope::Read, jobs_max: None };
+    while c.daemon.client().tokens().await.expect("a list").tokens.len() < TOKENS_MAX {
+        c.daemon.client().make_token(&new).await.expect("there may be one more");
+    }
+    c.ask(&tokens.json(&json!({"name": "a", "scope": "read"})), 409);
+    let good = code(c);
+    c.ask(&pair(&good), 409);
+    wait_until("there were too many attempts", async || {
+        let body = r#"{"code": "wrong"}"#;
+        let answer = c.daemon.raw(format!(
+            "POST /v1/pair HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        (answer.status == 429).then_some(())
+    })
+    .await;
+    c.ask(&pair(&good), 429);
 }
 
 /// What guard and extractors refuse is documented with every route.

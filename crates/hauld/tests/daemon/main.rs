@@ -25,6 +25,7 @@
 //! | `why` | what holds a job back is told, with its numbers |
 //! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
+//! | `options` | what a job is told of its way, its time, its place and its like holds |
 //! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
 //! | `instance` | one daemon per database, clear exits, closed files |
 //! | `load` | a benchmark: what the API gives while some clients behave badly |

@@ -237,7 +237,8 @@ async fn f_sec_12_a_name_of_this_machine_is_refused_when_it_is_resolved_also_aft
     let token = with_token(&daemon, Scope::Submit, None).await;
     let url = format!("http://localhost:{}/a.bin", server.port());
     let now = token.submit(&SubmitJob::new(&url)).await.expect("a name is looked at later").id;
-    let later = token.submit(&paused(&url)).await.expect("a name is looked at later").id;
+    let later = SubmitJob { on_duplicate: Some(OnDuplicate::Copy), ..paused(&url) };
+    let later = token.submit(&later).await.expect("a name is looked at later").id;
     let reason = daemon.failed(now).await;
     assert_eq!(reason.code, "target-address-forbidden", "{}", reason.message);
     assert!(!reason.message.contains("127.0.0.1"), "nobody learns what the name means: {}", reason.message);
@@ -262,7 +263,7 @@ async fn f_sec_22_no_token_gets_the_job_or_the_answer_of_another_one() {
     ids.dedup();
     assert_eq!(ids.len(), 3, "each has its own");
     assert_eq!(one.submit(&paused(SOMEWHERE)).await.expect("it may submit").id, confined);
-    assert_eq!(daemon.submit_job(&paused(SOMEWHERE)).await, owners);
+    assert_eq!(daemon.client().submit(&paused(SOMEWHERE)).await.expect("it may submit").id, owners);
     let admin = with_token(&daemon, Scope::Admin, None).await;
     let attached = admin.submit(&paused(SOMEWHERE)).await.expect("it may submit");
     assert_eq!((attached.id, attached.url.as_str()), (owners, SOMEWHERE), "it may reach as much as the owner");
@@ -297,11 +298,22 @@ async fn f_sec_10_no_proxy_passes_the_requests_of_a_submit_token_on() {
     let server = Server::start();
     server.add("/a.bin", File::new(Content::seeded(1, MIB)));
     let proxy = haul_testkit::Proxy::http(None);
-    let daemon = Daemon::with(&format!("proxy = \"http://{}\"", proxy.authority())).await;
-    let token = with_token(&daemon, Scope::Submit, None).await;
     let url = format!("http://only.the.proxy.knows.test:{}/a.bin", server.port());
-    let confined = token.submit(&SubmitJob::new(&url)).await.expect("a name is looked at later").id;
-    assert_eq!(daemon.failed(confined).await.code, "target-address-forbidden");
+    let mut daemon = Daemon::start().await;
+    let new = NewToken { name: "browser".to_owned(), scope: Scope::Submit, jobs_max: None };
+    let token = daemon.client().make_token(&new).await.expect("a token is made").token;
+    let confined = client(&daemon, Some(&token)).submit(&paused(&url)).await.expect("a name is looked at later").id;
+    daemon.terminate();
+    daemon.home().configure(&format!("proxy = \"http://{}\"", proxy.authority()));
+    daemon.restart().await;
+    daemon.client().resume(confined).await.expect("it is paused");
+    assert_eq!(daemon.failed(confined).await.code, "target-address-forbidden", "it was there before the proxy");
+    let token = client(&daemon, Some(&token));
+    let problem = refusal(token.submit(&SubmitJob::new(&url)).await);
+    assert_eq!((&*problem.code, problem.field.as_deref()), ("target-address-forbidden", None));
+    assert!(problem.detail.contains("`proxy`"), "it names what is to blame: {problem}");
+    let renewed = PatchJob { url: Some(url.clone()), ..PatchJob::default() };
+    assert_eq!(code(token.patch(confined, &renewed).await), ProblemCode::TargetAddressForbidden);
     assert!(server.log().is_empty(), "not one request was made");
     let owners = daemon.submit(&url).await;
     daemon.completed(owners).await;
@@ -442,7 +454,10 @@ async fn f_sec_10_12_no_redirect_mirror_or_checksum_leads_a_submit_token_inside(
     server.add("/linked.bin", File::new(content.clone()).header("Link", link));
 
     let token = with_token(&daemon, Scope::Submit, None).await;
-    let submit = async |job: SubmitJob| token.submit(&job).await.expect("it may").id;
+    let submit = async |job: SubmitJob| {
+        let another = SubmitJob { on_duplicate: Some(OnDuplicate::Copy), ..job };
+        token.submit(&another).await.expect("it may").id
+    };
     for url in [at(PUBLIC, "/open.bin"), at("outside.test", "/open.bin")] {
         daemon.completed(submit(SubmitJob::new(url)).await).await;
     }
