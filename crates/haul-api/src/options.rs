@@ -122,8 +122,9 @@ impl<'de> Deserialize<'de> for Position {
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Position, E> {
-                if number == 0 {
-                    return Err(E::invalid_value(de::Unexpected::Other("0"), &self));
+                // The document has no greater number either.
+                if number == 0 || i64::try_from(number).is_err() {
+                    return Err(E::invalid_value(de::Unexpected::Unsigned(number), &self));
                 }
                 Ok(Position::At(number))
             }
@@ -293,7 +294,7 @@ mod tests {
             assert_eq!(from_value::<Position>(wire.clone()).expect("a position"), position);
             assert_eq!(json!(position), wire);
         }
-        for wrong in [json!(0), json!(-1), json!("first"), Value::Null] {
+        for wrong in [json!(0), json!(-1), json!(1_u64 << 63), json!("first"), Value::Null] {
             assert!(from_value::<Position>(wrong.clone()).is_err(), "{wrong}");
         }
         assert_eq!("2".parse(), Ok(Position::At(2)));
