@@ -58,7 +58,8 @@ impl Meter {
 
     /// The sample to look back to: the youngest that is at least a window old, else the oldest.
     fn start(&self, now: Time, window: Duration) -> (Time, u64) {
-        let after = self.samples.partition_point(|(at, _)| now.since(*at) >= window);
+        let oldest = now - window;
+        let after = self.samples.partition_point(|(at, _)| *at <= oldest);
         self.samples[after.saturating_sub(1)]
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use haul_core::Fault;
 use rustix::fs::{Mode, Stat};
@@ -13,6 +14,19 @@ use tokio::sync::Notify;
 
 use crate::fs::{Disk, Fs, unbroken};
 use crate::{Place, disk_fault};
+
+/// So many unsynced bytes a file may have on any disk (FAILURES.md, F-DISK-15).
+const UNSYNCED_MIN: u64 = 32 << 20;
+
+/// And so many at most, on the fastest disk.
+const UNSYNCED_MAX: u64 = 256 << 20;
+
+/// In between, what the disk has just shown to sync in this time: so a power cut costs little time on any disk, and a
+/// fast one is not kept waiting.
+const SYNC_TIME: Duration = Duration::from_millis(200);
+
+/// A sync of fewer bytes than this says nothing about the disk's speed.
+const SYNC_EVIDENCE: u64 = 8 << 20;
 
 /// An open file. Any number of workers write to it at the same time, each at its own offsets.
 pub struct DiskFile {
@@ -24,6 +38,8 @@ pub struct DiskFile {
     written: AtomicU64,
     /// As many of them as were written when the last sync began that succeeded.
     synced: AtomicU64,
+    /// How many may be unsynced.
+    unsynced_max: AtomicU64,
     /// Rings after each sync.
     has_synced: Notify,
 }
@@ -35,7 +51,7 @@ impl DiskFile {
 
     fn over(fs: Arc<dyn Fs>, file: OwnedFd) -> Self {
         let (written, synced, has_synced) = Default::default();
-        Self { fs, file, place: None, written, synced, has_synced }
+        Self { fs, file, place: None, written, synced, unsynced_max: UNSYNCED_MIN.into(), has_synced }
     }
 
     /// Reads into `buffer` as many bytes as come at once.
@@ -104,9 +120,12 @@ impl DiskFile {
     }
 
     fn note_sync(&self, sync: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
-        let written = self.written.load(Ordering::Acquire);
+        let (written, begun) = (self.written.load(Ordering::Acquire), Instant::now());
         unbroken(sync)?;
-        self.synced.fetch_max(written, Ordering::AcqRel);
+        let synced = self.synced.fetch_max(written, Ordering::AcqRel);
+        if let Some(max) = unsynced_max(written.saturating_sub(synced), begun.elapsed()) {
+            self.unsynced_max.store(max, Ordering::Release);
+        }
         self.has_synced.notify_waiters();
         Ok(())
     }
@@ -122,7 +141,13 @@ impl DiskFile {
     /// nowhere in particular has nobody to sync it.
     #[must_use]
     pub fn is_full_of_unsynced(&self) -> bool {
-        self.place.is_some() && self.unsynced_bytes() >= UNSYNCED_MAX
+        self.place.is_some() && self.unsynced_bytes() >= self.unsynced_max.load(Ordering::Acquire)
+    }
+
+    /// Tells whether a sync should begin, so that it ends before the file is full of unsynced bytes.
+    #[must_use]
+    pub fn should_sync(&self) -> bool {
+        self.unsynced_bytes() >= self.unsynced_max.load(Ordering::Acquire) / 2
     }
 
     /// Completes when more may be written. Cancel safe: nothing is consumed.
@@ -207,5 +232,22 @@ impl Read for Reader<'_> {
     }
 }
 
-/// What a power cut may cost of one file at most (FAILURES.md, F-DISK-15).
-const UNSYNCED_MAX: u64 = 32 << 20;
+/// How many bytes may be unsynced where the disk has just synced so many in this time; `None` where that shows nothing.
+fn unsynced_max(synced: u64, took: Duration) -> Option<u64> {
+    let in_time = synced as f64 * SYNC_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    (synced >= SYNC_EVIDENCE).then(|| (in_time as u64).clamp(UNSYNCED_MIN, UNSYNCED_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_disk_15_what_may_be_unsynced_follows_the_disk() {
+        let after = |mib: u64, millis| unsynced_max(mib << 20, Duration::from_millis(millis)).map(|max| max >> 20);
+        assert_eq!(after(16, 1_000), Some(32), "a slow disk");
+        assert_eq!(after(32, 64), Some(100), "500 MiB/s");
+        assert_eq!(after(100, 0), Some(256), "a disk that is memory");
+        assert_eq!(after(1, 0), None, "too few bytes");
+    }
+}

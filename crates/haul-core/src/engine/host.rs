@@ -1,19 +1,14 @@
 //! What is known of the servers: how many connections each takes, how fast they answer, and which are to be left alone
 //! for now.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::messages::HostMemory;
 use crate::{Class, Fault, Policy, Rng, Time, WorkerId};
 
+use super::starts::Starts;
 use super::worker::Worker;
-
-/// Answers whose times are remembered: the median of an odd number is one of them.
-const ANSWERS: usize = 9;
-
-/// The longest that a start is thought to cost: more is not the start's fault.
-const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// Refusals that make a cap. One alone may be noise: a reset, a lost packet.
 const REFUSALS_MIN: u32 = 2;
@@ -64,13 +59,8 @@ pub(super) struct Host {
     tested_at: Option<Time>,
     /// Why it was blocked.
     pub(super) fault: Option<Fault>,
-    /// How long the last answers took, connections included.
-    answers: VecDeque<Duration>,
-    /// The same of requests on connections that were there already, and of those that had to connect first.
-    kept_answers: VecDeque<Duration>,
-    new_answers: VecDeque<Duration>,
-    /// How much time new workers lost, until they were as fast as they got.
-    lags: VecDeque<Duration>,
+    /// What the last requests have cost before their bytes flowed.
+    pub(super) starts: Starts,
     /// When the last answer began.
     pub(super) answered_at: Option<Time>,
     /// Connections that were last found to be worth it for one job.
@@ -107,10 +97,7 @@ impl Host {
             testing: false,
             tested_at: None,
             fault: None,
-            answers: VecDeque::new(),
-            kept_answers: VecDeque::new(),
-            new_answers: VecDeque::new(),
-            lags: VecDeque::new(),
+            starts: Starts::default(),
             answered_at: None,
             useful: None,
             typical: None,
@@ -151,25 +138,7 @@ impl Host {
 
     /// How long an answer typically takes.
     pub(super) fn answer_time(&self) -> Option<Duration> {
-        middle(&self.answers)
-    }
-
-    /// How long a round trip takes, at most: the quickest answer took a connect, unless the connection was there, and the
-    /// request's own way.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.answers.iter().min().map(|quickest| *quickest / 2)
-    }
-
-    /// What another request costs: the time until its answer, and on a new connection what it loses until it is up to speed.
-    pub(super) fn start_cost(&self, is_kept: bool) -> Option<Duration> {
-        let answers = if is_kept { &self.kept_answers } else { &self.new_answers };
-        let answer = middle(answers).or(self.answer_time());
-        if is_kept { answer } else { answer.max(middle(&self.lags)) }
-    }
-
-    /// A worker on a new connection has lost this much time at its start.
-    pub(super) fn note_lag(&mut self, lag: Duration) {
-        remember(&mut self.lags, lag.min(LAG_MAX));
+        self.starts.answer_time()
     }
 
     /// A worker's answer has begun, `took` after its request: the host is there and takes this many connections. Tells
@@ -177,13 +146,12 @@ impl Host {
     pub(super) fn answered(&mut self, now: Time, took: Duration, worker: &Worker) -> bool {
         self.opened += 1;
         self.late -= u32::from(worker.late);
-        remember(if worker.is_kept { &mut self.kept_answers } else { &mut self.new_answers }, took);
         self.note_served(now);
         self.failures = 0;
         self.blocked_until = None;
         self.fault = None;
         self.answered_at = Some(now);
-        remember(&mut self.answers, took);
+        self.starts.note_answer(took, worker.is_kept());
         if self.opened > self.refused_at.0 {
             // It takes more than it was thought to.
             self.refusals = 0;
@@ -265,6 +233,11 @@ impl Host {
         Some((cap, self.cap_until))
     }
 
+    /// Tells whether it has served somebody after this time.
+    pub(super) fn has_served_since(&self, time: Time) -> bool {
+        self.served.0 > 0 && self.served.1 > time
+    }
+
     /// The host does not serve anyone: leaves it alone and returns for how long, unless it is blocked already.
     pub(super) fn failed(&mut self, now: Time, fault: &Fault, policy: &Policy, rng: &mut Rng) -> Option<Duration> {
         if self.blocked_until(now).is_some() {
@@ -314,9 +287,7 @@ impl Host {
         self.refusals = memory.refusals;
         self.useful = memory.useful;
         self.typical = memory.bytes_per_second.map(|speed| speed as f64);
-        if memory.answer_time != self.answer_time() {
-            self.answers = memory.answer_time.into_iter().collect();
-        }
+        self.starts.remember(memory.answer_time);
         self.blocked_until = Some(now + memory.blocked_for).filter(|until| *until > now);
         self.testing |= self.blocked_until.is_some();
         self.fault.clone_from(&memory.fault);
@@ -330,19 +301,6 @@ impl Host {
             || self.useful.is_some()
             || self.typical.is_some()
     }
-}
-
-fn remember(times: &mut VecDeque<Duration>, time: Duration) {
-    if times.len() == ANSWERS {
-        times.pop_front();
-    }
-    times.push_back(time);
-}
-
-fn middle(times: &VecDeque<Duration>) -> Option<Duration> {
-    let mut times: Vec<Duration> = times.iter().copied().collect();
-    times.sort();
-    times.get(times.len() / 2).copied()
 }
 
 /// The mean wait after `failures` failures in a row: doubling from `retry_wait` up to `retry_wait_max`.

@@ -61,6 +61,8 @@ pub(super) struct Job {
     /// The connections of requests that were read to their end, which take its next ones: their speed, and since when they are
     /// idle.
     kept: Vec<(HostId, f64, Time)>,
+    /// Where the part of a slow place begins that a connection was freed for, and when that was.
+    pub(super) shared_place: Option<(u64, Time)>,
     /// When it was handed over.
     pub(super) began: Time,
     /// When one of its connections last broke.
@@ -154,6 +156,7 @@ impl Job {
             failed_at: None,
             usual_speed: None,
             kept: Vec::new(),
+            shared_place: None,
             began: now,
             broke_at: None,
             ramp: Ramp::default(),
@@ -204,11 +207,11 @@ impl Job {
         self.kept.push((host, speed, now));
     }
 
-    /// Another request to a host takes the connection that was used last, if there is one. Tells whether it does.
-    pub(super) fn take_kept(&mut self, now: Time, host: HostId) -> bool {
+    /// Another request to a host takes the connection that was used last, if there is one. Tells at what speed that was.
+    pub(super) fn take_kept(&mut self, now: Time, host: HostId) -> Option<f64> {
         self.kept.retain(|(_, _, at)| now.since(*at) <= KEPT_FOR);
-        let last = self.kept.iter().rposition(|(of, _, _)| *of == host);
-        last.map(|index| self.kept.remove(index)).is_some()
+        let last = self.kept.iter().rposition(|(of, _, _)| *of == host)?;
+        Some(self.kept.remove(last).1)
     }
 
     pub(super) fn mirror(&self, index: MirrorIndex) -> &Mirror {

@@ -139,7 +139,7 @@ impl Engine {
         let host = self.hosts.get_mut(worker.host);
         let waited = now.since(worker.started).as_secs_f64();
         let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));
-        if host.opened > 0 {
+        if host.opened > 0 || host.has_served_since(worker.started) {
             self.lower_host_cap(now, worker, fault);
         } else if worker.kind != FetchKind::Probe {
             host.test();

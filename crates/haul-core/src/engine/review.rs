@@ -25,10 +25,10 @@ const EVERY: Duration = Duration::from_millis(100);
 const SELDOM: u32 = 5;
 
 /// After this time, and over this stretch, a worker at [`CLEARLY_SLOW`] of its siblings' speed is judged.
-const CLEAR_AFTER: Duration = Duration::from_millis(500);
+const CLEAR_AFTER: Duration = Duration::from_millis(400);
 
 /// The same in answer times: where these are long, new connections need several round trips to get going.
-const CLEAR_AFTER_ANSWERS: u32 = 2;
+const CLEAR_AFTER_ANSWERS: u32 = 1;
 
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
@@ -92,7 +92,7 @@ impl Engine {
         for (id, lag) in starts {
             let worker = self.workers.get_mut(&id).expect("it was just there");
             worker.lag_noted = true;
-            self.hosts.get_mut(worker.host).note_lag(lag);
+            self.hosts.get_mut(worker.host).starts.note_lag(lag);
         }
         self.note_late_answers(now);
         for (worker, reason) in verdicts {
@@ -107,10 +107,15 @@ impl Engine {
         if self.reviews.is_multiple_of(SELDOM) {
             self.rebalance(now);
             self.move_to_mirrors(now);
+            for id in self.running.clone() {
+                self.share_slow_place(now, id);
+            }
         }
-        // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample now.
+        // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample
+        // now, or no place is kept for it any longer.
+        let last = now - 2 * EVERY;
         for id in self.running.clone() {
-            if self.jobs[&id].has_to_steal() || self.kept_for_proofs(now, &self.jobs[&id]) > 0 {
+            if self.jobs[&id].has_to_steal() || self.kept_for_proofs(last, &self.jobs[&id]) > 0 {
                 self.ask_again(id);
             }
         }
@@ -170,15 +175,25 @@ impl Engine {
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.
     fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
+        let is_all_leased = job.ledger.as_ref().is_some_and(|ledger| ledger.ready_bytes() == 0);
         let late = |id: &WorkerId| {
             let worker = &self.workers[id];
+            if worker.opened_at.is_some() || worker.stopping.is_some() {
+                return false;
+            }
             let Some(typical) = self.hosts.get(worker.host).answer_time() else { return false };
             let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(worker.at));
             // A chunk whose answers keep being late is given more and more time, but by one request alone: the other one
             // of a race is there to try whether a new request fares better.
             let doublings = if worker.is_second() { 0 } else { chunk.map_or(0, |c| c.stalls.min(5)) };
-            let patience = (typical * OVERDUE_FACTOR).max(self.policy.overdue_after).saturating_mul(1 << doublings);
-            worker.opened_at.is_none() && worker.stopping.is_none() && now.since(worker.started) >= patience
+            // A connection that is known to work, and has nothing else to do, can have its bytes.
+            let has_heir = is_all_leased && job.kept_speed(now, worker.host).is_some();
+            let patience = match has_heir {
+                true => (typical * LATE_FACTOR).max(LATE_MIN),
+                false => (typical * OVERDUE_FACTOR).max(self.policy.overdue_after),
+            };
+            let patience = patience.saturating_mul(1 << doublings);
+            now.since(worker.started) >= patience
         };
         job.workers.iter().copied().filter(late).collect()
     }
@@ -211,7 +226,7 @@ impl Engine {
         job.workers.iter().filter(is_candidate).min_by(|a, b| speed(a).total_cmp(&speed(b))).copied()
     }
 
-    fn is_exempt(&self, job: &Job, at: u64) -> bool {
+    pub(super) fn is_exempt(&self, job: &Job, at: u64) -> bool {
         let chunk = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(at));
         chunk.is_none_or(|chunk| chunk.strikes >= self.policy.strikes_max)
     }
@@ -249,18 +264,19 @@ impl Engine {
 
     /// The workers of a job that fall below this measure, as far as it blames them, the slowest first.
     fn below(&self, now: Time, job: &Job, measure: &Measure) -> Vec<WorkerId> {
-        let speeds: Vec<(WorkerId, f64)> = job
-            .workers
-            .iter()
-            .filter_map(|id| {
-                let worker = &self.workers[id];
-                let old_enough = worker.age(now).is_some_and(|age| age >= measure.after) && worker.contributes();
-                old_enough.then(|| {
-                    let window = measure.window.map(|window| worker.recent_speed(now, window));
-                    (*id, window.unwrap_or_else(|| worker.life_speed(now)))
-                })
-            })
-            .collect();
+        let speed = |id: &WorkerId| {
+            let worker = &self.workers[id];
+            // What has come since its last report is not known yet.
+            let seen = worker.reported_at;
+            let is_old_enough = worker.age(seen).is_some_and(|age| age >= measure.after) && worker.contributes();
+            let window = || measure.window.map(|window| worker.recent_speed(seen, window));
+            is_old_enough.then(|| window().unwrap_or_else(|| worker.life_speed(seen)))
+        };
+        let floor = self.policy.speed_floor as f64;
+        if !job.workers.iter().any(|id| speed(id).is_some_and(|speed| speed < floor)) {
+            return Vec::new();
+        }
+        let speeds: Vec<(WorkerId, f64)> = job.workers.iter().filter_map(|id| Some((*id, speed(id)?))).collect();
         let is_below = |(id, speed): &&(WorkerId, f64)| self.is_below_floor(now, job, *id, *speed, &speeds, measure);
         let mut below: Vec<&(WorkerId, f64)> = speeds.iter().filter(is_below).collect();
         below.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -279,6 +295,10 @@ impl Engine {
     ) -> bool {
         let worker = &self.workers[&id];
         if speed >= self.policy.speed_floor as f64 || worker.stopping.is_some() || worker.is_throttled(now) {
+            return false;
+        }
+        let round_trip = self.hosts.get(worker.host).starts.round_trip().unwrap_or_default();
+        if worker.is_growing(round_trip) {
             return false;
         }
         let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);

@@ -205,13 +205,16 @@ impl Engine {
             Some(usual) => {
                 let left: u64 = ready + others().map(Worker::remaining).sum::<u64>();
                 let running: f64 = others().map(|w| w.speed(now, SPEED_KNOWN).unwrap_or(usual)).sum();
-                let own = job.kept_speed(now, job.host()).filter(|_| taker.is_none()).unwrap_or(usual);
+                let kept = job.kept_speed(now, job.host()).filter(|_| taker.is_none());
+                let own = kept.unwrap_or(usual);
                 let newcomers = usual * f64::from(idle - 1) + own;
-                let wait = if taker.is_some() { 0.0 } else { host.answer_time().unwrap_or_default().as_secs_f64() };
+                let start = host.starts.cost(kept.is_some()).unwrap_or_default().as_secs_f64();
+                let wait = if taker.is_some() { 0.0 } else { start };
                 let all_end_in = (left as f64 + newcomers * wait) / (running + newcomers).max(1.0);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
                 let share = (own * (all_end_in - wait).max(0.0)) as u64;
-                share
+                // What would be left is not worth a request of its own.
+                if ready.saturating_sub(share) < self.least_lease(now, job) { ready } else { share }
             }
         };
         share.max(self.least_lease(now, job))
@@ -237,7 +240,8 @@ impl Engine {
         let single = job.is_single();
         let (kind, from, end) = match &mut job.ledger {
             Some(ledger) if !single => {
-                let range = ledger.lease(id, mirror, want).expect("the caller saw a ready chunk");
+                let shared = job.shared_place.take().and_then(|(at, _)| ledger.lease_at(at, id, mirror, want));
+                let range = shared.or_else(|| ledger.lease(id, mirror, want)).expect("the caller saw a ready chunk");
                 (FetchKind::Range, range.start, Some(range.end))
             }
             Some(ledger) => {
@@ -299,7 +303,7 @@ impl Engine {
         job.workers.insert(id);
         job.promise = None;
         let (host, resolve) = (job.mirror(mirror).host, job.mirror(mirror).resolve);
-        let is_kept = job.take_kept(now, host);
+        let kept_speed = job.take_kept(now, host);
         let stalls = job.ledger.as_ref().and_then(|l| l.chunk_at(from)).map_or(0, |chunk| chunk.stalls);
         let (overlap, reach) = if kind == FetchKind::Range { self.seam(job_id, mirror, from, end) } else { (0, 0) };
         let timeouts = self.timeouts(stalls);
@@ -307,7 +311,7 @@ impl Engine {
         if let Some(at) = self.hosts.entered(now, host) {
             self.set_alarm(at, Alarm::Host(host.0));
         }
-        self.workers.insert(id, Worker::new(now, &fetch, host, is_kept));
+        self.workers.insert(id, Worker::new(now, &fetch, host, kept_speed));
         self.idle.remove(&job_id);
         self.touched.insert(job_id);
         self.effects.push_back(Effect::Fetch(fetch));

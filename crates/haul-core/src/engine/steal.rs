@@ -47,7 +47,7 @@ pub(super) enum Help {
 
 /// What a connection can be expected to do.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(super) struct Pace {
     /// Bytes per second.
     speed: f64,
     /// Seconds until the first of them come.
@@ -58,70 +58,92 @@ impl Pace {
     fn seconds_for(self, bytes: u64) -> f64 {
         self.wait + bytes as f64 / self.speed.max(1.0)
     }
+
+    /// The bytes that it does not bring while it waits.
+    fn missed(self) -> f64 {
+        self.speed * self.wait
+    }
+}
+
+/// A lease that may be helped.
+struct Lease {
+    worker: WorkerId,
+    pace: Pace,
+    /// In how many seconds it can be expected to end.
+    ends_in: f64,
+}
+
+/// One more connection of a job that has nothing of its own to do.
+struct Helper {
+    pace: Pace,
+    /// In how many seconds the job ends if all share what is left perfectly, this one included.
+    all_end_in: f64,
+    /// It is known how fast the job's connections are.
+    speeds_known: bool,
 }
 
 impl Engine {
     /// How the lease that would end last can be helped by one more connection to `mirror`.
     pub(super) fn help(&self, now: Time, job: &Job, mirror: MirrorIndex) -> Option<Help> {
         let usual = self.usual_speed(now, job);
-        let thief = self.newcomer(now, job, mirror, usual);
-        let mut leases: Vec<(f64, WorkerId, Pace)> = job
+        let pace = self.newcomer(now, job, mirror, usual);
+        let all_end_in = self.all_end_in(now, job, Some(pace));
+        let helper = Helper { pace, all_end_in, speeds_known: usual.is_some() };
+        let mut leases: Vec<Lease> = job
             .workers
             .iter()
             .filter_map(|id| {
                 let worker = &self.workers[id];
                 let free = worker.contributes() && worker.wished_end.is_none() && worker.stopping.is_none();
                 let pace = self.pace(now, worker, usual);
-                (free && worker.rival.is_none() && worker.takeable() > 0)
-                    .then(|| (pace.seconds_for(worker.remaining()), *id, pace))
+                (free && worker.rival.is_none() && worker.takeable() > 0).then(|| Lease {
+                    worker: *id,
+                    pace,
+                    ends_in: pace.seconds_for(worker.remaining()),
+                })
             })
             .collect();
-        leases.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let speeds_known = usual.is_some();
-        let all_end_in = self.all_end_in(now, job, thief, usual);
+        leases.sort_by(|a, b| b.ends_in.total_cmp(&a.ends_in));
         // Where the last one cannot be helped, the one before it may still be, for the sake of those behind it.
-        leases.iter().find_map(|lease| self.help_one(job, *lease, thief, speeds_known, all_end_in))
+        leases.iter().find_map(|lease| self.help_one(job, lease, &helper))
     }
 
-    /// When the job ends if all its workers and one more share what is left perfectly, in seconds.
-    fn all_end_in(&self, now: Time, job: &Job, thief: Pace, usual: Option<f64>) -> f64 {
+    /// When the job ends if all its workers, and perhaps one more, share what is left perfectly, in seconds.
+    pub(super) fn all_end_in(&self, now: Time, job: &Job, thief: Option<Pace>) -> f64 {
+        let usual = self.usual_speed(now, job);
+        let thief = thief.unwrap_or(Pace { speed: 0.0, wait: 0.0 });
         let ready = job.ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let (mut work, mut speed) = (ready as f64 + thief.speed * thief.wait, thief.speed);
+        let (mut work, mut speed) = (ready as f64 + thief.missed(), thief.speed);
         for worker in job.workers.iter().map(|id| &self.workers[id]) {
             if worker.contributes() && worker.end < u64::MAX && worker.stopping.is_none() {
                 let pace = self.pace(now, worker, usual);
-                work += worker.remaining() as f64 + pace.speed * pace.wait;
+                work += worker.remaining() as f64 + pace.missed();
                 speed += pace.speed;
             }
         }
         work / speed.max(1.0)
     }
 
-    fn help_one(
-        &self,
-        job: &Job,
-        (seconds, id, pace): (f64, WorkerId, Pace),
-        thief: Pace,
-        speeds_known: bool,
-        all_end_in: f64,
-    ) -> Option<Help> {
-        let worker = &self.workers[&id];
+    fn help_one(&self, job: &Job, lease: &Lease, helper: &Helper) -> Option<Help> {
+        let worker = &self.workers[&lease.worker];
+        let (pace, thief) = (lease.pace, helper.pace);
         let is_small = job.total.is_some_and(|total| total <= self.policy.blind_bytes);
         let floor_secs = if is_small { SMALL_FLOOR_SECS } else { self.policy.split_floor.as_secs_f64() };
         let takeable = worker.takeable();
-        let together =
-            (takeable as f64 + thief.speed * thief.wait + pace.speed * pace.wait) / (thief.speed + pace.speed);
+        // Nothing is known yet that tells the two apart.
+        let is_alike = worker.opened_at.is_none() && worker.is_kept();
+        let pace = if is_alike { Pace { speed: pace.speed.max(thief.speed), ..pace } } else { pace };
+        let together = (takeable as f64 + thief.missed() + pace.missed()) / (thief.speed + pace.speed);
         // Who has no answer yet may never have one.
-        let together = if worker.opened_at.is_some() { together.max(all_end_in) } else { together };
-        let gain = seconds - together;
+        let together = if worker.opened_at.is_some() { together.max(helper.all_end_in) } else { together };
+        let gain = lease.ends_in - together;
         // Without a speed nothing is known but the size, and a small file stays on one request.
-        let floor = match speeds_known {
+        let floor = match helper.speeds_known {
             false => self.policy.blind_bytes,
             true if gain >= GAIN_WORTH_HEADERS => 1,
             true => self.policy.split_floor_bytes,
         };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
-        let keep = ((together - pace.wait).max(0.0) * pace.speed) as u64;
+        let keep = bytes_in(pace, together);
         let taken = takeable.saturating_sub(keep);
         let budget = (job.total.unwrap_or(0) / WASTE_SHARE).saturating_sub(job.wasted_bytes);
         let care = if self.cut_waste(worker, pace) <= budget { 1.0 } else { CARE };
@@ -129,18 +151,18 @@ impl Engine {
         // might never be answered.
         let would_be_robbed = worker.opened_at.is_none() && keep == 0;
         if self.policy.steals && !would_be_robbed && gain > care * floor_secs.max(thief.wait) && taken >= floor {
-            return Some(Help::Steal(id, worker.end - taken));
+            return Some(Help::Steal(lease.worker, worker.end - taken));
         }
         let again = thief.seconds_for(worker.remaining());
         let twice = worker.remaining().min(bytes_in(pace, again));
         let affordable = twice <= budget;
-        let worth_it = seconds > 2.0 * again + floor_secs;
-        (self.policy.races && speeds_known && worth_it && affordable).then_some(Help::Race(id, twice))
+        let worth_it = lease.ends_in > 2.0 * again + floor_secs;
+        (self.policy.races && helper.speeds_known && worth_it && affordable).then_some(Help::Race(lease.worker, twice))
     }
 
     /// The bytes that are on their way to a worker when its lease is cut, and that nobody will read.
     fn cut_waste(&self, worker: &Worker, pace: Pace) -> u64 {
-        let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
+        let round_trip = self.hosts.get(worker.host).starts.round_trip().unwrap_or_default();
         bytes_in(pace, round_trip.as_secs_f64())
     }
 
@@ -154,21 +176,26 @@ impl Engine {
     /// What a lease's worker can be expected to do from now on.
     fn pace(&self, now: Time, worker: &Worker, usual: Option<f64>) -> Pace {
         let usual = usual.unwrap_or(1.0);
+        let starts = &self.hosts.get(worker.host).starts;
+        let waited = now.since(worker.started).as_secs_f64();
+        let start = starts.cost(worker.is_kept()).unwrap_or_default().as_secs_f64();
+        // What its start will still cost it.
+        let wait = (start - waited).max(0.0);
         match worker.opened_at {
-            Some(at) if worker.reported_at.since(at) < SPEED_KNOWN => Pace { speed: usual, wait: 0.0 },
             Some(_) => {
-                let of_late = worker.recent_speed(now, OF_LATE);
-                let round_trip = self.hosts.get(worker.host).round_trip().unwrap_or_default();
                 // Whoever is getting going is not slow. Cut again and again, the same bytes would see nothing but starts.
-                let speed = if worker.is_growing(now, round_trip) { of_late.max(usual) } else { of_late };
-                Pace { speed, wait: 0.0 }
+                let is_growing = worker.is_growing(starts.round_trip().unwrap_or_default());
+                let of_late = worker.recent_speed(now, OF_LATE);
+                if is_growing && of_late < usual {
+                    Pace { speed: usual, wait }
+                } else {
+                    Pace { speed: of_late, wait: 0.0 }
+                }
             }
             None => {
-                let typical = self.hosts.get(worker.host).answer_time().unwrap_or_default().as_secs_f64();
-                let waited = now.since(worker.started).as_secs_f64();
                 // Once it is overdue, it is expected to take as long again as it has taken.
-                let wait = if waited <= 2.0 * typical { (typical - waited).max(0.0) } else { waited };
-                Pace { speed: usual, wait }
+                let answer = starts.answer_time().unwrap_or_default().as_secs_f64();
+                Pace { speed: usual, wait: if waited <= 2.0 * answer { wait } else { waited } }
             }
         }
     }
@@ -180,7 +207,7 @@ impl Engine {
         let own = median(speeds.collect());
         let host = job.mirror(mirror).host;
         let kept = job.kept_speed(now, host);
-        let wait = self.hosts.get(host).start_cost(kept.is_some()).unwrap_or_default().as_secs_f64();
+        let wait = self.hosts.get(host).starts.cost(kept.is_some()).unwrap_or_default().as_secs_f64();
         Pace { speed: kept.or(own).or(usual).unwrap_or(1.0).max(1.0), wait }
     }
 

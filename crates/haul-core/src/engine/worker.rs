@@ -16,10 +16,12 @@ pub(super) const WINDOW: Duration = Duration::from_secs(2);
 const LAG_AFTER: Duration = Duration::from_secs(2);
 const LAG_WINDOW: Duration = Duration::from_secs(1);
 
-/// A worker gets going for so long at most; as long as its speed over this stretch is that of its whole life times this.
+/// A worker gets going for so long at most, or for so many round trips, in which the data under way grow a few thousand
+/// times; as long as its speed over this stretch is that of its whole life times this.
 const GROWS_FOR: Duration = Duration::from_secs(3);
+const GROWS_FOR_ROUND_TRIPS: u32 = 12;
 const GROWTH_WINDOW: Duration = Duration::from_millis(200);
-const GROWTH: f64 = 1.3;
+const GROWTH: f64 = 1.2;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -47,8 +49,8 @@ pub(super) struct Worker {
     pub(super) opened_at: Option<Time>,
     /// Its answer is later than usual, and its host knows.
     pub(super) late: bool,
-    /// It goes on a connection that an earlier request has left.
-    pub(super) is_kept: bool,
+    /// The speed of the request before it, where it goes on the same connection.
+    pub(super) kept_speed: Option<f64>,
     /// When its last byte was reported, or its answer began.
     pub(super) moved_at: Time,
     /// When it last reported how far it is.
@@ -74,7 +76,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(now: Time, fetch: &Fetch, host: HostId, is_kept: bool) -> Self {
+    pub(super) fn new(now: Time, fetch: &Fetch, host: HostId, kept_speed: Option<f64>) -> Self {
         Self {
             id: fetch.worker,
             job: fetch.job,
@@ -91,7 +93,7 @@ impl Worker {
             request_end: fetch.end.unwrap_or(u64::MAX),
             opened_at: None,
             late: false,
-            is_kept,
+            kept_speed,
             moved_at: now,
             reported_at: now,
             measured_from: None,
@@ -150,7 +152,7 @@ impl Worker {
     /// its speed of late, against what it took.
     pub(super) fn lag(&self, now: Time) -> Option<Duration> {
         let old_enough = self.opened_at.is_some_and(|at| now.since(at) >= LAG_AFTER);
-        if self.lag_noted || self.is_kept || !old_enough {
+        if self.lag_noted || self.is_kept() || !old_enough {
             return None;
         }
         let speed = self.recent_speed(now, LAG_WINDOW);
@@ -180,19 +182,31 @@ impl Worker {
         if seconds > 0.0 { (self.at - self.from) as f64 / seconds } else { 0.0 }
     }
 
+    /// It goes on a connection that an earlier request has left.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept_speed.is_some()
+    }
+
+    /// How long after the beginning of its answer it last reported: its speed is known over that time.
+    pub(super) fn seen_for(&self) -> Option<Duration> {
+        self.opened_at.map(|at| self.reported_at.since(at))
+    }
+
     /// It is still getting going, as far as can be seen: it brings clearly more than it has brought so far, or has had no time
     /// to.
-    pub(super) fn is_growing(&self, now: Time, round_trip: Duration) -> bool {
-        let age = self.opened_at.map(|at| self.reported_at.since(at)).unwrap_or_default();
-        let rises = || self.recent_speed(now, GROWTH_WINDOW) > GROWTH * self.life_speed(now);
-        age < SPEED_KNOWN.max(2 * round_trip) || (age < GROWS_FOR && rises())
+    ///
+    /// Both speeds are taken at its last report: what has come since then is not known yet.
+    pub(super) fn is_growing(&self, round_trip: Duration) -> bool {
+        let seen_for = self.seen_for().unwrap_or_default();
+        let rises = || self.recent_speed(self.reported_at, GROWTH_WINDOW) > GROWTH * self.life_speed(self.reported_at);
+        let may_grow_for = GROWS_FOR.max(GROWS_FOR_ROUND_TRIPS * round_trip);
+        seen_for < SPEED_KNOWN.max(2 * round_trip) || (seen_for < may_grow_for && rises())
     }
 
     /// Its speed, once it has reported for long enough for one to be seen. Before its first report nothing is known, not
     /// even that nothing came.
     pub(super) fn speed(&self, now: Time, at_least: Duration) -> Option<f64> {
-        let opened = self.opened_at?;
-        (self.reported_at.since(opened) >= at_least).then(|| self.meter.bytes_per_second(now))
+        (self.seen_for()? >= at_least).then(|| self.meter.bytes_per_second(now))
     }
 
     /// Tells whether our own limit held it up within the last window.

@@ -29,7 +29,7 @@ use table::{Figures, Row};
 const WORLDS: u64 = 200;
 
 /// The engine's time in relation to the ideal, in these worlds: in the median, in nine of ten, and in 99 of a hundred.
-/// Measured: 1.001, 1.019 and 1.078. Without stealing, without the speed floor, or without giving up
+/// Measured: 1.001, 1.019 and 1.070. Without stealing, without the speed floor, or without giving up
 /// overdue requests it does not hold.
 const MEDIAN_MAX: f64 = 1.005;
 const P90_MAX: f64 = 1.03;
@@ -109,6 +109,14 @@ fn the_engine_comes_near_the_ideal() {
     let long: Vec<Row> = rows.into_iter().filter(|row| row.round_trips >= LONG).collect();
     let figures = Figures::of(&long);
     assert!(figures.p99 <= LONG_P99_MAX, "worlds that last: {figures}");
+}
+
+/// A line that has room for 19 of 55 connections, and a region that is 40 times slower for each: it costs nothing to have
+/// many there while the others fill the line, and a fifth of the time to begin with it when they are done.
+#[test]
+fn a_slow_place_is_shared_while_the_others_fill_the_line() {
+    let row = run(&contest::engine(), 8496, false);
+    assert!(row.ratio < 1.08, "{row:?}");
 }
 
 #[expect(clippy::print_stdout, reason = "asked for by an environment variable")]

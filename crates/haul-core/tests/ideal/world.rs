@@ -5,6 +5,9 @@
 //! answer was read to its end is kept alive and takes the next request; one that broke, was stopped or was cut short
 //! is closed, as in HTTP/1.1.
 
+mod trace;
+mod worker;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -13,8 +16,11 @@ use haul_core::{Fault, FaultKind, JobId, Time, WorkerId};
 
 use crate::brain::Brain;
 use crate::link;
-use crate::nature::{Break, Connection, Nanos, Nature, OverCap, SECOND, nanos, seconds, whole};
+use crate::nature::{Break, Nanos, Nature, OverCap, SECOND, seconds, whole};
 use crate::spans::Spans;
+
+use trace::{describe, describe_effect, describe_end};
+use worker::{Phase, Wire, Worker};
 
 const JOB: JobId = JobId(1);
 
@@ -68,117 +74,6 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) kills: u64,
     pub(crate) events: u64,
-}
-
-/// A connection in use or kept alive.
-#[derive(Clone, Copy, Debug)]
-struct Wire {
-    like: Connection,
-    place: usize,
-    ordinal: u32,
-    /// Bytes that earlier requests have carried.
-    carried: u64,
-    /// When its first byte came.
-    born: Nanos,
-}
-
-#[derive(Debug)]
-struct Worker {
-    id: WorkerId,
-    from: u64,
-    /// It writes nothing at or behind this.
-    mark: u64,
-    /// The end of what it asked for.
-    request_end: u64,
-    response: Nanos,
-    stall: Nanos,
-    wire: Option<Wire>,
-    phase: Phase,
-    /// Where its next byte went at `since`.
-    base: f64,
-    since: Nanos,
-    rate: f64,
-    /// What comes next for it, and when.
-    limit: u64,
-    due: Nanos,
-    grows_at: Nanos,
-    stop_at: Nanos,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The request is on its way.
-    Asking,
-    /// No answer will come.
-    Unanswered,
-    Flowing,
-    /// No byte will come any more.
-    Silent,
-}
-
-impl Worker {
-    fn at(&self, now: Nanos) -> u64 {
-        if self.phase == Phase::Flowing {
-            whole(self.base + self.rate * seconds(now - self.since)).min(self.limit)
-        } else {
-            whole(self.base)
-        }
-    }
-
-    /// Lets bytes flow until now. A flow that is due has come exactly to its limit.
-    fn settle(&mut self, now: Nanos) {
-        if self.phase == Phase::Flowing {
-            let to = self.base + self.rate * seconds(now - self.since);
-            self.base = if now >= self.due { self.limit as f64 } else { to.min(self.limit as f64) };
-        }
-        self.since = now;
-        self.grows_at = Nanos::MAX;
-    }
-
-    fn next(&self) -> Nanos {
-        self.due.min(self.stop_at).min(self.grows_at)
-    }
-
-    /// Where its connection's life ends, if that lies within this request.
-    fn breaks_at(&self) -> u64 {
-        self.wire.map_or(u64::MAX, |wire| self.from.saturating_add(wire.like.life.saturating_sub(wire.carried)))
-    }
-
-    /// What it could take if the link were endless.
-    fn wants(&self, nature: &Nature) -> f64 {
-        let wire = self.wire.expect("a flow has a connection");
-        let rate = nature.full_rate(wire.like.factor, wire.place).min(nature.window(self.since - wire.born));
-        match nature.slow {
-            Some((region, slow)) if region.contains(whole(self.base)) => rate.min(slow),
-            Some(_) | None => rate,
-        }
-    }
-
-    /// Sees what comes next for a flow.
-    fn plan(&mut self, nature: &Nature) {
-        if self.phase != Phase::Flowing {
-            return;
-        }
-        let at = whole(self.base);
-        self.limit = self.mark.min(self.request_end).min(self.breaks_at());
-        if let Some((region, _)) = nature.slow {
-            let border = if at < region.start { region.start } else { region.end };
-            if at < border {
-                self.limit = self.limit.min(border);
-            }
-        }
-        let left = (self.limit as f64 - self.base).max(0.0);
-        self.due = self.since + nanos(left / self.rate);
-        self.grows_at = self.next_growth(nature);
-    }
-
-    /// When it could become faster, for being older.
-    fn next_growth(&self, nature: &Nature) -> Nanos {
-        let wire = self.wire.expect("a flow has a connection");
-        let age = self.since - wire.born;
-        let full = nature.full_rate(wire.like.factor, wire.place);
-        if nature.window(age) >= full { Nanos::MAX } else { wire.born + (age / nature.connect + 1) * nature.connect }
-    }
 }
 
 impl<'a, B: Brain> World<'a, B> {
@@ -502,43 +397,4 @@ impl<'a, B: Brain> World<'a, B> {
 
 fn to_nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).expect("no world lasts for centuries")
-}
-
-fn describe(nature: &Nature, wire: Option<Wire>) -> String {
-    let Some(wire) = wire else { return "nothing".to_owned() };
-    let factor = nature.full_rate(wire.like.factor, wire.place) / nature.rate;
-    let life = if wire.like.life == u64::MAX {
-        String::new()
-    } else {
-        format!(", {:?} after {}", wire.like.end, wire.like.life)
-    };
-    format!("connection {} ({factor:.3} of the rate{life})", wire.ordinal)
-}
-
-fn describe_end(end: &End) -> String {
-    match end {
-        End::Fault(fault) => format!("{:?}", fault.kind),
-        End::Finished | End::Stopped => format!("{end:?}"),
-    }
-}
-
-fn describe_effect(effect: &Effect) -> String {
-    match effect {
-        Effect::Fetch(fetch) => {
-            let end = fetch.end.map_or_else(String::new, |end| end.to_string());
-            format!("Fetch {:?} {:?} {}..{end}", fetch.worker, fetch.kind, fetch.from)
-        }
-        Effect::SetEnd { .. }
-        | Effect::Stop { .. }
-        | Effect::Reset(_)
-        | Effect::Rewrite(_)
-        | Effect::CheckDisk(_)
-        | Effect::CompareSeam { .. }
-        | Effect::HostChanged(_)
-        | Effect::Seal(_)
-        | Effect::Changed(_)
-        | Effect::Released(_)
-        | Effect::Ended(..)
-        | Effect::Note(..) => format!("{effect:?}"),
-    }
 }

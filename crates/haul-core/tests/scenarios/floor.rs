@@ -86,6 +86,42 @@ fn f_speed_01_thirty_two_workers_on_a_thin_line_are_all_innocent() {
     assert_eq!(t.stops(StopReason::BelowFloor), 0);
 }
 
+/// When three of eight connections are given up that bring `slow` bytes per second, where the others bring a million.
+fn verdicts_on_three(slow: f64) -> Vec<f64> {
+    let mut t = Script::with(connections(8)).probed(JOB, 200 * MIB);
+    let slow_ones = t.workers().split_off(5);
+    t.flow(6.0, |worker, _| if slow_ones.contains(&worker) { slow } else { 1e6 });
+    assert_eq!(t.workers().len(), 8, "each is replaced");
+    t.stop_times(StopReason::BelowFloor)
+}
+
+#[test]
+fn all_that_are_clearly_slow_give_way_together_and_others_one_after_the_other() {
+    let clear = verdicts_on_three(20e3);
+    assert_eq!(clear.len(), 3);
+    assert!(clear.iter().all(|at| *at == clear[0] && *at < 1.0), "{clear:?}");
+    let unclear = verdicts_on_three(200e3);
+    assert_eq!(unclear.len(), 3);
+    assert!(unclear.windows(2).all(|pair| pair[1] > pair[0]) && unclear[0] > 2.0, "{unclear:?}");
+}
+
+/// On a fast and long wire a connection needs time to get to its speed; a new one in the place of a broken one is not to
+/// be taken for slow meanwhile.
+#[test]
+fn who_is_getting_going_is_not_below_the_floor() {
+    let mut t = Script::with(connections(8)).probed(JOB, 400 * MIB);
+    t.flow(3.0, |_, _| 10e6);
+    let breaks = *t.workers().last().expect("eight run");
+    t.fault(breaks, FaultKind::Reset);
+    let newcomer = *t.workers().last().expect("one goes on at once");
+    let from = t.fetch(newcomer).from;
+    // It doubles each 0.1 s, and is at a hundredth of the others' speed for the first half second.
+    let grows = move |at: u64| (10e3 + (at - from) as f64 * 6.9).min(10e6);
+    t.flow(1.5, move |worker, at| if worker == newcomer { grows(at) } else { 10e6 });
+    assert_eq!(t.stops(StopReason::BelowFloor), 0);
+    assert!(t.at(newcomer) > from + MIB, "it got going");
+}
+
 #[test]
 fn f_speed_03_a_worker_that_our_own_limit_holds_up_is_not_slow() {
     let mut t = Script::with(connections(8)).probed(JOB, 32 * MIB);

@@ -134,3 +134,19 @@ fn a_host_never_gets_more_connections_than_its_user_allows() {
     t.flow(60.0, |_, _| 1e3);
     assert_eq!(t.view(JOB).connections, 3);
 }
+
+#[test]
+fn while_requests_hang_at_a_host_that_serves_nobody_another_one_is_tried_only_now_and_then() {
+    let mut t = Script::with(connections(8)).probed(JOB, 60 * MIB);
+    t.flow(1.0, |_, _| 100e3);
+    t.hang(|_| true);
+    for worker in t.workers() {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let before = t.fetched(JOB);
+    t.flow(11.0, |_, _| 100e3);
+    let asked: Vec<f64> = t.fetches(JOB).skip(before).map(|fetch| t.asked(fetch.worker)).collect();
+    let pauses: Vec<f64> = asked.windows(2).map(|pair| ((pair[1] - pair[0]) * 10.0).round() / 10.0).collect();
+    assert_eq!(pauses, [1.5; 6], "{asked:?}");
+    assert!(t.workers().len() > 1, "also while older ones hang, which are given more and more time");
+}

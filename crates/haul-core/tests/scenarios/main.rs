@@ -19,6 +19,7 @@ mod ramp;
 mod script;
 mod seams;
 mod servers;
+mod steals;
 mod trials;
 mod users;
 mod why;

@@ -73,6 +73,29 @@ fn a_proof_compares_bytes_that_are_there_and_costs_half_a_percent() {
     assert_eq!(t.requests(JOB, 1, FetchKind::Probe), 0);
 }
 
+#[test]
+fn a_place_is_kept_for_a_mirror_that_has_to_prove_itself_but_not_for_long() {
+    let mut t = at(&[A, B]);
+    // Too slow for anything that could be compared.
+    t.flow(1.8, |_, _| 10e3);
+    assert_eq!((t.view(JOB).connections, t.requests(JOB, 1, FetchKind::Compare)), (7, 0));
+    t.flow(0.4, |_, _| 10e3);
+    assert_eq!((t.view(JOB).connections, t.requests(JOB, 1, FetchKind::Compare)), (8, 0));
+}
+
+#[test]
+fn a_job_that_goes_on_from_its_rows_gets_that_place_too() {
+    let mut t = at(&[A, B]);
+    t.flow(0.5, |_, _| 0.0);
+    t.store(JOB);
+    t.release(JOB);
+    t.start_from_rows_at(&[A, B], JOB, TOTAL);
+    t.flow(1.8, |_, _| 10e3);
+    assert_eq!(t.view(JOB).connections, 7);
+    t.flow(0.4, |_, _| 10e3);
+    assert_eq!(t.view(JOB).connections, 8);
+}
+
 /// A job whose second mirror gets `fault` for its proof.
 fn another_that_answers(fault: FaultKind) -> Script {
     let mut t = at(&[A, B]);

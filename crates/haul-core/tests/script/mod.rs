@@ -154,13 +154,15 @@ impl Script {
     }
 
     pub(crate) fn start_from_rows(&mut self, id: JobId, total: u64) {
+        self.start_from_rows_at(&[HOST], id, total);
+    }
+
+    pub(crate) fn start_from_rows_at(&mut self, hosts: &[&str], id: JobId, total: u64) {
         let chunks = self.rows[&id].values().copied().collect();
         let source = Some(Source { total, accepts_ranges: true, chunks });
         self.ended.remove(&id);
-        self.order(Command::Start(
-            id,
-            Box::new(JobSpec { hosts: vec![HOST.to_owned()], source, ..JobSpec::default() }),
-        ));
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self.order(Command::Start(id, Box::new(JobSpec { hosts, source, ..JobSpec::default() })));
     }
 
     /// The process is gone, and with it whatever the store does not know.
@@ -586,6 +588,11 @@ impl Script {
     /// Where a running worker's next byte goes.
     pub(crate) fn at(&self, worker: WorkerId) -> u64 {
         self.running[&worker].at
+    }
+
+    /// Where a running worker stops.
+    pub(crate) fn mark(&self, worker: WorkerId) -> u64 {
+        self.running[&worker].mark
     }
 
     /// Seconds since the story began.

@@ -194,7 +194,6 @@ impl World {
 
     /// The store takes what has changed.
     pub(crate) fn take_rows(&mut self, id: JobId) {
-        self.note_view(id);
         let rows = self.engine.take_changed_rows(id);
         let job = self.job(id);
         job.stored.identity = job.identity.clone();

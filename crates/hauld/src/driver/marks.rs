@@ -24,14 +24,18 @@ const SWEEP_MAX: Duration = Duration::from_millis(100);
 const SWEEP_MIN: Duration = Duration::from_millis(20);
 /// How many bytes may come together between two looks, as far as `SWEEP_MIN` permits.
 const SWEEP_BYTES: u64 = 1 << 20;
-/// Unsynced bytes that are worth a checkpoint before its time: half of what there may be (FAILURES.md, F-DISK-15), so that
-/// workers go on while they are synced.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// For so long after the answer to a further connection of a job, the looks are as frequent as can be: what it brings
 /// decides on how many more the job gets.
 const HURRY: Duration = Duration::from_millis(200);
 /// How late a checkpoint may be, less what a sync may take (DESIGN.md section 5: at most 1 s in all).
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(800);
+
+/// So long before a job's last byte is expected, what has come is synced before its time: the sync at its end, for which
+/// its user waits, then finds little left to do.
+const LAST_BYTES: Duration = Duration::from_millis(300);
+/// No sync for that with fewer bytes, or sooner after the last one.
+const LAST_BYTES_MIN: u64 = 4 << 20;
+const LAST_BYTES_EVERY: Duration = Duration::from_millis(100);
 
 /// When the workers are looked at.
 pub(super) struct Sweep {
@@ -90,7 +94,18 @@ impl Running {
 
     /// So much is unsynced that its workers will soon have to wait, whatever rows say of it.
     fn has_much_to_sync(&self) -> bool {
-        self.part.as_ref().is_some_and(|part| part.file().unsynced_bytes() >= CHECKPOINT_BYTES)
+        self.part.as_ref().is_some_and(|part| part.file().should_sync())
+    }
+
+    /// Its last bytes will come soon, and there is much to sync by then.
+    fn ends_soon(&self) -> bool {
+        let (Some(part), Some(total)) = (&self.part, self.row.identity.total_bytes) else { return false };
+        let (unsynced, elapsed) = (part.file().unsynced_bytes(), self.synced_at.elapsed());
+        if unsynced < LAST_BYTES_MIN || elapsed < LAST_BYTES_EVERY {
+            return false;
+        }
+        let missing = total.saturating_sub(self.durable_bytes() + unsynced);
+        missing as f64 * elapsed.as_secs_f64() < unsynced as f64 * LAST_BYTES.as_secs_f64()
     }
 }
 
@@ -173,7 +188,7 @@ impl Driver {
         let due: Vec<JobId> = self
             .jobs
             .values()
-            .filter(|job| !job.syncing && (job.has_much_to_sync() || job.is_checkpoint_due()))
+            .filter(|job| !job.syncing && (job.has_much_to_sync() || job.is_checkpoint_due() || job.ends_soon()))
             .map(Running::id)
             .collect();
         for id in due {
