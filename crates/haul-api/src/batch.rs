@@ -7,6 +7,7 @@ use crate::problem::Problem;
 
 /// The answer to a batch, in the order of its items.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchResult {
     /// One result per item.
     pub results: Vec<BatchItem>,
@@ -14,6 +15,7 @@ pub struct BatchResult {
 
 /// What became of one item of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchItem {
     /// The status that the item would have got alone.
     pub status: u16,
@@ -27,6 +29,7 @@ pub struct BatchItem {
 
 /// A job, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The item was accepted.
@@ -39,6 +42,11 @@ impl BatchItem {
     /// The result of an item that became a new job.
     pub fn created(job: Job) -> Self {
         Self { status: 201, outcome: Outcome::Job(Box::new(job)), urls_dropped: 0 }
+    }
+
+    /// The result of an item that is the same as a job that is there.
+    pub fn there(job: Job) -> Self {
+        Self { status: 200, outcome: Outcome::Job(Box::new(job)), urls_dropped: 0 }
     }
 
     /// The result of an item that was refused.

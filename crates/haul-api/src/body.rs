@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(
             problem.detail,
             "no field is called `prio`; known are \
-             `url`, `headers`, `on_change`, `priority`, `connections`, `bandwidth_limit`, `label`"
+             `url`, `filename`, `headers`, `on_change`, `priority`, `connections`, `bandwidth_limit`, `position`, `label`"
         );
     }
 

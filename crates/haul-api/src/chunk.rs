@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The chunks of one job, in the order of their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChunkList {
     /// All of them.
     pub chunks: Vec<Chunk>,
@@ -11,6 +12,7 @@ pub struct ChunkList {
 
 /// One chunk of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Chunk {
     /// The chunk's number in its job.
     pub index: u32,
@@ -38,6 +40,7 @@ pub struct Chunk {
 
 /// Where a chunk stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {
     /// Waits for a worker.
@@ -52,6 +55,7 @@ pub enum ChunkState {
 
 /// The chunks of a job, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChunkTotals {
     /// Chunks that are done.
     pub done: u32,

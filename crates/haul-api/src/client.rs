@@ -17,12 +17,14 @@ use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
 use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
-use crate::job::{BulkResult, Job, JobList, JobState, PatchJob, VerifyJob};
+use crate::job::{BulkResult, Job, JobFilter, JobList, JobState, PatchJob, VerifyJob};
+use crate::options::Probe;
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
-use crate::submit::{BatchRef, METALINK_MEDIA_TYPE, SubmitJob};
+use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
+use crate::token::{MadeToken, NewToken, Pair, PairCode, TokenList};
 use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
@@ -72,21 +74,53 @@ impl Client {
         &self.address
     }
 
-    /// Submits one job.
+    /// Submits one job. Where the answer is lost it is asked for again, and the job accepted once nevertheless.
     pub async fn submit(&self, job: &SubmitJob) -> Result<Job, ClientError> {
-        self.call(self.request(Method::POST, paths::JOBS, "").json(job)).await
+        self.submit_once(|request| request.json(job)).await
     }
 
-    /// Submits many jobs; each is accepted or refused by itself.
+    /// Submits many jobs; each is accepted or refused by itself. As [`Self::submit`] where the answer is lost.
     pub async fn submit_many(&self, jobs: &[SubmitJob]) -> Result<BatchResult, ClientError> {
-        let request = self.request(Method::POST, paths::JOBS, "");
-        self.call(request.json(&BatchRef { jobs })).await
+        self.submit_once(|request| request.json(&BatchRef { jobs })).await
     }
 
-    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself.
+    /// Submits the files that a Metalink 4 describes; each is accepted or refused by itself. As [`Self::submit`] where the
+    /// answer is lost.
     pub async fn submit_metalink(&self, document: Vec<u8>) -> Result<BatchResult, ClientError> {
-        let request = self.request(Method::POST, paths::JOBS, "");
-        self.call(request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document)).await
+        let filled = |request: RequestBuilder| request.header(CONTENT_TYPE, METALINK_MEDIA_TYPE).body(document.clone());
+        self.submit_once(filled).await
+    }
+
+    /// Sends a submit with a key of its own, and once more with the same one as long as its answer is lost.
+    async fn submit_once<T: DeserializeOwned>(
+        &self,
+        filled: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let key = random_key();
+        let send = || self.call(filled(self.request(Method::POST, paths::JOBS, "").header(IDEMPOTENCY_KEY, &key)));
+        let mut is_lost = false;
+        for pause in REPEATED_AFTER {
+            match send().await {
+                Err(error) if error.may_have_been_accepted() => is_lost = true,
+                // It has ended meanwhile, and may be on its way back.
+                Err(ClientError::Unreachable { .. }) if is_lost => {}
+                answered => return answered,
+            }
+            tokio::time::sleep(pause).await;
+        }
+        send().await
+    }
+
+    /// Submits what a command line of curl asks for, as browsers copy it. As [`Self::submit`] where the answer is lost.
+    pub async fn submit_curl(&self, command: String) -> Result<Job, ClientError> {
+        let filled = |request: RequestBuilder| request.header(CONTENT_TYPE, CURL_MEDIA_TYPE).body(command.clone());
+        self.submit_once(filled).await
+    }
+
+    /// Asks what a server says of a file, without fetching it.
+    pub async fn probe(&self, job: &SubmitJob) -> Result<Probe, ClientError> {
+        let request = self.request(Method::POST, paths::PROBE, "");
+        self.call(request.json(job).timeout(PROBE_TIMEOUT)).await
     }
 
     /// Lists one page of jobs.
@@ -133,6 +167,11 @@ impl Client {
         self.act(id, Action::Cancel).await
     }
 
+    /// Takes the deletion of one job back, as long as that is possible.
+    pub async fn restore(&self, id: u64) -> Result<Job, ClientError> {
+        self.call(self.request(Method::POST, &paths::job_restore(id), "")).await
+    }
+
     /// Has the file of one job verified, and with `repair` what is bad of a complete one fetched again. Answers when that
     /// is known, or when the seconds are over: then the job's state is [`JobState::Verifying`]. The daemon waits
     /// [`WAIT_SECONDS_MAX`] at most.
@@ -141,6 +180,17 @@ impl Client {
         let query = WaitQuery { wait_seconds: Some(seconds), state: None };
         let request = self.request(Method::POST, &paths::job_verify(id), &query.to_query());
         self.call(request.json(&VerifyJob { repair }).timeout(ANSWER_TIMEOUT + Duration::from_secs(seconds))).await
+    }
+
+    /// Carries out an action on every job that `filter` means and that it makes sense for.
+    pub async fn act_all(&self, action: Action, filter: &JobFilter) -> Result<BulkResult, ClientError> {
+        let path = match action {
+            Action::Pause => paths::PAUSE_ALL,
+            Action::Resume => paths::RESUME_ALL,
+            Action::Retry => paths::RETRY_ALL,
+            Action::Cancel => paths::CANCEL_ALL,
+        };
+        self.send(Method::POST, path, filter).await
     }
 
     /// Pauses every job.
@@ -193,6 +243,31 @@ impl Client {
     /// Forgets one host: what was learned of it and what was set for it.
     pub async fn forget_host(&self, name: &str) -> Result<(), ClientError> {
         self.success(self.request(Method::DELETE, &paths::host(name), "")).await.map(|_no_content| ())
+    }
+
+    /// Lists the tokens.
+    pub async fn tokens(&self) -> Result<TokenList, ClientError> {
+        self.get(paths::TOKENS).await
+    }
+
+    /// Makes a token. It is never shown again.
+    pub async fn make_token(&self, new: &NewToken) -> Result<MadeToken, ClientError> {
+        self.send(Method::POST, paths::TOKENS, new).await
+    }
+
+    /// Revokes one token. Its jobs stay.
+    pub async fn revoke_token(&self, id: u64) -> Result<(), ClientError> {
+        self.success(self.request(Method::DELETE, &paths::token(id), "")).await.map(|_no_content| ())
+    }
+
+    /// Makes a code that can be traded for a token, once and for a short time.
+    pub async fn make_pair_code(&self) -> Result<PairCode, ClientError> {
+        self.call(self.request(Method::POST, paths::PAIR_CODE, "")).await
+    }
+
+    /// Trades a code for a token. Needs no token itself.
+    pub async fn pair(&self, pair: &Pair) -> Result<MadeToken, ClientError> {
+        self.send(Method::POST, paths::PAIR, pair).await
     }
 
     /// Shows the totals.
@@ -303,6 +378,11 @@ fn authorization(token: Option<&str>) -> Result<HeaderMap, ClientError> {
     Ok(headers)
 }
 
+/// A key that nobody else has.
+fn random_key() -> String {
+    format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>())
+}
+
 fn is_problem(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -310,11 +390,21 @@ fn is_problem(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.split(';').next().map(str::trim) == Some(PROBLEM_MEDIA_TYPE))
 }
 
+/// The header that names a request, so that it is carried out once.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// How long to wait before a submit whose answer was lost is sent again. A guess: a daemon that restarts is back by then.
+const REPEATED_AFTER: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
+
 /// A guess: the daemon is on this machine or on this network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A guess: the longest that a batch of 16 MiB may take to be committed on a slow disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a probe may take: longer than the daemon waits for a server.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 /// One page of a job's history, the oldest event first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventList {
     /// The events of this page.
     pub events: Vec<Event>,
@@ -15,12 +16,14 @@ pub struct EventList {
 
 /// Something that has happened to a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Its number: ascending over all jobs, never reused.
     pub id: u64,
     /// The job.
     pub job: u64,
     /// When it happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// What happened, as a stable kebab-case word.
     pub kind: String,
@@ -28,6 +31,7 @@ pub struct Event {
     pub message: String,
     /// The rest for programs, with units in the names; what there is depends on the kind.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Value>))]
     pub data: Map<String, Value>,
 }
 

@@ -7,6 +7,7 @@ use crate::body::present;
 
 /// One server, by scheme, host and port, over all jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Host {
     /// `scheme://host:port`, the port only where it is not the scheme's own.
     pub host: String,
@@ -19,6 +20,7 @@ pub struct Host {
     /// How long an answer typically takes.
     pub answer_time_ms: Option<u64>,
     /// Until when the host is left alone.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub blocked_until: Option<Timestamp>,
     /// Why it last refused a connection or was left alone.
     pub last_fault: Option<HostFault>,
@@ -28,6 +30,7 @@ pub struct Host {
 
 /// The connections to a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostConnections {
     /// In use now, over all jobs.
     pub active: u32,
@@ -38,37 +41,45 @@ pub struct HostConnections {
     /// How many refusals the learned cap rests on.
     pub learned_from: u32,
     /// When one connection more than the learned cap is tried.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub holds_until: Option<Timestamp>,
 }
 
 /// What last went wrong with a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostFault {
     /// The stable kebab-case code.
     pub code: String,
     /// The same for people.
     pub message: String,
     /// When it happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
 }
 
 /// The body of `PATCH /v1/hosts/{host}`. A field that is `None` is left as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PatchHost {
     /// The most connections over all jobs; `Some(None)`, on the wire `null`, means what all hosts are allowed.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>, minimum = 1, maximum = 64))]
     pub connections: Option<Option<u32>>,
     /// Bytes per second at most; 0 and `Some(None)`, on the wire `null`, mean no limit.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<Option<u64>>,
     /// `false`: do not leave the host alone any longer, try now.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::only_false, required = false))]
     pub blocked: Option<bool>,
 }
 
 /// One page of hosts, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostList {
     /// The hosts of this page.
     pub hosts: Vec<Host>,

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::present;
 use crate::chunk::ChunkTotals;
+use crate::options::{Method, Position};
 use crate::submit::OnChange;
 
 /// One job and how it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Job {
     /// The number that people type. Never reused.
     pub id: u64,
@@ -59,22 +61,79 @@ pub struct Job {
     /// What happens when the file changes on its server.
     #[serde(default)]
     pub on_change: OnChange,
+    /// How the file is asked for.
+    #[serde(default)]
+    pub method: Method,
+    /// The server's certificate is not looked at: whoever sits in between can send another file.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The proxy that was given along, without user and password.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// It does not start before.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub start_at: Option<Timestamp>,
     /// Higher goes first.
     pub priority: i32,
     /// Bytes per second at most, 0 for no limit.
     pub bandwidth_limit: u64,
     /// The word that the client gave to find the job by.
     pub label: Option<String>,
+    /// Counts the changes of the job, but for progress.
+    #[serde(default)]
+    pub version: u64,
     /// When the job was submitted.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// When the first request was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub started_at: Option<Timestamp>,
     /// When the job completed, failed or was canceled.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub finished_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// The names of all fields.
+    pub const FIELDS: [&str; 31] = [
+        "id",
+        "url",
+        "mirrors",
+        "state",
+        "waiting_for",
+        "reason",
+        "path",
+        "filename",
+        "total_bytes",
+        "done_bytes",
+        "durable_bytes",
+        "speed",
+        "eta_seconds",
+        "connections",
+        "chunks",
+        "checksum",
+        "verification",
+        "verified",
+        "resumable",
+        "on_change",
+        "method",
+        "insecure",
+        "proxy",
+        "start_at",
+        "priority",
+        "bandwidth_limit",
+        "label",
+        "version",
+        "created_at",
+        "started_at",
+        "finished_at",
+    ];
 }
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Waits for a slot.
@@ -142,6 +201,7 @@ impl JobState {
 
 /// One of the places where a job's file is to be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Mirror {
     /// The URL, without userinfo.
     pub url: String,
@@ -159,6 +219,7 @@ pub struct Mirror {
 
 /// What a mirror is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MirrorState {
     /// It has the say: what the others send is compared with what it has sent.
@@ -188,6 +249,7 @@ impl MirrorState {
 
 /// Why a mirror does not contribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MirrorReason {
     /// The stable kebab-case code.
     pub code: String,
@@ -197,6 +259,7 @@ pub struct MirrorReason {
 
 /// What has to happen before a waiting job goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WaitingFor {
     /// A backoff ends.
@@ -232,20 +295,24 @@ impl WaitingFor {
 
 /// Why a job waits or failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// The stable kebab-case code.
     pub code: String,
     /// The same for people, with what helps.
     pub message: String,
     /// When it happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// When the job goes on by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub retry_at: Option<Timestamp>,
 }
 
 /// What vouches for the bytes of a file, from strong to weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verification {
     /// The digest is the expected one.
@@ -264,8 +331,10 @@ pub enum Verification {
 
 /// What was found when a file was verified on demand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Verified {
     /// When that was.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// Bytes that were compared with what was received.
     pub checked_bytes: u64,
@@ -279,6 +348,7 @@ pub struct Verified {
 
 /// Bytes of a file that are not what they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BadRange {
     /// The first of them.
     pub start: u64,
@@ -288,6 +358,7 @@ pub struct BadRange {
 
 /// The body of `POST /v1/jobs/{id}/verify`, which may be left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyJob {
     /// Whether what is bad of a complete file is fetched again.
@@ -297,6 +368,7 @@ pub struct VerifyJob {
 
 /// The connections of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Connections {
     /// In use now.
     pub active: u32,
@@ -306,28 +378,44 @@ pub struct Connections {
 
 /// The body of `PATCH /v1/jobs/{id}`. A field that is `None` is left as it is.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PatchJob {
     /// A new URL of the same file, in place of one that has expired.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, format = "uri"))]
     pub url: Option<String>,
+    /// The name to save under, while the file has not got its name yet.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, min_length = 1, max_length = 255))]
+    pub filename: Option<String>,
     /// The request headers for the URL's own origin, in place of those before; `Some(None)` takes them away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, String>>))]
     pub headers: Option<Option<BTreeMap<String, String>>>,
     /// What happens when the file changes on its server.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub on_change: Option<OnChange>,
     /// Higher goes first.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = -100, maximum = 100))]
     pub priority: Option<i32>,
     /// The most connections that this job may use at once.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1, maximum = 64))]
     pub connections: Option<u32>,
     /// Bytes per second at most, 0 for no limit.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<u64>,
+    /// Where it is put among those of its priority that wait.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::position, required = false))]
+    pub position: Option<Position>,
     /// The new label; `Some(None)`, on the wire `null`, takes the label away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 1, max_length = 64))]
     pub label: Option<Option<String>>,
 }
 
@@ -337,11 +425,13 @@ impl fmt::Debug for PatchJob {
         let header_names: Vec<_> = self.headers.iter().flatten().flat_map(BTreeMap::keys).collect();
         f.debug_struct("PatchJob")
             .field("has_url", &self.url.is_some())
+            .field("filename", &self.filename)
             .field("header_names", &header_names)
             .field("on_change", &self.on_change)
             .field("priority", &self.priority)
             .field("connections", &self.connections)
             .field("bandwidth_limit", &self.bandwidth_limit)
+            .field("position", &self.position)
             .field("label", &self.label)
             .finish()
     }
@@ -349,15 +439,41 @@ impl fmt::Debug for PatchJob {
 
 /// One page of jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobList {
     /// The jobs of this page.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::jobs_of_a_page))]
     pub jobs: Vec<Job>,
     /// What to ask the next page with; `null` on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// The answer to `POST /v1/pause` and `/v1/resume`.
+/// Which jobs a bulk action is for: the body of `POST /v1/pause` and the like. A field that is left out does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct JobFilter {
+    /// Those in one of these states.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, min_items = 1))]
+    pub state: Option<Vec<JobState>>,
+    /// Those with this label.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub label: Option<String>,
+    /// Those from this server.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, example = "https://example.org"))]
+    pub host: Option<String>,
+    /// Those with this text in URL, label or name, whatever the case of its ASCII letters.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub q: Option<String>,
+}
+
+/// The answer to `POST /v1/pause` and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BulkResult {
     /// How many jobs changed.
     pub changed: u64,
@@ -415,9 +531,14 @@ pub(crate) mod tests {
             "verified": null,
             "resumable": true,
             "on_change": "restart",
+            "method": "GET",
+            "insecure": false,
+            "proxy": null,
+            "start_at": null,
             "priority": 0,
             "bandwidth_limit": 0,
             "label": null,
+            "version": 3,
             "created_at": "2026-11-05T09:59:00.25Z",
             "started_at": "2026-11-05T09:59:01Z",
             "finished_at": null,
@@ -431,6 +552,15 @@ pub(crate) mod tests {
     #[test]
     fn a_job_survives_a_round_trip_with_its_nulls() {
         assert_eq!(serde_json::to_value(job()).expect("plain data"), job_json());
+    }
+
+    #[test]
+    fn all_fields_are_listed() {
+        let json = job_json();
+        let fields: Vec<_> = json.as_object().expect("a job is an object").keys().map(String::as_str).collect();
+        let mut known = Job::FIELDS.to_vec();
+        known.sort_unstable();
+        assert_eq!(fields, known);
     }
 
     #[test]

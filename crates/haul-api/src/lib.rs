@@ -28,6 +28,9 @@ pub mod event;
 pub mod fuzzing;
 pub mod host;
 pub mod job;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+pub mod options;
 pub mod paths;
 pub mod problem;
 pub mod query;
@@ -35,6 +38,7 @@ pub mod schedule;
 pub mod service;
 pub mod size;
 pub mod submit;
+pub mod token;
 pub mod why;
 
 pub use batch::{BatchItem, BatchResult, Outcome};
@@ -44,13 +48,15 @@ pub use duration::HumanDuration;
 pub use event::{Event, EventList};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
 pub use job::{
-    BadRange, BulkResult, Connections, Job, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob, Reason,
-    Verification, Verified, VerifyJob, WaitingFor,
+    BadRange, BulkResult, Connections, Job, JobFilter, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob,
+    Reason, Verification, Verified, VerifyJob, WaitingFor,
 };
+pub use options::{Cookie, IpVersion, Method, OnDuplicate, Position, Probe, RequestBody, Start};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
-pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WaitQuery};
+pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
-pub use submit::{METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, Start, SubmitBody, SubmitJob};
+pub use submit::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, SubmitBody, SubmitJob};
+pub use token::{MadeToken, NewToken, Pair, PairCode, Scope, Token, TokenList};
 pub use why::{Why, WhyReason};

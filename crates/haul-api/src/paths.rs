@@ -25,10 +25,18 @@ pub const JOB_RETRY: &str = "/v1/jobs/{id}/retry";
 pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
 /// Verify the file of one job.
 pub const JOB_VERIFY: &str = "/v1/jobs/{id}/verify";
+/// Take the deletion of one job back.
+pub const JOB_RESTORE: &str = "/v1/jobs/{id}/restore";
+/// Ask what a server says of a file.
+pub const PROBE: &str = "/v1/probe";
 /// Pause all jobs.
 pub const PAUSE_ALL: &str = "/v1/pause";
 /// Resume all jobs.
 pub const RESUME_ALL: &str = "/v1/resume";
+/// Start failed jobs again.
+pub const RETRY_ALL: &str = "/v1/retry";
+/// Give jobs up.
+pub const CANCEL_ALL: &str = "/v1/cancel";
 /// List hosts.
 pub const HOSTS: &str = "/v1/hosts";
 /// Show, change and forget one host.
@@ -37,10 +45,29 @@ pub const HOST: &str = "/v1/hosts/{host}";
 pub const STATS: &str = "/v1/stats";
 /// Show and change settings.
 pub const SETTINGS: &str = "/v1/settings";
+/// List and make tokens.
+pub const TOKENS: &str = "/v1/tokens";
+/// Revoke one token.
+pub const TOKEN: &str = "/v1/tokens/{id}";
+/// Trade a code for a token, without a token.
+pub const PAIR: &str = "/v1/pair";
+/// Make such a code.
+pub const PAIR_CODE: &str = "/v1/pair/code";
 /// Liveness, without a token.
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.
 pub const READYZ: &str = "/readyz";
+/// The OpenAPI document of this API, without a token.
+pub const OPENAPI: &str = "/openapi.json";
+/// A page that shows that document, without a token.
+pub const DOCS: &str = "/docs";
+/// The page's script.
+pub const DOCS_SCRIPT: &str = "/docs/page.js";
+/// The page's style sheet.
+pub const DOCS_STYLE: &str = "/docs/page.css";
+
+/// The paths that want no token.
+pub const OPEN: [&str; 7] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +105,16 @@ pub fn job_why(id: u64) -> String {
 /// The path of verifying one job's file.
 pub fn job_verify(id: u64) -> String {
     fill(JOB_VERIFY, id)
+}
+
+/// The path of taking one job's deletion back.
+pub fn job_restore(id: u64) -> String {
+    fill(JOB_RESTORE, id)
+}
+
+/// The path of one token.
+pub fn token(id: u64) -> String {
+    fill(TOKEN, id)
 }
 
 /// The path of one host, whose name is URL-encoded.
@@ -123,6 +160,7 @@ mod tests {
         assert_eq!(job_events(17), "/v1/jobs/17/events");
         assert_eq!(job_why(17), "/v1/jobs/17/why");
         assert_eq!(job_verify(17), "/v1/jobs/17/verify");
+        assert_eq!(job_restore(17), "/v1/jobs/17/restore");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");
         assert_eq!(job_action(u64::MAX, Action::Pause).matches('{').count(), 0);
     }

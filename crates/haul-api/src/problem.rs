@@ -81,17 +81,27 @@ impl std::error::Error for Problem {}
 
 /// The members in the order in which they are written.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Problem))]
+pub(crate) struct Wire {
     #[serde(rename = "type", default)]
+    #[cfg_attr(feature = "openapi", schema(required = true, example = "urn:haul:problem:invalid-url"))]
     type_urn: String,
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true, example = "The URL cannot be used"))]
     title: String,
+    /// The status of the answer.
     status: u16,
+    /// What happened here and what helps.
     detail: String,
+    /// The stable code.
     code: String,
+    /// The field or query parameter to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     field: Option<String>,
+    /// The path of the resource that the request was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     instance: Option<String>,
 }
 
@@ -148,28 +158,38 @@ problem_codes! {
     MalformedJson "malformed-json" 400 "The body is not JSON",
     Unauthorized "unauthorized" 401 "A valid token is needed",
     OriginNotAllowed "origin-not-allowed" 403 "This origin may not use the API",
+    ScopeNotAllowed "scope-not-allowed" 403 "The token's scope does not permit this",
     PathOutsideRoots "path-outside-roots" 403 "The path is outside the allowed roots",
     TargetAddressForbidden "target-address-forbidden" 403 "This address may not be reached",
     JobNotFound "job-not-found" 404 "No job has this id",
+    TokenNotFound "token-not-found" 404 "No token has this id",
     HostNotFound "host-not-found" 404 "Nothing is known of this host",
     NotFound "not-found" 404 "No route has this path",
+    PairingRefused "pairing-refused" 403 "The code cannot be traded",
     MethodNotAllowed "method-not-allowed" 405 "The route does not know this method",
     RequestTimeout "request-timeout" 408 "The request took too long to arrive",
     ConflictState "conflict-state" 409 "The job's state does not permit this",
+    IdempotencyKeyInUse "idempotency-key-in-use" 409 "A request with this key is under way",
     TargetBusy "target-busy" 409 "Another job writes to this file",
     SourceChanged "source-changed" 409 "The source is not the same file",
+    Duplicate "duplicate" 409 "The same was submitted before",
     LinkNotProven "link-not-proven" 409 "Whether the new URL has the same file could not be found out",
+    VersionChanged "version-changed" 412 "The job is not in the version that was expected",
     BodyTooLarge "body-too-large" 413 "The body is over this route's limit",
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be JSON",
     HostNotAllowed "host-not-allowed" 421 "The API does not answer to this host name",
+    IdempotencyKeyReused "idempotency-key-reused" 422 "The key was used for another request",
     InvalidUrl "invalid-url" 422 "The URL cannot be used",
     InvalidMetalink "invalid-metalink" 422 "The Metalink cannot be read",
+    InvalidCurl "invalid-curl" 422 "The command line of curl cannot be read",
+    ProbeFailed "probe-failed" 422 "The server does not give the file",
     InvalidFilename "invalid-filename" 422 "The file name cannot be used",
     HeaderNotAllowed "header-not-allowed" 422 "The header cannot be set",
     TargetNotWritable "target-not-writable" 422 "The target cannot be written",
     UnknownField "unknown-field" 422 "The request has a field that is not known",
     InvalidValue "invalid-value" 422 "A field has a value that cannot be used",
     TooManyJobs "too-many-jobs" 429 "There are too many jobs",
+    TooManyAttempts "too-many-attempts" 429 "There were too many attempts",
     Internal "internal" 503 "The daemon failed to handle this request",
     ShuttingDown "shutting-down" 503 "The daemon is stopping",
     TooManyStreams "too-many-streams" 503 "There are too many open streams",

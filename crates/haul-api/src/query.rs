@@ -1,9 +1,10 @@
 //! The query strings: read by the daemon, written by the client.
 
+use serde::{Deserialize, Serialize};
 use url::form_urlencoded::{self, Serializer};
 
 use crate::body::{invalid_value, unknown_field};
-use crate::job::JobState;
+use crate::job::{Job, JobState};
 use crate::problem::Problem;
 
 /// Seconds that `?wait=` may ask for at most (DESIGN section 6).
@@ -13,13 +14,57 @@ pub const LIMIT_DEFAULT: u32 = 100;
 /// Jobs on a page at most (DESIGN section 6).
 pub const LIMIT_MAX: u32 = 1000;
 
-/// Which jobs to list: `?state=active,queued&label=isos&limit=100&cursor=...`.
+/// What a list of jobs is ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SortBy {
+    /// When jobs were submitted.
+    #[default]
+    Id,
+    /// Their priority.
+    Priority,
+    /// Their file's name.
+    Filename,
+    /// Their file's size.
+    TotalBytes,
+    /// When they ended.
+    FinishedAt,
+}
+
+impl SortBy {
+    /// Every order once.
+    pub const ALL: [Self; 5] = [Self::Id, Self::Priority, Self::Filename, Self::TotalBytes, Self::FinishedAt];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Priority => "priority",
+            Self::Filename => "filename",
+            Self::TotalBytes => "total_bytes",
+            Self::FinishedAt => "finished_at",
+        }
+    }
+}
+
+/// Which jobs to list: `?state=active,queued&label=isos&sort=priority&limit=100&cursor=...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// Only jobs in one of these states; all when empty.
     pub states: Vec<JobState>,
     /// Only jobs with this label.
     pub label: Option<String>,
+    /// Only jobs from this server.
+    pub host: Option<String>,
+    /// Only jobs with this text in URL, label or name.
+    pub q: Option<String>,
+    /// What they are ordered by.
+    pub sort: SortBy,
+    /// The smallest first instead of the largest.
+    pub ascending: bool,
+    /// The fields of each job that are wanted; all when empty.
+    pub fields: Vec<String>,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
     /// Jobs per page, 1 to [`LIMIT_MAX`].
@@ -38,9 +83,14 @@ impl JobQuery {
             match name.as_ref() {
                 "state" => parsed.states.extend(states(&value)?),
                 "label" => parsed.label = Some(value.into_owned()),
+                "host" => parsed.host = Some(value.into_owned()),
+                "q" => parsed.q = Some(value.into_owned()),
+                "sort" => parsed.sort = sort(&value)?,
+                "order" => parsed.ascending = ascending(&value)?,
+                "fields" => parsed.fields.extend(fields(&value)?),
                 "cursor" => parsed.cursor = Some(value.into_owned()),
                 "limit" => parsed.limit = Some(limit(&value)?),
-                other => return Err(unknown_field(other, "`state`, `label`, `cursor`, `limit`")),
+                other => return Err(unknown_field(other, JOB_PARAMETERS)),
             }
         }
         Ok(parsed)
@@ -53,8 +103,19 @@ impl JobQuery {
             let words: Vec<_> = self.states.iter().map(|state| state.as_str()).collect();
             query.append_pair("state", &words.join(","));
         }
-        if let Some(label) = &self.label {
-            query.append_pair("label", label);
+        for (name, value) in [("label", &self.label), ("host", &self.host), ("q", &self.q)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        if self.sort != SortBy::default() {
+            query.append_pair("sort", self.sort.as_str());
+        }
+        if self.ascending {
+            query.append_pair("order", "asc");
+        }
+        if !self.fields.is_empty() {
+            query.append_pair("fields", &self.fields.join(","));
         }
         if let Some(cursor) = &self.cursor {
             query.append_pair("cursor", cursor);
@@ -65,6 +126,9 @@ impl JobQuery {
         query.finish()
     }
 }
+
+/// What `GET /v1/jobs` knows.
+const JOB_PARAMETERS: &str = "`state`, `label`, `host`, `q`, `sort`, `order`, `fields`, `cursor`, `limit`";
 
 /// Which hosts to list: `?limit=100&cursor=...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,6 +252,7 @@ impl WaitQuery {
 
 /// What becomes of a forgotten job's files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(rename_all = "snake_case"))]
 pub enum Files {
     /// They stay.
     #[default]
@@ -249,6 +314,27 @@ fn state(value: &str) -> Result<JobState, Problem> {
     })
 }
 
+fn sort(value: &str) -> Result<SortBy, Problem> {
+    SortBy::ALL.into_iter().find(|sort| sort.as_str() == value).ok_or_else(|| {
+        let words = SortBy::ALL.map(SortBy::as_str).join("`, `");
+        invalid_value("sort", &format!("one of `{words}`"))
+    })
+}
+
+fn ascending(value: &str) -> Result<bool, Problem> {
+    match value {
+        "asc" => Ok(true),
+        "desc" => Ok(false),
+        _ => Err(invalid_value("order", "`asc` or `desc`")),
+    }
+}
+
+fn fields(value: &str) -> Result<Vec<String>, Problem> {
+    let known = |field: &str| Job::FIELDS.contains(&field).then(|| field.to_owned());
+    let fields: Option<Vec<String>> = value.split(',').map(known).collect();
+    fields.ok_or_else(|| invalid_value("fields", &format!("fields of a job: `{}`", Job::FIELDS.join("`, `"))))
+}
+
 fn limit(value: &str) -> Result<u32, Problem> {
     value
         .parse()
@@ -258,14 +344,18 @@ fn limit(value: &str) -> Result<u32, Problem> {
 }
 
 fn event_id(value: &str) -> Result<u64, Problem> {
-    value.parse().map_err(|_| invalid_value("cursor", "the `next_cursor` of the page before, or the `id` of an event"))
+    whole(value).ok_or_else(|| invalid_value("cursor", "the `next_cursor` of the page before, or the `id` of an event"))
 }
 
 fn wait_seconds(value: &str) -> Result<u64, Problem> {
-    value
-        .parse()
-        .map(|seconds: u64| seconds.min(WAIT_SECONDS_MAX))
-        .map_err(|_| invalid_value("wait", "a whole number of seconds"))
+    whole(value)
+        .map(|seconds| seconds.min(WAIT_SECONDS_MAX))
+        .ok_or_else(|| invalid_value("wait", "a whole number of seconds"))
+}
+
+/// A whole number, no larger than SQLite, and many a reader of the document, knows.
+fn whole(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|number| i64::try_from(*number).is_ok())
 }
 
 #[cfg(test)]
@@ -277,6 +367,11 @@ mod tests {
         let list = JobQuery {
             states: vec![JobState::Active, JobState::Queued],
             label: Some("a&b c".to_owned()),
+            host: Some("https://h:8".to_owned()),
+            q: Some("%_".to_owned()),
+            sort: SortBy::TotalBytes,
+            ascending: true,
+            fields: vec!["id".to_owned(), "state".to_owned()],
             cursor: Some("17".to_owned()),
             limit: Some(5),
         };
@@ -309,6 +404,10 @@ mod tests {
             ("limit=", "invalid-value", "limit"),
             ("state=active,done", "invalid-value", "state"),
             ("page=2", "unknown-field", "page"),
+            ("sort=url", "invalid-value", "sort"),
+            ("order=up", "invalid-value", "order"),
+            ("fields=id,secret", "invalid-value", "fields"),
+            ("fields=", "invalid-value", "fields"),
         ] {
             let problem = JobQuery::parse(query).expect_err("the query is wrong");
             assert_eq!(problem.code, code, "{query}");

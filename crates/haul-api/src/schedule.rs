@@ -21,22 +21,28 @@ pub struct Bandwidth {
 
 /// A time of the day, on some days, in which another limit holds. Local time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// When it begins.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", example = "08:00"))]
     pub from: TimeOfDay,
     /// When it ends; at or before `from` that is on the next day.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", example = "18:00"))]
     pub to: TimeOfDay,
     /// The days on which it begins; all unless some are named.
     #[serde(default = "all_days", deserialize_with = "some_days")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1))]
     pub days: Vec<Day>,
     /// Bytes per second, 0 for no limit. Read as a number, or as a text such as `500KB`.
     #[serde(deserialize_with = "rate")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::rate))]
     pub bandwidth_limit: u64,
 }
 
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Day {

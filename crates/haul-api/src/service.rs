@@ -10,41 +10,52 @@ use crate::schedule::{self, Window};
 
 /// The body of `PATCH /v1/settings`. A field that is `None` is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes per second over all jobs, 0 for no limit.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<u64>,
     /// The times at which another limit holds, all of them.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, max_items = 32))]
     pub bandwidth_schedule: Option<Vec<Window>>,
     /// Limits of the jobs with a label, by the label; `None`, on the wire `null`, removes those of one. Labels that are not
     /// named are left as they are.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::labels, required = false))]
     pub labels: Option<BTreeMap<String, Option<LabelLimits>>>,
     /// Jobs that may run at once.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1, maximum = 10_000))]
     pub max_active_jobs: Option<u32>,
     /// Connections to one host over all jobs.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1, maximum = 100_000))]
     pub connections_per_host: Option<u32>,
     /// Connections of one job that names no number itself.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1, maximum = 64))]
     pub connections_per_job: Option<u32>,
     /// Connections over all jobs.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, minimum = 1, maximum = 100_000))]
     pub connections_total: Option<u32>,
 }
 
 /// What changes of a label's limits. A field that is `None` is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LabelLimits {
     /// Bytes per second over all jobs with the label, 0 for no limit.
     #[serde(default, deserialize_with = "some_rate", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::rate, required = false))]
     pub bandwidth_limit: Option<u64>,
     /// The times at which another limit holds, all of them.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, max_items = 32))]
     pub bandwidth_schedule: Option<Vec<Window>>,
 }
 
@@ -54,6 +65,7 @@ fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
 
 /// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {
     /// Bytes per second over all jobs, 0 for no limit.
     pub bandwidth_limit: u64,
@@ -75,6 +87,7 @@ pub struct Settings {
 
 /// The limits of the jobs with one label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LabelSettings {
     /// Bytes per second over all jobs with the label, 0 for no limit.
     pub bandwidth_limit: u64,
@@ -86,8 +99,10 @@ pub struct LabelSettings {
 
 /// The totals of `GET /v1/stats`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stats {
     /// How many jobs are in each state.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, u64>))]
     pub jobs: BTreeMap<JobState, u64>,
     /// Received bytes per second over all jobs, lately.
     pub speed: u64,
@@ -105,6 +120,7 @@ pub struct Stats {
 
 /// The answer of `/readyz`: 200 when ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Readiness {
     /// Whether jobs are accepted and fetched.
     pub ready: bool,

@@ -2,26 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body;
+use crate::options::{Cookie, IpVersion, Method, OnDuplicate, Position, RequestBody, Start};
 use crate::problem::{Problem, ProblemCode};
+
+/// The media type of a command line of curl, which can be submitted, too.
+pub const CURL_MEDIA_TYPE: &str = "application/x-curl";
 
 /// The media type of Metalink 4 (RFC 5854 section 8.3), which can be submitted, too.
 pub const METALINK_MEDIA_TYPE: &str = "application/metalink4+xml";
 
 /// What a client wants downloaded, and how. `null` means the same as leaving a field out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubmitJob {
     /// Where the file is: `http` or `https`. May be left out where `mirrors` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub url: Option<String>,
     /// Where else the file is, or all the places where it is. The first of all of them has the say: it gets the headers,
     /// and what the others send is compared with what it sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub mirrors: Option<Vec<String>>,
     /// The directory to save into, within the allowed roots. Default: `download_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,18 +48,23 @@ pub struct SubmitJob {
     pub user_agent: Option<String>,
     /// The most connections that this job may use at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 64))]
     pub connections: Option<u32>,
     /// Bytes per second at most, 0 for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_223_372_036_854_775_807_i64))]
     pub bandwidth_limit: Option<u64>,
     /// Higher goes first. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = -100, maximum = 100))]
     pub priority: Option<i32>,
     /// A word to find the job by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub label: Option<String>,
     /// Whether to start at once. Default: `now`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::start, required = false))]
     pub start: Option<Start>,
     /// What happens when the target exists. Default: `rename`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,25 +74,65 @@ pub struct SubmitJob {
     pub on_change: Option<OnChange>,
     /// The size in bytes that the file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_223_372_036_854_775_807_i64))]
     pub size: Option<u64>,
     /// The digest that the file must have, as `sha256:hex`; `sha512`, `blake3`, `sha1`, `md5` and `crc32c` are known, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    )]
     pub checksum: Option<String>,
     /// Where a file is that holds the digest, such as `https://.../SHA256SUMS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub checksum_url: Option<String>,
     /// The digests that the file's pieces must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<Pieces>,
+    /// Where it is put among those of its priority that wait. Default: `bottom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::position_or_null, required = false))]
+    pub position: Option<Position>,
+    /// What happens when the same was submitted before. Default: `attach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_duplicate: Option<OnDuplicate>,
+    /// How the file is asked for. Default: `GET`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// What a `POST` carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<RequestBody>,
+    /// Cookies, each for the hosts that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<Vec<Cookie>>,
+    /// The proxy to use, as a URL with `http`, `https`, `socks5` or `socks5h`; `none` for no proxy. Default: the setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Hosts that are asked without the proxy, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<String>,
+    /// Do not look at the server's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+    /// The address of the daemon's machine that requests come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub source_address: Option<IpAddr>,
+    /// Which of a server's addresses may be used. Default: `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_version: Option<IpVersion>,
 }
 
 /// The digests of a file's pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pieces {
     /// Their kind, such as `sha-256`.
     pub kind: String,
     /// Bytes of each piece but the last.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64))]
     pub length: u64,
     /// The digests in hexadecimal digits, in the order of the file.
     pub digests: Vec<String>,
@@ -122,24 +175,17 @@ impl fmt::Debug for SubmitJob {
             .field("on_change", &self.on_change)
             .field("size", &self.size)
             .field("checksum", &self.checksum)
+            .field("on_duplicate", &self.on_duplicate)
+            .field("method", &self.method)
+            .field("insecure", &self.insecure)
             .field("pieces", &self.pieces.as_ref().map(|pieces| pieces.digests.len()))
             .finish_non_exhaustive()
     }
 }
 
-/// When a new job starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// As soon as there is a slot.
-    #[default]
-    Now,
-    /// When it is resumed.
-    Paused,
-}
-
 /// What happens when the target file exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// The new file gets another name.
@@ -153,6 +199,7 @@ pub enum OnConflict {
 
 /// What happens when the file changes on its server while it is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnChange {
     /// The job starts over, at most three times.
@@ -245,6 +292,16 @@ mod tests {
             "checksum": "sha256:00",
             "checksum_url": "https://example.org/SHA256SUMS",
             "pieces": {"kind": "sha-1", "length": 262_144, "digests": ["00"]},
+            "position": "top",
+            "on_duplicate": "copy",
+            "method": "POST",
+            "body": {"text": "a=b"},
+            "cookies": [{"name": "a", "value": "b", "domain": "example.org", "secure": true}],
+            "proxy": "socks5h://127.0.0.1:1080",
+            "no_proxy": "localhost,10.0.0.0/8",
+            "insecure": true,
+            "source_address": "127.0.0.1",
+            "ip_version": "4",
         });
         let Ok(SubmitBody::One(job)) = SubmitBody::from_value(body.clone()) else {
             panic!("the body is one good job");
@@ -284,6 +341,12 @@ mod tests {
                 "invalid-value",
                 "pieces.length",
             ),
+            (json!({"url": "u", "ip_version": 4}), "invalid-value", "ip_version"),
+            (json!({"url": "u", "source_address": "here"}), "invalid-value", "source_address"),
+            (json!({"url": "u", "method": "DELETE"}), "invalid-value", "method"),
+            (json!({"url": "u", "body": {"file": "/etc/passwd"}}), "unknown-field", "body.file"),
+            (json!({"url": "u", "cookies": [{"name": "a"}]}), "invalid-value", "cookies[0].value"),
+            (json!({"url": "u", "position": 0}), "invalid-value", "position"),
             (json!({"url": "u", "uri": "v"}), "unknown-field", "uri"),
             (json!({"jobs": {}}), "invalid-value", "jobs"),
             (json!({"jobs": null}), "invalid-value", "jobs"),

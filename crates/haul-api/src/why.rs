@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 /// The answer to `GET /v1/jobs/{id}/why`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Why {
     /// One sentence.
     pub summary: String,
@@ -14,6 +15,7 @@ pub struct Why {
 
 /// One thing that holds a job back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WhyReason {
     /// The stable kebab-case code.
     pub code: String,
@@ -21,6 +23,7 @@ pub struct WhyReason {
     pub message: String,
     /// Its numbers for programs, with their units in their names; which there are depends on the code.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Value>))]
     pub numbers: Map<String, Value>,
 }
 

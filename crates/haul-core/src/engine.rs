@@ -15,6 +15,7 @@
 //! | `running`, `queued`, `waiting`, `ending` | released | `ending`, then gone: released |
 //! | `ending` (released) | started again | `ending`, then as at the start |
 //! | `waiting` | its time has come, nudged, or its host is back | `queued`; where it waits for the disk, once that is well |
+//! | `running`, `queued` | its queue is closed | `ending`, then `waiting` until that is open again |
 //! | `resetting` | the bytes are dropped | `queued`; gone, if it was released meanwhile |
 //! | `sealing` | sealed, or refused for good | gone: completed or failed |
 //! | `sealing` | the disk is full, or gone | `waiting` |
@@ -33,6 +34,7 @@ mod mirror;
 mod network;
 mod outcome;
 mod progress;
+mod queue;
 mod ramp;
 mod review;
 mod schedule;
@@ -49,12 +51,13 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::messages::{Alarm, Command, Effect, Event, HostMemory, JobView, Why};
-use crate::{Chunk, JobId, Policy, Refusal, Rng, Time, WorkerId};
+use crate::{Chunk, JobId, JobState, Policy, Refusal, Rng, Time, WorkerId};
 
 use caps::Squeeze;
 use host::{HostId, Hosts};
 use job::{Ending, Job};
 use network::Outage;
+use queue::Queues;
 use worker::Worker;
 
 /// Decides for all jobs. See the module's documentation for how to drive it.
@@ -66,8 +69,8 @@ pub struct Engine {
     hosts: Hosts,
     workers: BTreeMap<WorkerId, Worker>,
     next_worker: u64,
-    /// Jobs that wait for a slot, by rank.
-    queue: BTreeSet<job::Rank>,
+    /// Jobs that wait for a slot.
+    queues: Queues,
     /// Jobs that hold a slot.
     running: BTreeSet<JobId>,
     /// Running jobs without a worker.
@@ -102,7 +105,7 @@ impl Engine {
             hosts: Hosts::default(),
             workers: BTreeMap::new(),
             next_worker: 1,
-            queue: BTreeSet::new(),
+            queues: Queues::default(),
             running: BTreeSet::new(),
             idle: BTreeSet::new(),
             hungry: BTreeMap::new(),
@@ -137,9 +140,10 @@ impl Engine {
             }
             Command::Tune(id, tuning) => {
                 self.known(id)?;
-                self.tune(id, tuning);
+                self.tune(now, id, tuning);
             }
             Command::SetCaps(caps) => self.set_caps(now, caps),
+            Command::SetQueues(rules) => self.set_queues(now, rules),
             Command::AddMirrors(id, hosts) => {
                 self.known(id)?;
                 self.add_mirrors(now, id, &hosts);
@@ -237,6 +241,11 @@ impl Engine {
     /// The jobs that the engine holds.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> {
         self.jobs.keys().copied()
+    }
+
+    /// What each job is doing; costs next to nothing for each.
+    pub fn states(&self) -> impl Iterator<Item = (JobId, JobState)> {
+        self.jobs.iter().map(|(id, job)| (*id, job.state()))
     }
 
     /// A job's chunks, with the speed of the worker at each, in bytes per second.

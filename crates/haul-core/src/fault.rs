@@ -73,6 +73,8 @@ pub enum FaultKind {
     RedirectScheme,
     /// A redirect from HTTPS to HTTP.
     RedirectDowngrade,
+    /// The way leads to an address that this job may not reach.
+    TargetAddressForbidden,
     /// The file does not have the size or the digest that the user named.
     ChecksumMismatch,
     /// The file that holds the checksum cannot be had, or does not say it.
@@ -95,6 +97,8 @@ pub enum FaultKind {
     Internal,
     /// The process has ended again and again while it worked on this job.
     Quarantined,
+    /// The request may not be made once more, or at another place, without somebody who says so.
+    NotRepeatable,
 }
 
 /// How a fault is treated.
@@ -153,13 +157,15 @@ impl FaultKind {
             | Self::TooManyRedirects
             | Self::RedirectScheme
             | Self::RedirectDowngrade
+            | Self::TargetAddressForbidden
             | Self::ChecksumMismatch
             | Self::ChecksumUnavailable
             | Self::DiskIo
             | Self::TooLarge
             | Self::TargetNotWritable
             | Self::TargetExists
-            | Self::Quarantined => Class::Permanent,
+            | Self::Quarantined
+            | Self::NotRepeatable => Class::Permanent,
         }
     }
 
@@ -181,6 +187,7 @@ impl FaultKind {
                 | Self::TooManyRedirects
                 | Self::RedirectScheme
                 | Self::RedirectDowngrade
+                | Self::TargetAddressForbidden
         )
     }
 
@@ -229,6 +236,7 @@ impl FaultKind {
             Self::TooManyRedirects => "too-many-redirects",
             Self::RedirectScheme => "redirect-scheme",
             Self::RedirectDowngrade => "redirect-downgrade",
+            Self::TargetAddressForbidden => "target-address-forbidden",
             Self::ChecksumMismatch => "checksum-mismatch",
             Self::ChecksumUnavailable => "checksum-unavailable",
             Self::DiskFull => "disk-full",
@@ -240,6 +248,7 @@ impl FaultKind {
             Self::Local => "local-resources",
             Self::Internal => "internal",
             Self::Quarantined => "quarantined",
+            Self::NotRepeatable => "not-repeatable",
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod window;
 
 pub use engine::Engine;
 pub use fault::{Class, Fault, FaultKind};
-pub use ids::{JobId, MirrorIndex, WorkerId};
+pub use ids::{JobId, MirrorIndex, QueueId, WorkerId};
 pub use ledger::{Chunk, ChunkState, Ledger};
 pub use lifecycle::{Action, Changed, Intent, JobState, Lifecycle, Phase, Refusal, WaitingFor};
 pub use policy::Policy;

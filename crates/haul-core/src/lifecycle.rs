@@ -152,6 +152,8 @@ pub enum WaitingFor {
     Network,
     /// The host, which asked us to stay away or does not answer.
     Host,
+    /// Its time: the queue that it is in is closed.
+    Schedule,
     /// A renewed link, from a person.
     Link,
     /// The volume with the target directory.
@@ -164,7 +166,7 @@ impl WaitingFor {
     pub const fn is_the_disk(self) -> bool {
         match self {
             Self::Disk | Self::Volume => true,
-            Self::Retry | Self::Host | Self::Link | Self::Network => false,
+            Self::Retry | Self::Host | Self::Schedule | Self::Link | Self::Network => false,
         }
     }
 }

@@ -91,6 +91,12 @@ pub enum StoreError {
     /// Another file has taken the place of the database, or it was removed: what would be written now would be lost.
     #[error("the database was moved, removed or replaced while it was in use")]
     Replaced,
+    /// The token has as many unfinished jobs as it may.
+    #[error("this token may have {most} unfinished jobs at a time")]
+    TooManyJobs {
+        /// How many.
+        most: u32,
+    },
     /// SQLite failed for another reason.
     #[error("the database failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),
@@ -130,6 +136,12 @@ pub enum UpdateError {
     /// Another live job has reserved this name in this directory.
     #[error("another job is going to save under this name")]
     NameTaken,
+    /// The job's phase does not allow it.
+    #[error("the job is past that")]
+    Past(Phase),
+    /// It is not in the version that was expected.
+    #[error("the job has changed")]
+    Changed,
     /// The database did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -160,7 +172,7 @@ impl OpError for UpdateError {
     fn store_error(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
-            Self::Unknown | Self::NameTaken => None,
+            Self::Unknown | Self::NameTaken | Self::Past(_) | Self::Changed => None,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! - two jobs that may still write never share a final path;
 //! - what changes a job's state stands in `events`, in the same transaction.
 
+mod cursor;
 mod error;
 mod event;
 mod inspect;
@@ -21,17 +22,20 @@ mod reader;
 mod rows;
 mod schema;
 mod store;
+mod token;
 mod types;
 mod writer;
 
+pub use cursor::ParseCursorError;
 pub use error::{ActError, OpenError, StoreError, UpdateError};
 pub use event::{EventKind, JobEvent, NewEvent};
 pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;
+pub use token::{NewToken, Scope, TokenId, TokenRow};
 pub use types::{
-    ChunkRow, Counts, Filter, HostFault, HostRow, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, OnChange,
-    OnConflict, Page, Part, PhaseChange, Pieces, Private, Reason, RowDigest, Stamp, StateFilter, StoredJob, Validators,
-    Wish,
+    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror,
+    NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces,
+    Private, Reason, RowDigest, Sameness, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
 };
 pub use writer::Stats;

@@ -13,7 +13,7 @@ use crate::rows::at_work;
 /// The mark of our databases: `haul` in ASCII.
 pub(crate) const APPLICATION_ID: u32 = 0x6861_756C;
 
-/// All migrations, oldest first, numbered from 1 without a gap.
+/// All migrations, oldest first.
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "jobs", sql: include_str!("../../../migrations/0001_jobs.sql") },
     Migration { number: 2, name: "mirrors", sql: include_str!("../../../migrations/0002_mirrors.sql") },
@@ -21,6 +21,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "events", sql: include_str!("../../../migrations/0004_events.sql") },
     Migration { number: 5, name: "digests", sql: include_str!("../../../migrations/0005_digests.sql") },
     Migration { number: 6, name: "identity", sql: include_str!("../../../migrations/0006_identity.sql") },
+    Migration { number: 7, name: "requests", sql: include_str!("../../../migrations/0007_requests.sql") },
+    Migration { number: 8, name: "tokens", sql: include_str!("../../../migrations/0008_tokens.sql") },
+    Migration { number: 9, name: "options", sql: include_str!("../../../migrations/0009_options.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

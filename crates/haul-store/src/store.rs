@@ -18,11 +18,13 @@ use tracing::error;
 use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, validators};
+use crate::rows::requests::{self, Known};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, tokens, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Filter, HostRow, Identity, JobEvent, JobPatch, JobRow, JobRows, Mirror, NewEvent, NewJob,
-    OpenError, Opened, Page, Part, PhaseChange, Reason, Stamp, Stats, StoreError, StoredJob, UpdateError, Validators,
+    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Maker,
+    Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part,
+    PhaseChange, Reason, Sameness, Stamp, Stats, StoreError, StoredJob, TokenId, TokenRow, UpdateError, Validators,
     open, schema,
 };
 
@@ -89,13 +91,80 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; then no job was accepted.
+    /// [`StoreError`]; then no job was accepted. [`StoreError::TooManyJobs`] where a token would have more than it may.
     pub async fn insert_jobs(&self, new: Vec<NewJob>, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
+        self.durable(move |conn| new.iter().map(|job| jobs::insert_within_quota(conn, job, now_ms)).collect()).await
+    }
+
+    /// Accepts jobs, all or none of them, but those that are the same as one that is there. Answers in the same order.
+    ///
+    /// `gone` are complete jobs whose files are not there any more: nothing is the same as they.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_unless_same(
+        &self,
+        new: Vec<(NewJob, OnDuplicate)>,
+        gone: Vec<JobId>,
+        now_ms: i64,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        self.durable(move |conn| jobs::insert_all_unless_same(conn, &new, &gone, now_ms)).await
+    }
+
+    /// The same, unless this request has been carried out before; its answer, which `answer` makes of what became of the
+    /// jobs, is remembered with them. An answer that refuses it is not: then nothing was done, and it may be tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then no job was accepted.
+    pub async fn insert_once(
+        &self,
+        new: Vec<(NewJob, OnDuplicate)>,
+        gone: Vec<JobId>,
+        request: OnceRequest,
+        answer: impl FnOnce(&[Inserted]) -> OnceAnswer + Send + 'static,
+        now_ms: i64,
+    ) -> Result<Once, StoreError> {
         self.durable(move |conn| {
-            let ids = new.iter().map(|job| jobs::insert(conn, job, now_ms));
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+            match requests::find(conn, &request, now_ms)? {
+                Known::Same(answer) => return Ok(Once::Again(answer)),
+                Known::Other => return Ok(Once::Other),
+                Known::No => {}
+            }
+            let inserted = jobs::insert_all_unless_same(conn, &new, &gone, now_ms)?;
+            let answer = answer(&inserted);
+            if answer.status < 400 {
+                requests::put(conn, &request, &answer, now_ms)?;
+            }
+            Ok(Once::First(inserted, answer))
         })
         .await
+    }
+
+    /// Jobs that are the same as one of these wishes and have not ended without a file, a few at most of each.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn same(&self, wanted: Vec<(Sameness, Option<Maker>)>) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| {
+            let mut rows = Vec::new();
+            for (sameness, maker) in wanted {
+                rows.extend(jobs::same(conn, sameness, maker)?);
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// A deleted job that is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn hidden_job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        self.read(move |conn| Ok(jobs::get(conn, id)?.filter(|row| row.deleted_at_ms.is_some()))).await
     }
 
     /// Carries out a user's action on a job and answers with its row.
@@ -142,7 +211,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_part(&self, id: JobId, part: Option<Part>, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.edit(id, now_ms, move |row| row.part = part).await
+        self.edit_unseen(id, now_ms, move |row| row.part = part).await
     }
 
     /// Notes that the part file of a job was set aside under this name, because it is of an earlier version; or that none
@@ -152,7 +221,7 @@ impl Store {
     ///
     /// [`UpdateError`]; then nothing has changed.
     pub async fn set_kept_part(&self, id: JobId, name: Option<String>, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.edit(id, now_ms, move |row| {
+        self.edit_unseen(id, now_ms, move |row| {
             if name.is_some() {
                 row.part = None;
             }
@@ -232,8 +301,11 @@ impl Store {
     pub async fn note_at_rest(&self, stamps: Vec<(JobId, Stamp)>, now_ms: i64) -> Result<(), StoreError> {
         self.durable(move |conn| {
             for (id, stamp) in stamps {
-                match jobs::edit(conn, id, now_ms, |row| row.stamp = Some(stamp)) {
-                    Ok(_) | Err(UpdateError::Unknown | UpdateError::NameTaken) => {}
+                match jobs::edit_unseen(conn, id, now_ms, |row| row.stamp = Some(stamp)) {
+                    Ok(_)
+                    | Err(
+                        UpdateError::Unknown | UpdateError::NameTaken | UpdateError::Past(_) | UpdateError::Changed,
+                    ) => {}
                     Err(UpdateError::Store(error)) => return Err(error),
                 }
             }
@@ -364,13 +436,23 @@ impl Store {
         self.0.place.is_kept()
     }
 
-    /// Hides jobs from all lists and actions; answers with those that were not hidden yet. Their names are free at once.
+    /// Hides jobs from all lists and actions, and notes whether what they saved is to go with them; answers with those that
+    /// were not hidden yet. Their names are free at once.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; then nothing has changed.
-    pub async fn hide_jobs(&self, ids: Vec<JobId>, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
-        self.durable(move |conn| Ok(jobs::hide(conn, &ids, now_ms)?)).await
+    pub async fn hide_jobs(&self, ids: Vec<JobId>, files: bool, now_ms: i64) -> Result<Vec<JobRow>, StoreError> {
+        self.durable(move |conn| Ok(jobs::hide(conn, &ids, files, now_ms)?)).await
+    }
+
+    /// Hides a job that is in this version.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError::Changed`] when it is in another one; then nothing has changed.
+    pub async fn hide_version(&self, id: JobId, files: bool, version: u64, now_ms: i64) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::hide_version(conn, id, files, version, now_ms)).await
     }
 
     /// Shows hidden jobs again; answers with those that were hidden. One whose name another job has reserved meanwhile
@@ -429,6 +511,42 @@ impl Store {
         self.read(hosts::all).await
     }
 
+    /// Stores a token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn add_token(&self, new: NewToken, now_ms: i64) -> Result<TokenRow, StoreError> {
+        self.durable(move |conn| Ok(tokens::insert(conn, new, now_ms)?)).await
+    }
+
+    /// Revokes a token; tells whether there was one. Its jobs stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn revoke_token(&self, id: TokenId, now_ms: i64) -> Result<bool, StoreError> {
+        self.durable(move |conn| Ok(tokens::revoke(conn, id, now_ms)?)).await
+    }
+
+    /// Notes that a token was used, without waiting for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_token_use(&self, id: TokenId, now_ms: i64) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(tokens::note_use(conn, id, now_ms)?)).await
+    }
+
+    /// All tokens that are not revoked, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        self.read(tokens::all).await
+    }
+
     /// Stores a setting.
     ///
     /// # Errors
@@ -469,12 +587,12 @@ impl Store {
         .await
     }
 
-    /// One page of jobs from the newest down, and what to ask for as `before` next.
+    /// One page of jobs, and what to ask for as `after` next.
     ///
     /// # Errors
     ///
     /// [`StoreError`]
-    pub async fn jobs(&self, page: Page) -> Result<(Vec<JobRow>, Option<JobId>), StoreError> {
+    pub async fn jobs(&self, page: Page) -> Result<(Vec<JobRow>, Option<Cursor>), StoreError> {
         self.read(move |conn| list::page(conn, &page)).await
     }
 
@@ -577,6 +695,15 @@ impl Store {
         change: impl FnOnce(&mut JobRow) + Send + 'static,
     ) -> Result<JobRow, UpdateError> {
         self.durable(move |conn| jobs::edit(conn, id, now_ms, change)).await
+    }
+
+    async fn edit_unseen(
+        &self,
+        id: JobId,
+        now_ms: i64,
+        change: impl FnOnce(&mut JobRow) + Send + 'static,
+    ) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::edit_unseen(conn, id, now_ms, change)).await
     }
 
     async fn durable<T, E>(&self, run: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::TokenId;
 use haul_core::{ByteRange, Chunk, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 
 /// Text that must not get into a log: a URL with its query, or secret headers.
@@ -105,6 +106,56 @@ pub struct Wish {
     pub priority: i32,
     /// A word to find it by.
     pub label: Option<String>,
+    /// How its requests go, as JSON without secrets. The store does not read it.
+    pub options: Option<String>,
+    /// What of that is secret, as JSON; dropped when the job is completed or canceled.
+    pub secrets: Option<Private>,
+    /// It does not start before.
+    pub start_at_ms: Option<i64>,
+    /// Where it stands among those of its priority; `None` is where it came.
+    pub place: Option<i64>,
+    /// What makes it the same as another one.
+    pub sameness: Option<Sameness>,
+    /// Its request has an effect at its server, and is not made once more just like that.
+    pub once: bool,
+    /// Values of `Authorization` by URL, as JSON: users and passwords that stood there. Dropped when the job is completed
+    /// or canceled.
+    pub credentials: Option<Private>,
+}
+
+/// A digest of what makes two wishes the same.
+pub type Sameness = [u8; 16];
+
+/// What happens to a wish that is the same as an earlier one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// The job that is there answers it.
+    #[default]
+    Attach,
+    /// It becomes a job of its own.
+    Copy,
+    /// It is refused.
+    Reject,
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is this new job.
+    New(JobId),
+    /// This job is the same.
+    There(Box<JobRow>),
+    /// It was refused, because this job is the same.
+    Rejected(JobId),
+}
+
+/// Whose a job is that was not submitted by the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The token that it was submitted with.
+    pub token: TokenId,
+    /// It may reach public addresses only.
+    pub public_only: bool,
 }
 
 /// A job to be accepted.
@@ -118,6 +169,8 @@ pub struct NewJob {
     pub part_token: String,
     /// The digests that its file's pieces must have.
     pub pieces: Option<Pieces>,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
 }
 
 /// The digests of a file's pieces.
@@ -207,6 +260,8 @@ pub struct JobRow {
     pub id: JobId,
     /// What the user asked for.
     pub wish: Wish,
+    /// Whose it is; `None` is the owner.
+    pub maker: Option<Maker>,
     /// How far it is, and what the user wants.
     pub lifecycle: Lifecycle,
     /// Why it waits or has failed.
@@ -243,6 +298,10 @@ pub struct JobRow {
     pub updated_at_ms: i64,
     /// Since when it is hidden.
     pub deleted_at_ms: Option<i64>,
+    /// Counts its changes that a client can see, but for progress.
+    pub version: u64,
+    /// What it saved goes with it, once it is deleted for good.
+    pub delete_files: bool,
 }
 
 /// A job with its chunks: all that is needed to go on.
@@ -333,6 +392,8 @@ impl JobRows {
 /// What a user can change of a job later; `None` leaves a field alone, `Some(None)` empties it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobPatch {
+    /// The version that the job must be in.
+    pub expected: Option<u64>,
     /// A renewed URL and its `scheme://host:port`.
     pub url: Option<(Private, String)>,
     /// The name to save under.
@@ -349,6 +410,10 @@ pub struct JobPatch {
     pub headers: Option<Option<Private>>,
     /// A word to find it by.
     pub label: Option<Option<String>>,
+    /// Where it stands among those of its priority.
+    pub place: Option<Option<i64>>,
+    /// Values of `Authorization` by URL, as JSON.
+    pub credentials: Option<Option<Private>>,
 }
 
 /// A step of the work, as the daemon found it.
@@ -376,25 +441,109 @@ pub struct StateFilter {
 /// Which jobs are meant. Hidden ones never are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// In one of these states; empty means any.
+    /// In one of these states; any, where this is empty and nothing is `among`.
     pub states: Vec<StateFilter>,
+    /// Not these, whatever their stored state: they are doing something else at the moment.
+    pub except: Vec<JobId>,
+    /// These as well, whatever their stored state: of `except`, those that are doing what is asked for.
+    pub among: Option<Vec<JobId>>,
     /// With this label.
     pub label: Option<String>,
     /// From this `scheme://host:port`.
     pub host: Option<String>,
     /// With this text in URL, label or name, whatever the case of its ASCII letters.
     pub q: Option<String>,
+    /// Submitted with this token.
+    pub token: Option<TokenId>,
 }
 
-/// One page of a list that runs from the newest job down.
+/// What a list is ordered by; jobs that are alike in it by their ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// When they were accepted.
+    #[default]
+    Id,
+    /// Their priority.
+    Priority,
+    /// Their file's name.
+    Filename,
+    /// Their file's length; those without one are the smallest.
+    TotalBytes,
+    /// When they ended; those that have not are the oldest.
+    FinishedAt,
+}
+
+/// The order of a list. The default has the newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub by: SortBy,
+    /// The smallest first.
+    pub ascending: bool,
+}
+
+/// What a job counts for in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// Its id alone.
+    Id,
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+/// The place behind a job in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The job.
+    pub id: JobId,
+    /// What it counted for.
+    pub key: SortKey,
+}
+
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The jobs older than this one; `None` starts with the newest.
-    pub before: Option<JobId>,
+    /// The jobs behind this one; `None` starts with the first.
+    pub after: Option<Cursor>,
+    /// How the list is ordered.
+    pub order: Order,
     /// How many at most.
     pub limit: u32,
     /// Which jobs.
     pub filter: Filter,
+}
+
+/// A request that is to be carried out once, however often it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceRequest {
+    /// What its client calls it.
+    pub key: String,
+    /// The digest of what it says.
+    pub digest: Vec<u8>,
+}
+
+/// An answer that is given to a request however often it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Location`.
+    pub location: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What became of a request that is to be carried out once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// It was carried out: what became of its jobs, in their order, and its answer.
+    First(Vec<Inserted>, OnceAnswer),
+    /// It had been carried out before, and this was its answer.
+    Again(OnceAnswer),
+    /// Another request has its key.
+    Other,
 }
 
 /// What is known of a server, and what its user wants of it.

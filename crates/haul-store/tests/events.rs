@@ -77,12 +77,12 @@ async fn a_deleted_job_has_no_history_any_more_and_its_ids_do_not_come_back() {
     let world = World::new();
     let (store, _) = world.open("b");
     let id = submitted(&store).await;
-    store.hide_jobs(vec![id], 2).await.unwrap();
+    store.hide_jobs(vec![id], false, 2).await.unwrap();
     assert_eq!(store.events(id, 0, 10).await.unwrap(), None);
     store.restore_jobs(vec![id], 3).await.unwrap();
     let before = kinds(&store, id).await;
     assert_eq!(before, [EventKind::Accepted { paused: false }, EventKind::Deleted, EventKind::Restored]);
-    store.hide_jobs(vec![id], 4).await.unwrap();
+    store.hide_jobs(vec![id], false, 4).await.unwrap();
     store.delete_jobs(vec![id]).await.unwrap();
     assert_eq!(store.events(id, 0, 10).await.unwrap(), None);
     let conn = rusqlite::Connection::open(world.path()).unwrap();

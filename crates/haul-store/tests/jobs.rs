@@ -7,8 +7,8 @@ mod common;
 use common::{HOST, World, chunk, job, named, rows, submitted};
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase, Refusal};
 use haul_store::{
-    ActError, Filter, Identity, JobPatch, JobRows, Mirror, OnConflict, Page, Part, PhaseChange, Pieces, Reason,
-    StateFilter, Store, UpdateError, Wish,
+    ActError, Filter, Identity, Inserted, JobPatch, JobRows, Mirror, NewJob, OnConflict, OnDuplicate, Order, Page,
+    Part, PhaseChange, Pieces, Reason, StateFilter, Store, UpdateError, Wish,
 };
 
 fn to(phase: Phase) -> PhaseChange {
@@ -20,7 +20,7 @@ fn reason(code: &str) -> Reason {
 }
 
 async fn list(store: &Store, filter: Filter) -> Vec<u64> {
-    let page = Page { before: None, limit: 100, filter };
+    let page = Page { after: None, order: Order::default(), limit: 100, filter };
     let (rows, next) = store.jobs(page).await.unwrap();
     assert_eq!(next, None);
     rows.iter().map(|row| row.id.0).collect()
@@ -170,13 +170,110 @@ async fn two_live_jobs_never_share_a_final_name() {
     store.set_opened(b, named("x (1)"), 1).await.unwrap();
     // A failed job can be retried, so it keeps its name; a canceled one does not.
     store.set_phase(a, to(Phase::Failed), 2).await.unwrap();
-    assert!(store.set_opened(b, named("x"), 2).await.is_err());
+    let c = submitted(&store).await;
+    let taken = store.set_opened(c, named("x"), 2).await.unwrap_err();
+    assert!(matches!(taken, UpdateError::NameTaken), "{taken:?}");
     store.act(a, Action::Cancel, 3).await.unwrap();
-    store.set_opened(b, named("x"), 3).await.unwrap();
-    let mut elsewhere = job("https://example.org/c");
+    store.set_opened(c, named("x"), 3).await.unwrap();
+    let mut elsewhere = job("https://example.org/d");
     elsewhere.wish.dir = "/other".to_owned();
-    let c = store.insert_jobs(vec![elsewhere], 4).await.unwrap()[0];
-    store.set_opened(c, named("x"), 4).await.unwrap();
+    let d = store.insert_jobs(vec![elsewhere], 4).await.unwrap()[0];
+    store.set_opened(d, named("x"), 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_is_reserved_stays_whatever_the_next_answer_calls_the_file() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let id = submitted(&store).await;
+    store.set_opened(id, named("x"), 1).await.unwrap();
+    let row = store.set_opened(id, named("y"), 2).await.unwrap();
+    assert_eq!(row.identity.name.as_deref(), Some("x"));
+    let patch = JobPatch { filename: Some(Some("z".to_owned())), ..JobPatch::default() };
+    store.patch(id, patch, 3).await.unwrap();
+    let row = store.set_opened(id, named("x"), 4).await.unwrap();
+    assert_eq!(row.identity.name.as_deref(), Some("z"));
+}
+
+#[tokio::test]
+async fn the_same_is_inserted_once_unless_it_is_to_be_a_copy() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let like = |sameness: u8, on_duplicate: OnDuplicate| {
+        let mut new = job("https://example.org/a");
+        new.wish.sameness = Some([sameness; 16]);
+        (new, on_duplicate)
+    };
+    let insert = async |new: Vec<(NewJob, OnDuplicate)>, gone: Vec<JobId>| {
+        let inserted = store.insert_unless_same(new, gone, 1).await.unwrap();
+        let told = inserted.into_iter().map(|inserted| match inserted {
+            Inserted::New(id) => ("new", id.0),
+            Inserted::There(row) => ("there", row.id.0),
+            Inserted::Rejected(id) => ("rejected", id.0),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let (attach, copy, reject) = (OnDuplicate::Attach, OnDuplicate::Copy, OnDuplicate::Reject);
+    let new = vec![like(1, attach.clone()), like(1, attach.clone()), like(2, reject.clone()), like(1, reject.clone())];
+    assert_eq!(insert(new, vec![]).await, [("new", 1), ("there", 1), ("new", 2), ("rejected", 1)]);
+    assert_eq!(insert(vec![like(1, copy), like(1, attach.clone())], vec![]).await, [("new", 3), ("there", 3)]);
+    let unlike = (job("https://example.org/a"), attach.clone());
+    assert_eq!(insert(vec![unlike.clone(), unlike], vec![]).await, [("new", 4), ("new", 5)]);
+    // A complete one counts unless its file is gone; one that has ended without a file does not.
+    let change = |phase| PhaseChange { phase, reason: None, path: None, verification: None };
+    store.set_phase(JobId(2), change(Phase::Completed), 2).await.unwrap();
+    assert_eq!(insert(vec![like(2, attach.clone())], vec![]).await, [("there", 2)]);
+    assert_eq!(insert(vec![like(2, attach.clone())], vec![JobId(2)]).await, [("new", 6)]);
+    store.act(JobId(6), Action::Cancel, 3).await.unwrap();
+    store.hide_jobs(vec![JobId(2)], false, 3).await.unwrap();
+    assert_eq!(insert(vec![like(2, attach)], vec![]).await, [("new", 7)]);
+}
+
+#[tokio::test]
+async fn whoever_acts_on_a_job_that_starts_later_has_it_now() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let mut later = job("https://example.org/a");
+    later.wish.start_at_ms = Some(9_000);
+    let id = store.insert_jobs(vec![later], 1).await.unwrap()[0];
+    assert_eq!(store.job(id).await.unwrap().unwrap().wish.start_at_ms, Some(9_000));
+    let (changed, row) = store.act(id, Action::Resume, 2).await.unwrap();
+    assert_eq!((changed, row.wish.start_at_ms), (Changed::Yes, None));
+    assert_eq!(store.act(id, Action::Resume, 3).await.unwrap().0, Changed::No);
+}
+
+#[tokio::test]
+async fn f_db_13_secrets_end_with_the_job() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let mut new = job("https://example.org/a");
+    new.wish.secrets = Some("canary".into());
+    new.wish.options = Some("{}".to_owned());
+    let ids = store.insert_jobs(vec![new.clone(), new], 1).await.unwrap();
+    let completed = PhaseChange { phase: Phase::Completed, reason: None, path: None, verification: None };
+    store.set_phase(ids[0], completed, 2).await.unwrap();
+    store.act(ids[1], Action::Cancel, 2).await.unwrap();
+    for id in ids {
+        let wish = store.job(id).await.unwrap().unwrap().wish;
+        assert_eq!((wish.secrets, wish.options.as_deref()), (None, Some("{}")));
+    }
+}
+
+#[tokio::test]
+async fn a_failed_post_without_ranges_begins_anew() {
+    let world = World::new();
+    let (store, _) = world.open("b");
+    let mut new = job("https://example.org/a");
+    new.wish.once = true;
+    let id = store.insert_jobs(vec![new], 1).await.unwrap()[0];
+    store.set_opened(id, Identity { accepts_ranges: Some(false), ..named("x") }, 2).await.unwrap();
+    store.checkpoint(rows(id, &[chunk(0, 10, 5)])).await.unwrap();
+    let failed = PhaseChange { phase: Phase::Failed, reason: None, path: None, verification: None };
+    store.set_phase(id, failed, 3).await.unwrap();
+    let (_, row) = store.act(id, Action::Retry, 4).await.unwrap();
+    assert_eq!((row.counts.done_bytes, row.started_at_ms, row.identity.accepts_ranges), (0, None, None));
+    assert_eq!(row.identity.name.as_deref(), Some("x"));
+    assert!(store.chunks(id).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -186,8 +283,8 @@ async fn a_hidden_job_is_out_of_sight_until_it_is_restored() {
     let (a, b) = (submitted(&store).await, submitted(&store).await);
     store.set_opened(a, named("x"), 1).await.unwrap();
     store.checkpoint(rows(a, &[chunk(0, 10, 5)])).await.unwrap();
-    assert_eq!(store.hide_jobs(vec![a, JobId(9)], 2).await.unwrap().len(), 1);
-    assert_eq!(store.hide_jobs(vec![a], 3).await.unwrap().len(), 0);
+    assert_eq!(store.hide_jobs(vec![a, JobId(9)], false, 2).await.unwrap().len(), 1);
+    assert_eq!(store.hide_jobs(vec![a], false, 3).await.unwrap().len(), 0);
     assert_eq!(store.job(a).await.unwrap(), None);
     assert_eq!(list(&store, Filter::default()).await, [b.0]);
     assert_eq!(store.count_by_state().await.unwrap().iter().map(|c| c.1).sum::<u64>(), 1);
@@ -250,14 +347,14 @@ async fn f_db_14_pages_run_from_the_newest_down_and_miss_nothing() {
             .to_vec(),
         ..Filter::default()
     };
-    let mut page = Page { before: None, limit: 10, filter };
+    let mut page = Page { after: None, order: Order::default(), limit: 10, filter };
     let mut seen = Vec::new();
     let mut pages = Vec::new();
     loop {
         let (rows, next) = store.jobs(page.clone()).await.unwrap();
         pages.push(rows.len());
         seen.extend(rows.iter().map(|row| row.id.0));
-        page.before = next;
+        page.after = next.clone();
         if next.is_none() {
             break;
         }
@@ -297,7 +394,7 @@ async fn an_action_on_all_passes_over_those_that_refuse() {
     let ids = store.insert_jobs(vec![job("https://example.org/a"); 5], 1).await.unwrap();
     store.set_phase(ids[1], to(Phase::Completed), 2).await.unwrap();
     store.act(ids[2], Action::Pause, 2).await.unwrap();
-    store.hide_jobs(vec![ids[4]], 2).await.unwrap();
+    store.hide_jobs(vec![ids[4]], false, 2).await.unwrap();
     let changed = store.act_all(Action::Pause, Filter::default(), 3).await.unwrap();
     assert_eq!(changed, [ids[0], ids[3]]);
     let counts = store.count_by_state().await.unwrap();
@@ -373,7 +470,7 @@ async fn mirrors_come_in_order_each_once_and_not_without_end() {
     assert_eq!(all, expected);
     assert_eq!(store.job(id).await.unwrap().unwrap().wish.mirrors, expected);
     assert_eq!(store.unfinished(None, 10).await.unwrap()[0].row.wish.mirrors, expected);
-    let page = Page { before: None, limit: 10, filter: Filter::default() };
+    let page = Page { after: None, order: Order::default(), limit: 10, filter: Filter::default() };
     assert_eq!(store.jobs(page).await.unwrap().0[0].wish.mirrors, expected);
 
     store.delete_jobs(vec![id]).await.unwrap();

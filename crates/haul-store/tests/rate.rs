@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use common::{World, chunk, job, rows};
 use haul_core::{Action, Phase};
-use haul_store::{Filter, Page, StateFilter};
+use haul_store::{Cursor, Filter, Order, Page, SortKey, StateFilter};
 
 #[tokio::test]
 async fn ten_thousand_jobs_go_in_with_one_commit() {
@@ -32,7 +32,8 @@ async fn ten_thousand_jobs_go_in_with_one_commit() {
 
     let begin = Instant::now();
     let filter = Filter { states: vec![StateFilter { phase: Phase::Fetching, intent: None }], ..Filter::default() };
-    let page = Page { before: Some(ids[5000]), limit: 100, filter };
+    let page =
+        Page { after: Some(Cursor { id: ids[5000], key: SortKey::Id }), order: Order::default(), limit: 100, filter };
     // The first query of a connection reads the schema, so each of the threads may need more for its first page.
     for _ in 0..100 {
         assert_eq!(store.jobs(page.clone()).await.unwrap().0.len(), 100);

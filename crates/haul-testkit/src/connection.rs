@@ -88,7 +88,7 @@ async fn respond(stream: &TcpStream, connection: u64, head: &Head, shared: &Shar
     let Some(entry) = entry else {
         return say(&outbox, 404, head).await;
     };
-    if !matches!(head.method.as_str(), "GET" | "HEAD") {
+    if !matches!(head.method.as_str(), "GET" | "HEAD" | "POST") {
         return say(&outbox, 405, head).await;
     }
     match entry.admit() {

@@ -1,14 +1,16 @@
-//! Reading a request: its head, and the range it asks for.
+//! Reading a request: its head, its body, and the range it asks for.
 
 use std::ops::Range;
 
-/// The head of a request.
+/// The head of a request, and its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
+    /// What follows the head, as long as `Content-Length` says.
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a `Range` header means for a file.
@@ -21,7 +23,7 @@ pub(crate) enum Asked {
 }
 
 impl Head {
-    /// Takes one head off the front of `inbox`, once it is complete.
+    /// Takes one head with its body off the front of `inbox`, once they are complete.
     ///
     /// # Errors
     ///
@@ -31,8 +33,15 @@ impl Head {
             return Ok(None);
         };
         let head = String::from_utf8_lossy(&inbox[..end]).into_owned();
-        inbox.drain(..end + 4);
-        Self::parse(&head).map(Some).ok_or(NotHttp)
+        let mut parsed = Self::parse(&head).ok_or(NotHttp)?;
+        let length = parsed.header("content-length").map_or(Ok(0), |value| value.parse().map_err(|_| NotHttp))?;
+        let end = end + 4;
+        if inbox.len() < end.checked_add(length).ok_or(NotHttp)? {
+            return Ok(None);
+        }
+        inbox.drain(..end);
+        parsed.body = inbox.drain(..length).collect();
+        Ok(Some(parsed))
     }
 
     fn parse(head: &str) -> Option<Self> {
@@ -50,7 +59,13 @@ impl Head {
             let (name, value) = line.split_once(':')?;
             Some((name.to_owned(), value.trim().to_owned()))
         });
-        Some(Self { method: method.to_owned(), path: path.to_owned(), query, headers: headers.collect::<Option<_>>()? })
+        Some(Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query,
+            headers: headers.collect::<Option<_>>()?,
+            body: Vec::new(),
+        })
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

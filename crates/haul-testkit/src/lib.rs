@@ -29,6 +29,7 @@
 //! | `connection`, `body`, `course`, `pace` | sending it: framing, faults on the way, rates |
 //! | `server`, `acceptor`, `entry`, `log` | the handle, its thread, and what it remembers |
 //! | `port` | a port that nobody else is given |
+//! | `proxy` | proxies on the way to servers |
 //! | `corpus` | the inputs of the fuzz targets |
 
 mod acceptor;
@@ -48,6 +49,7 @@ mod log;
 mod outbox;
 mod pace;
 mod port;
+mod proxy;
 mod server;
 
 pub use content::Content;
@@ -57,6 +59,7 @@ pub use file::File;
 pub use log::Request;
 pub use pace::Line;
 pub use port::Port;
+pub use proxy::Proxy;
 pub use server::Server;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

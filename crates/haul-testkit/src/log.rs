@@ -21,6 +21,8 @@ pub struct Request {
     pub query: Option<String>,
     /// Names and values as they were received, in order.
     pub headers: Vec<(String, String)>,
+    /// What it carried.
+    pub body: Vec<u8>,
     /// The range asked: first byte and, if given, last byte (inclusive, as in the header). The first
     /// byte of a suffix is computed from the length of the file.
     pub range: Option<(u64, Option<u64>)>,
@@ -79,6 +81,7 @@ impl Log {
             path: head.path.clone(),
             query: head.query.clone(),
             headers: head.headers.clone(),
+            body: head.body.clone(),
             range: head.range(total),
             status: 0,
             offset: 0,

@@ -7,8 +7,9 @@ use haul_core::{Fault, FaultKind};
 use rustix::io::Errno;
 use url::Url;
 
+use crate::address::ForbiddenAddress;
 use crate::request::host_of;
-use crate::{Escaped, Masked, route};
+use crate::{Escaped, Masked, Network, Proxy, route};
 
 /// How far the answer had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,33 @@ pub(crate) fn transfer_fault(error: &reqwest::Error, phase: Phase, url: &Url) ->
     };
     Fault::new(kind, format!("{doing}: {}", innermost(error)))
 }
+
+/// The same fault, or what it is where a request went another way than straight to its server.
+pub(crate) fn of_the_way(fault: Fault, error: &(dyn Error + 'static), network: &Network) -> Fault {
+    let is_unauthorized = |cause: &(dyn Error + 'static)| PROXY_REFUSALS.contains(&cause.to_string().as_str());
+    if network.proxy != Proxy::None && causes(error).any(is_unauthorized) {
+        return Fault::new(FaultKind::Status(407), "the proxy wants a user and a password, and not those it got");
+    }
+    let is_missing = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|io| errno(io) == Some(Errno::ADDRNOTAVAIL))
+    };
+    // Not that of a machine that has run out of ports (F-NET-15): nobody else has to wait for it.
+    if let Some(address) = network.source_address
+        && causes(error).any(is_missing)
+    {
+        let detail = format!("this machine does not have the `source_address` {address} at the moment");
+        return Fault::new(FaultKind::Connect, detail);
+    }
+    fault
+}
+
+/// How hyper-util says that a proxy does not let us in. It keeps the types of these errors to itself.
+const PROXY_REFUSALS: [&str; 4] = [
+    "tunnel error: proxy authorization required",
+    "SOCKS error: credentials not accepted",
+    "SOCKS error: server does not support user/pass authentication",
+    "SOCKS error: server implements authentication incorrectly",
+];
 
 /// The text of the last cause, which no URL is part of.
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
@@ -92,6 +120,9 @@ fn special_case(cause: &(dyn Error + 'static), phase: Phase) -> Option<FaultKind
             return Some(FaultKind::Truncated);
         }
         return None;
+    }
+    if cause.is::<ForbiddenAddress>() {
+        return Some(FaultKind::TargetAddressForbidden);
     }
     let io = cause.downcast_ref::<io::Error>()?;
     match (errno(io), io.kind()) {

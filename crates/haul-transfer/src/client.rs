@@ -4,12 +4,15 @@
 //! from one server live on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Fault, FaultKind};
 use reqwest::{Certificate, Client};
+use url::Url;
 
-use crate::classify;
+use crate::address::PublicOnly;
+use crate::{Network, classify};
 
 /// What distinguishes the clients of different jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,26 @@ pub struct ClientKey {
     pub insecure: bool,
     /// A PEM file with certificates to trust besides the platform's.
     pub ca_file: Option<PathBuf>,
+    /// The way that its requests go.
+    pub network: Network,
+    /// Reaches public addresses only, at every hop.
+    pub public_only: bool,
+}
+
+impl ClientKey {
+    /// What of it matters for a request to this URL.
+    fn for_url(&self, url: &Url) -> Self {
+        let mut network = self.network.for_url(url);
+        if self.public_only {
+            // What is not looked up is not checked either.
+            network.addresses = Arc::default();
+        }
+        if url.scheme() == "https" || network.proxy.may_want_tls() {
+            Self { network, ..self.clone() }
+        } else {
+            Self { network, public_only: self.public_only, ..Self::default() }
+        }
+    }
 }
 
 /// The clients of one thread.
@@ -36,17 +59,15 @@ struct Key {
 }
 
 impl Clients {
-    /// The client for requests with this scheme and these options.
-    pub(crate) fn get(&mut self, scheme: &str, options: &ClientKey, connect: Duration) -> Result<Client, Fault> {
-        let tls = scheme == "https";
-        let found = self
-            .cached
-            .iter()
-            .rposition(|(key, _)| key.tls == tls && key.connect == connect && (!tls || key.options == *options));
+    /// The client for requests to this URL with these options.
+    pub(crate) fn get(&mut self, url: &Url, options: &ClientKey, connect: Duration) -> Result<Client, Fault> {
+        options.network.check(url)?;
+        let tls = url.scheme() == "https" || options.network.proxy.may_want_tls();
+        let key = Key { tls, connect, options: options.for_url(url) };
+        let found = self.cached.iter().rposition(|(known, _)| *known == key);
         if let Some(index) = found {
             self.cached[index..].rotate_left(1);
         } else {
-            let key = Key { tls, connect, options: options.clone() };
             let client = build(&key)?;
             if self.cached.len() == CLIENTS_MAX {
                 self.cached.remove(0);
@@ -58,7 +79,8 @@ impl Clients {
     }
 }
 
-/// No decoder is compiled in, nothing is read from the environment, and redirects are ours to follow.
+/// No decoder is compiled in, nothing is read from the environment unless that is asked for, and redirects are ours to
+/// follow.
 fn build(key: &Key) -> Result<Client, Fault> {
     install_crypto();
     let mut builder = Client::builder()
@@ -66,11 +88,13 @@ fn build(key: &Key) -> Result<Client, Fault> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .no_proxy()
         .tcp_nodelay(true)
         .connect_timeout(key.connect)
         .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT);
+    if key.options.public_only {
+        builder = builder.dns_resolver(Arc::new(PublicOnly));
+    }
     if !key.tls {
         builder = builder.tls_certs_only([]);
     } else if key.options.insecure {
@@ -78,6 +102,7 @@ fn build(key: &Key) -> Result<Client, Fault> {
     } else if let Some(path) = &key.options.ca_file {
         builder = builder.tls_certs_merge(certificates(path)?);
     }
+    builder = key.options.network.apply(builder)?;
     builder.build().map_err(|error| {
         let cause = classify::innermost(&error);
         let help = "install `ca-certificates` or name a `ca_file`";
@@ -121,7 +146,11 @@ mod tests {
     use super::*;
 
     fn key(ca_file: &std::path::Path) -> ClientKey {
-        ClientKey { insecure: false, ca_file: Some(ca_file.to_owned()) }
+        ClientKey { ca_file: Some(ca_file.to_owned()), ..ClientKey::default() }
+    }
+
+    fn url(scheme: &str) -> Url {
+        Url::parse(&format!("{scheme}://a.example/")).expect("a URL")
     }
 
     #[test]
@@ -129,9 +158,19 @@ mod tests {
         let mut clients = Clients::default();
         let connect = Duration::from_secs(5);
         let missing = std::path::Path::new("/nonexistent/ca.pem");
-        clients.get("http", &key(missing), connect).expect("no TLS");
-        clients.get("http", &ClientKey::default(), connect).expect("no TLS");
+        clients.get(&url("http"), &key(missing), connect).expect("no TLS");
+        clients.get(&url("http"), &ClientKey::default(), connect).expect("no TLS");
         assert_eq!(clients.cached.len(), 1);
+    }
+
+    #[test]
+    fn who_may_reach_less_has_a_client_of_its_own() {
+        let mut clients = Clients::default();
+        let confined = ClientKey { public_only: true, ..ClientKey::default() };
+        for options in [&confined, &ClientKey::default(), &confined] {
+            clients.get(&url("http"), options, Duration::from_secs(5)).expect("no TLS");
+        }
+        assert_eq!(clients.cached.len(), 2, "a kept connection of the one is never used for the other");
     }
 
     #[test]
@@ -140,7 +179,8 @@ mod tests {
         let empty = dir.path().join("empty.pem");
         std::fs::write(&empty, "nothing").expect("a file");
         for (path, part) in [(dir.path().join("missing"), "No such file"), (empty, "no certificate")] {
-            let fault = Clients::default().get("https", &key(&path), Duration::from_secs(5)).expect_err("not usable");
+            let fault =
+                Clients::default().get(&url("https"), &key(&path), Duration::from_secs(5)).expect_err("not usable");
             assert_eq!(fault.kind, FaultKind::Tls);
             assert!(fault.detail.contains(part), "{}", fault.detail);
         }
@@ -151,8 +191,8 @@ mod tests {
         let mut clients = Clients::default();
         for millis in 1..=20 {
             let connect = Duration::from_millis(millis);
-            clients.get("http", &ClientKey::default(), connect).expect("no TLS");
-            clients.get("http", &ClientKey::default(), Duration::from_millis(1)).expect("no TLS");
+            clients.get(&url("http"), &ClientKey::default(), connect).expect("no TLS");
+            clients.get(&url("http"), &ClientKey::default(), Duration::from_millis(1)).expect("no TLS");
         }
         assert_eq!(clients.cached.len(), CLIENTS_MAX);
         assert!(clients.cached.iter().any(|(key, _)| key.connect.as_millis() == 1));

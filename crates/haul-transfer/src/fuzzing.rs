@@ -74,7 +74,7 @@ pub fn retry_after(bytes: &[u8]) {
     }
     let (url, status) = (start("https"), StatusCode::SERVICE_UNAVAILABLE);
     let answer = Answer { url: &url, status, headers: &headers, length: None };
-    let asked = Asked { start: 0, end: None, ranged: true, conditional: false, in_doubt: false };
+    let asked = Asked { start: 0, end: None, ranged: true, conditional: false, in_doubt: false, by_post: false };
     let fault = judge(&answer, asked, &Identity::default()).expect_err("503 is a fault");
     assert_shown(&fault.detail);
     if let Some(wait) = fault.retry_after {

@@ -10,7 +10,9 @@
 //! | `lane` | what driver and worker share of one range: next offset, end mark, stop |
 //! | `limiter` | bandwidth limits |
 //! | `threads` | the OS threads, their runtimes, and that every worker reports its end |
+//! | `address` | which addresses are public, checked in names and in literals |
 //! | `client` | the only HTTP clients that transfer, one cache per thread |
+//! | `network` | the way of requests: proxies, addresses, certificates of our own |
 //! | `order` | what goes to a worker and what comes back |
 //! | `worker` | one worker from its request to its last byte |
 //! | `cookies` | what servers set on the way, and where it goes back to |
@@ -28,6 +30,7 @@
 //! | `fs`, `disk_file` | the calls to the operating system behind all of these, and open files |
 //! | `testing` | disks that fail, for tests |
 
+pub mod address;
 mod body;
 mod checksum;
 mod classify;
@@ -47,6 +50,7 @@ mod limiter;
 mod link;
 mod masked;
 pub mod name;
+mod network;
 mod order;
 pub mod part;
 pub mod place;
@@ -65,7 +69,7 @@ pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
 pub use client::ClientKey;
 pub use content_range::ContentRange;
-pub use cookies::Cookies;
+pub use cookies::{Cookies, GivenCookie};
 pub use disk_file::DiskFile;
 pub use fs::{Disk, Fs};
 pub use hints::{Hints, MirrorHint};
@@ -74,7 +78,8 @@ pub use lane::{Lane, Span};
 pub use limiter::Limiter;
 pub use masked::{Escaped, Masked};
 pub use name::{NameProblem, check_user_name, repair, try_repair};
-pub use order::{Opened, Order, Report, Target};
+pub use network::{ClientCert, IpVersion, Network, Proxy, is_proxy};
+pub use order::{Login, Opened, Order, Report, Target};
 pub use part::{OnConflict, PartFile, SealedFile, Stamp};
 pub use place::Place;
 pub use request::host_of;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use haul_core::messages::{End, FetchKind, Timeouts};
 use haul_core::{Fault, WorkerId};
 use http::{HeaderMap, HeaderValue};
@@ -47,6 +48,11 @@ pub struct Order {
     pub user_agent: Option<HeaderValue>,
     /// The page that linked to the file.
     pub referrer: Option<HeaderValue>,
+    /// Who the user is to the server, where neither its URL nor a header says so. It stays on the origin of `submitted`.
+    pub login: Option<Login>,
+    /// What a POST carries; `None` makes it a GET. Where the answer to an earlier POST came from another place, that is
+    /// asked by GET.
+    pub post: Option<Bytes>,
     /// Which client carries it.
     pub client: ClientKey,
     /// The bandwidth limits that it obeys, each of them once.
@@ -55,6 +61,22 @@ pub struct Order {
     pub target: Target,
     /// Where the reports go. Once nobody listens any more the worker stops.
     pub reports: mpsc::Sender<Report>,
+}
+
+/// A user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: Option<String>,
+}
+
+/// Without the secrets.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
 }
 
 /// Where the bytes go, or, for a comparison, are.
@@ -103,6 +125,8 @@ pub struct Opened {
     pub identity: Identity,
     /// `Content-Disposition`, as it was sent.
     pub content_disposition: Option<Vec<u8>>,
+    /// Whether it is the answer to a POST.
+    pub by_post: bool,
     /// Whether `Accept-Ranges: none` was sent.
     pub refuses_ranges: bool,
     /// What it says about other sources and the file's digest.
@@ -118,6 +142,11 @@ impl Opened {
 }
 
 impl Order {
+    /// Whether the first request is a POST. Another place that an earlier one has led to is asked by GET.
+    pub(crate) fn posts(&self) -> bool {
+        self.post.is_some() && self.resolved.is_none()
+    }
+
     /// The URL that the first request goes to.
     pub(crate) fn start(&self) -> &Url {
         self.resolved.as_ref().unwrap_or(&self.submitted)

@@ -68,6 +68,11 @@ pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// Tells whether a request that is no GET stays what it is when it is sent on like this (RFC 9110 section 15.4).
+pub(crate) fn keeps_method(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 307 | 308)
+}
+
 /// Tells whether the URL is one that we transfer from.
 pub(crate) fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()

@@ -2,8 +2,8 @@
 
 use haul_core::messages::FetchKind;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_RANGE,
-    RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT,
+    HOST, IF_RANGE, RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     pub(crate) conditional: bool,
     /// Whether this is to find out if the server has the file at all, so that whatever is not that file is another one.
     pub(crate) in_doubt: bool,
+    /// Whether it is a POST; depends on the hop.
+    pub(crate) by_post: bool,
 }
 
 impl Asked {
@@ -38,7 +40,14 @@ impl Asked {
             }
             FetchKind::Whole => (false, None),
         };
-        Self { start, end, ranged, conditional: false, in_doubt: order.kind == FetchKind::Compare }
+        Self {
+            start,
+            end,
+            ranged,
+            conditional: false,
+            in_doubt: order.kind == FetchKind::Compare,
+            by_post: order.posts(),
+        }
     }
 
     /// The value of `Range`. The only place where the inclusive form exists.
@@ -63,8 +72,12 @@ pub(crate) fn build(client: &Client, order: &Order, url: &Url, asked: Asked, kno
     let is_own_origin = url.origin() == order.submitted.origin();
     let headers = headers(order, url, asked, known, is_own_origin);
     let has_authorization = headers.contains_key(AUTHORIZATION);
-    let request = client.get(url.clone()).headers(headers);
-    if is_own_origin && !has_authorization { with_userinfo(request, &order.submitted) } else { request }
+    let request = match &order.post {
+        // Whoever asked has seen to it that the body stays on its origin.
+        Some(body) if asked.by_post => client.post(url.clone()).headers(headers).body(body.clone()),
+        Some(_) | None => client.get(url.clone()).headers(headers),
+    };
+    if is_own_origin && !has_authorization { with_login(request, order) } else { request }
 }
 
 /// At a foreign origin nothing is sent that could be secret (F-HTTP-09).
@@ -72,8 +85,16 @@ fn headers(order: &Order, url: &Url, asked: Asked, known: &Identity, is_own_orig
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     if is_own_origin {
+        if asked.by_post {
+            // What curl sends of data that nobody describes.
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        }
         for (name, value) in &order.headers {
-            if !is_ours(name) {
+            if name == CONTENT_TYPE {
+                if asked.by_post {
+                    headers.insert(CONTENT_TYPE, value.clone());
+                }
+            } else if !is_ours(name) {
                 headers.append(name, value.clone());
             }
         }
@@ -106,10 +127,13 @@ fn headers(order: &Order, url: &Url, asked: Asked, known: &Identity, is_own_orig
     headers
 }
 
-fn with_userinfo(request: RequestBuilder, submitted: &Url) -> RequestBuilder {
+fn with_login(request: RequestBuilder, order: &Order) -> RequestBuilder {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    match (submitted.username(), submitted.password()) {
-        ("", None) => request,
+    match (order.submitted.username(), order.submitted.password()) {
+        ("", None) => match &order.login {
+            Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
+            None => request,
+        },
         (user, password) => request.basic_auth(decode(user), password.map(decode)),
     }
 }
@@ -130,7 +154,8 @@ mod tests {
 
     #[test]
     fn ranges_are_inclusive_in_the_header_only() {
-        let mut asked = Asked { start: 100, end: Some(200), ranged: true, conditional: false, in_doubt: false };
+        let mut asked =
+            Asked { start: 100, end: Some(200), ranged: true, conditional: false, in_doubt: false, by_post: false };
         assert_eq!(asked.header().as_deref(), Some("bytes=100-199"));
         asked.end = None;
         assert_eq!(asked.header().as_deref(), Some("bytes=100-"));

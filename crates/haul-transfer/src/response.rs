@@ -289,7 +289,8 @@ const TOTAL_MAX: u64 = i64::MAX.unsigned_abs();
 mod tests {
     use super::*;
 
-    const ASKED: Asked = Asked { start: 100, end: Some(200), ranged: true, conditional: true, in_doubt: false };
+    const ASKED: Asked =
+        Asked { start: 100, end: Some(200), ranged: true, conditional: true, in_doubt: false, by_post: false };
 
     const FROM_0: Asked = Asked { start: 0, end: None, ..ASKED };
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 use url::Url;
 
+use crate::address;
 use crate::body::{Body, Use};
 use crate::classify::{self, Phase};
 use crate::client::Clients;
@@ -106,8 +107,15 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
         if redirect::is_redirect(response.status()) {
             hints.redirected(route.url(), response.headers());
             let location = response.headers().get(LOCATION).cloned();
+            let status = response.status();
             drain(response).await;
+            let before = route.url().origin();
             route.follow(location.as_ref().map(http::HeaderValue::as_bytes))?;
+            asked.by_post = asked.by_post && redirect::keeps_method(status);
+            if asked.by_post && route.url().origin() != before {
+                let detail = format!("the request is sent on to {}, which must not get its body", Masked(route.url()));
+                return Err(Fault::new(FaultKind::NotRepeatable, detail));
+            }
             continue;
         }
         let answer = Answer {
@@ -120,9 +128,10 @@ async fn ask(order: &Order, shared: &Shared) -> Result<Answered, Fault> {
             Ok(Judgement::Take(accepted)) => {
                 let hints = hints.answered(route.url(), response.headers());
                 let vouched = known.vouches_for(&accepted.identity);
-                return Ok(Answered { vouched, ..Answered::new(response, accepted, &route, hints) });
+                let answered = Answered::new(response, accepted, &route, hints);
+                return Ok(Answered { vouched, ..answered.to(asked) });
             }
-            Ok(Judgement::Empty(accepted)) => return Ok(Answered::empty(response, accepted, &route)),
+            Ok(Judgement::Empty(accepted)) => return Ok(Answered::empty(response, accepted, &route).to(asked)),
             // Each of the two is asked for once at most, because what they drop stays dropped.
             Ok(Judgement::AskUnranged) => asked.ranged = false,
             Ok(Judgement::AskUnconditionally) => may_condition = false,
@@ -142,17 +151,20 @@ async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked, known: &I
         let detail = format!("{} is no HTTP address", Masked(url));
         return Err(Fault::new(FaultKind::RedirectScheme, detail));
     }
+    if order.client.public_only {
+        address::check(url, &order.client.network.proxy)?;
+    }
     let timeouts = order.timeouts;
     let client = {
         let mut clients = shared.clients.lock().expect("building a client does not panic");
-        clients.get(url.scheme(), &order.client, timeouts.connect)?
+        clients.get(url, &order.client, timeouts.connect)?
     };
     let request = || request::build(&client, order, url, asked, known).send();
     let sent = timeout(timeouts.connect + timeouts.response, async {
         match request().await {
             // The server closed a kept-alive connection while our request was under way: nobody's
             // fault, and a request that only reads may be repeated (F-HTTP-17).
-            Err(error) if is_unanswered(&error, url) && shared.has_answered(url) => request().await,
+            Err(error) if !asked.by_post && is_unanswered(&error, url) && shared.has_answered(url) => request().await,
             sent => sent,
         }
     });
@@ -161,7 +173,10 @@ async fn send(order: &Order, shared: &Shared, url: &Url, asked: Asked, known: &I
             shared.note_answer(url);
             Ok(response)
         }
-        Ok(Err(error)) => Err(classify::transfer_fault(&error, Phase::Head, url)),
+        Ok(Err(error)) => {
+            let fault = classify::transfer_fault(&error, Phase::Head, url);
+            Err(classify::of_the_way(fault, &error, &order.client.network))
+        }
         Err(_) => {
             let seconds = timeouts.response.as_secs_f64();
             let detail = format!("no answer from {} within {seconds} s", Masked(url));
@@ -205,6 +220,12 @@ async fn open_file(order: &Order, answered: &Answered) -> Result<Option<Arc<Disk
 }
 
 impl Answered {
+    /// The answer to this request.
+    fn to(mut self, asked: Asked) -> Self {
+        self.opened.by_post = asked.by_post;
+        self
+    }
+
     /// The body of such an answer, and its digest, are those of an error.
     fn empty(response: Response, accepted: Accepted, route: &Route) -> Self {
         Self { response: None, ..Self::new(response, accepted, route, Hints::default()) }
@@ -217,6 +238,7 @@ impl Answered {
             partial: accepted.partial,
             final_url: route.url().clone(),
             identity: accepted.identity.clone(),
+            by_post: false,
             content_disposition: headers.get(CONTENT_DISPOSITION).map(|value| value.as_bytes().to_vec()),
             refuses_ranges: headers
                 .get(ACCEPT_RANGES)

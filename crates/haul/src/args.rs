@@ -1,10 +1,12 @@
 //! The command line: what can be typed, and the table of exit codes under `--help`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use haul_api::{OnChange, OnConflict, Rate, Size};
+use haul_api::{OnChange, OnConflict, OnDuplicate, Position, Rate, Size};
+use jiff::Timestamp;
 
 use crate::error::Exit;
 
@@ -64,6 +66,14 @@ pub(crate) enum Command {
         #[arg(value_name = "ID", value_parser = job_id)]
         id: u64,
     },
+    /// Tell what a server says of a file, without fetching it
+    Probe {
+        /// Where the file is
+        #[arg(value_name = "URL")]
+        url: String,
+        #[command(flatten)]
+        options: JobOptions,
+    },
     /// Follow jobs until they end; all unfinished ones unless some are named
     Watch {
         /// The jobs
@@ -93,13 +103,24 @@ pub(crate) enum Command {
     },
     /// Give jobs up and remove their unfinished files
     Cancel(Ids),
-    /// Forget jobs; finished files stay unless --delete-files is given
+    /// Forget jobs; finished files stay unless --delete-files is given. `haul restore` takes it back within 10 seconds
     Rm {
         #[command(flatten)]
         ids: Ids,
         /// Delete the files, too
         #[arg(long)]
         delete_files: bool,
+    },
+    /// Bring jobs back that were forgotten within the last 10 seconds
+    Restore(Ids),
+    /// Move a job in the queue: to the `top`, to the `bottom`, or so that it is the N-th of those with its priority
+    Move {
+        /// The job
+        #[arg(value_name = "ID", value_parser = job_id)]
+        id: u64,
+        /// Where to
+        #[arg(value_name = "top|bottom|N")]
+        position: Position,
     },
     /// Compare files with what was received, chunk by chunk
     ///
@@ -133,12 +154,48 @@ pub(crate) enum Command {
     Host(Host),
     /// Look after the daemon's database, also while it runs
     Db(Db),
-    /// Print where the token is, for programs that talk to the daemon
+    /// Print where the owner's token is, or look after the tokens of other programs
+    #[command(args_conflicts_with_subcommands = true)]
     Token {
-        /// Print the token itself
+        /// Print the owner's token itself
         #[arg(long)]
         show: bool,
+        #[command(subcommand)]
+        command: Option<TokenCommand>,
     },
+    /// Print a code that a program can trade for a token, once and within two minutes
+    ///
+    /// A browser extension asks for it. The token may submit jobs from public addresses, look at its own ones, and renew
+    /// their links.
+    Pair,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// List the tokens but the one in the token file
+    Ls,
+    /// Make a token and print it; it is not shown again
+    Add(TokenAdd),
+    /// Revoke tokens; their jobs stay
+    Rm {
+        /// The tokens
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenAdd {
+    /// What to call it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it permits: everything, looking, or submitting
+    #[arg(long, value_name = "SCOPE", value_parser = ["admin", "read", "submit"], default_value = "submit")]
+    pub(crate) scope: String,
+    /// Unfinished jobs that it may have at a time
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
 }
 
 #[derive(Args, Debug)]
@@ -153,14 +210,26 @@ pub(crate) struct Get {
 #[derive(Args, Debug)]
 pub(crate) struct Add {
     /// What to download: URLs, or Metalinks that lie here
-    #[arg(value_name = "URL|FILE.meta4", required_unless_present = "input")]
+    #[arg(value_name = "URL|FILE.meta4", required_unless_present_any = ["input", "curl"])]
     pub(crate) urls: Vec<String>,
     /// Read URLs from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
+    /// Read a command line of curl from standard input, as browsers copy it ("Copy as cURL")
+    #[arg(long, conflicts_with_all = ["urls", "input"])]
+    pub(crate) curl: bool,
     /// Do not start yet
-    #[arg(long)]
+    #[arg(long, conflicts_with = "start_at")]
     pub(crate) paused: bool,
+    /// Start at this time, such as `2026-11-05T22:00:00+01:00`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start_at: Option<Timestamp>,
+    /// What to do when the same was added before
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) on_duplicate: Option<Duplicate>,
+    /// Where to put it in the queue
+    #[arg(long, value_name = "top|bottom|N")]
+    pub(crate) position: Option<Position>,
     #[command(flatten)]
     pub(crate) options: JobOptions,
 }
@@ -213,6 +282,51 @@ pub(crate) struct JobOptions {
     /// What to do when the file changes on its server
     #[arg(long, value_name = "POLICY")]
     pub(crate) on_change: Option<Change>,
+    /// Go through this proxy (`http`, `https`, `socks5` or `socks5h`); `none` for none
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Hosts to ask without the proxy, with commas between them
+    #[arg(long, value_name = "HOSTS")]
+    pub(crate) no_proxy: Option<String>,
+    /// Do not look at the server's certificate: whoever sits in between can send another file
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+    /// Come from this address of the machine
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source_address: Option<IpAddr>,
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+    /// Use IPv6 only
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+    /// Send the cookies of this file (`cookies.txt`), each where it belongs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cookies: Option<PathBuf>,
+    /// Ask by POST, and send this text, or with `@FILE` what is in a file (`@-` is standard input)
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) data: Option<String>,
+}
+
+/// [`OnDuplicate`] as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Duplicate {
+    /// Answer with the job that is there
+    Attach,
+    /// Make a job of its own
+    Copy,
+    /// Refuse
+    Reject,
+}
+
+impl From<Duplicate> for OnDuplicate {
+    fn from(duplicate: Duplicate) -> Self {
+        match duplicate {
+            Duplicate::Attach => Self::Attach,
+            Duplicate::Copy => Self::Copy,
+            Duplicate::Reject => Self::Reject,
+        }
+    }
 }
 
 /// [`OnChange`] as it is typed.

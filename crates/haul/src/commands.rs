@@ -5,17 +5,18 @@ mod db;
 mod host;
 mod limit;
 mod list;
+mod probe;
 mod renew;
 mod show;
+mod token;
 mod verify;
 mod why;
 
 use haul_api::{BatchItem, BatchResult, Job};
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::adopt::{self, Accepted};
-use crate::args::{Add, Cli, Command, Global};
+use crate::args::{Add, Cli, Command, TokenCommand};
 use crate::error::{Exit, Failure};
 use crate::find::{self, Daemon};
 use crate::follow::{End, Follow, live_jobs};
@@ -43,6 +44,9 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Retry(which) => act::each(&daemon.await?, &which.ids, act::Act::Retry, out).await,
         Command::Renew { id, url, headers } => renew::renew(&daemon.await?, *id, url, headers, out).await,
         Command::Cancel(which) => act::each(&daemon.await?, &which.ids, act::Act::Cancel, out).await,
+        Command::Restore(which) => act::each(&daemon.await?, &which.ids, act::Act::Restore, out).await,
+        Command::Move { id, position } => renew::put(&daemon.await?, *id, *position, out).await,
+        Command::Probe { url, options } => probe::probe(&daemon.await?, url, options, out).await,
         Command::Rm { ids, delete_files } => act::rm(&daemon.await?, &ids.ids, *delete_files, out).await,
         Command::Verify { ids, repair } => verify::verify(&daemon.await?, &ids.ids, *repair, out).await,
         Command::Limit { words, label } => {
@@ -50,12 +54,19 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             limit::limit(&daemon.await?, limit, out).await
         }
         Command::Db(args) => db::db(args, out),
-        Command::Token { show } => token(&cli.global, *show, out),
+        Command::Token { show, command } => match command {
+            None => token::file(&cli.global, *show, out),
+            Some(TokenCommand::Ls) => token::ls(&daemon.await?, out).await,
+            Some(TokenCommand::Add(args)) => token::add(&daemon.await?, args, out).await,
+            Some(TokenCommand::Rm { ids }) => token::rm(&daemon.await?, ids, out).await,
+        },
+        Command::Pair => token::pair(&daemon.await?, out).await,
     }
 }
 
 async fn add(daemon: &Daemon, args: &Add, out: &Out) -> Result<Exit, Failure> {
-    let wishes = submit::for_add(args, daemon.is_local())?;
+    let wishes =
+        if args.curl { submit::for_curl(args, daemon.is_local())? } else { submit::for_add(args, daemon.is_local())? };
     wishes.notes.iter().for_each(|note| out.note(note));
     if let ([wish], []) = (wishes.jobs.as_slice(), wishes.refused.as_slice()) {
         let job = daemon.client.submit(wish).await.map_err(|error| daemon.failure(error))?;
@@ -122,33 +133,6 @@ async fn watch(daemon: &Daemon, ids: &[u64], out: &Out) -> Result<Exit, Failure>
         }
         End::Interrupted(_) => Exit::Interrupted,
     })
-}
-
-fn token(global: &Global, show: bool, out: &Out) -> Result<Exit, Failure> {
-    let file = find::token_path(global)?;
-    let path = file.display().to_string();
-    let token = if show {
-        Some(find::read_token(&file).map_err(|failure| Failure { exit: Exit::Local, ..failure })?)
-    } else {
-        None
-    };
-    if out.is_json() {
-        out.json(&json!({"token_file": path, "token": token}))?;
-        return Ok(Exit::Fine);
-    }
-    match token {
-        Some(token) => {
-            out.detail(format!("from `{}`", crate::text::escaped(&path)));
-            out.line(token)?;
-        }
-        None => {
-            out.foreign(&path)?;
-            if !file.exists() {
-                out.note("the file is not there yet; the daemon makes it when it first starts");
-            }
-        }
-    }
-    Ok(Exit::Fine)
 }
 
 /// One job in one line: `17  waiting: connection refused, next try in 4 s  a.iso`.

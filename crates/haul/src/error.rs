@@ -141,9 +141,12 @@ impl Failure {
     pub(crate) fn from_problem(problem: Problem, token_file: Option<&Path>) -> Self {
         let code = problem.known_code();
         let exit = match code {
-            Some(ProblemCode::Unauthorized | ProblemCode::HostNotAllowed | ProblemCode::OriginNotAllowed) => {
-                Exit::Unauthorized
-            }
+            Some(
+                ProblemCode::Unauthorized
+                | ProblemCode::ScopeNotAllowed
+                | ProblemCode::HostNotAllowed
+                | ProblemCode::OriginNotAllowed,
+            ) => Exit::Unauthorized,
             Some(ProblemCode::JobNotFound) => Exit::UnknownJob,
             Some(ProblemCode::ShuttingDown) => Exit::Unreachable,
             Some(_) | None => Exit::Failed,
@@ -257,7 +260,7 @@ mod tests {
     fn every_refusal_has_an_exit_code() {
         for code in ProblemCode::ALL {
             let expected = match code.as_str() {
-                "unauthorized" | "host-not-allowed" | "origin-not-allowed" => 4,
+                "unauthorized" | "scope-not-allowed" | "host-not-allowed" | "origin-not-allowed" => 4,
                 "job-not-found" => 5,
                 "shutting-down" => 3,
                 _ => 1,

@@ -30,6 +30,7 @@ mod adopt;
 mod args;
 mod bars;
 mod commands;
+mod cookies;
 mod error;
 mod eta;
 mod find;

@@ -5,12 +5,13 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use haul_api::{Start, SubmitJob};
+use haul_api::{Cookie, IpVersion, Method, RequestBody, Start, SubmitJob};
 use hauld::metalink;
 use url::Url;
 
 use crate::adopt::Refused;
 use crate::args::{Add, Get, JobOptions};
+use crate::cookies;
 use crate::error::Failure;
 use crate::text::{escaped, shown_url};
 
@@ -40,10 +41,63 @@ pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Wishes, Failure> {
         Some(dir) if is_local => Some(absolute(&dir)?),
         other => other,
     };
-    let start = add.paused.then_some(Start::Paused);
     let template = template(&add.options, target.filename, wishes.jobs.len())?;
-    let template = SubmitJob { dir: dir.map(text_of).transpose()?, start, ..template };
-    Ok(wishes.all_like(&template))
+    let template = SubmitJob { dir: dir.map(text_of).transpose()?, ..template };
+    Ok(wishes.all_like(&when_added(add, template)))
+}
+
+/// What `haul add --curl` asks for: what the command line says, and what the options say besides.
+pub(crate) fn for_curl(add: &Add, is_local: bool) -> Result<Wishes, Failure> {
+    let text = read_input("-".as_ref())?;
+    let said = hauld::curl::read(text.trim().as_bytes()).map_err(|error| Failure::usage(error.to_string()))?;
+    let target = Target::of(&add.options, 1)?;
+    // curl saves where it is called.
+    let dir = match target.dir.or_else(|| said.dir.clone().map(PathBuf::from)) {
+        Some(dir) if is_local => Some(absolute(&dir)?),
+        other => other,
+    };
+    let wanted = template(&add.options, target.filename, 1)?;
+    let headers = said.headers.into_iter().chain(wanted.headers).reduce(|mut said, wanted| {
+        for (name, value) in wanted {
+            said.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+            said.insert(name, value);
+        }
+        said
+    });
+    let job = SubmitJob {
+        url: said.url,
+        dir: dir.map(text_of).transpose()?,
+        filename: wanted.filename.or(said.filename),
+        headers,
+        referrer: wanted.referrer.or(said.referrer),
+        user_agent: wanted.user_agent.or(said.user_agent),
+        bandwidth_limit: wanted.bandwidth_limit.or(said.bandwidth_limit),
+        method: wanted.method.or(said.method),
+        body: wanted.body.or(said.body),
+        proxy: wanted.proxy.or(said.proxy),
+        no_proxy: wanted.no_proxy.or(said.no_proxy),
+        insecure: wanted.insecure.or(said.insecure),
+        source_address: wanted.source_address.or(said.source_address),
+        ip_version: wanted.ip_version.or(said.ip_version),
+        ..wanted
+    };
+    Ok(Wishes { jobs: vec![when_added(add, job)], ..Wishes::default() })
+}
+
+/// What `haul probe` asks for.
+pub(crate) fn for_probe(url: &str, options: &JobOptions) -> Result<SubmitJob, Failure> {
+    let url = check(url).map_err(|what| not_a_url(&what, url))?;
+    Ok(SubmitJob { url: Some(url), ..template(options, None, 1)? })
+}
+
+/// When it starts, and beside which jobs.
+fn when_added(add: &Add, job: SubmitJob) -> SubmitJob {
+    SubmitJob {
+        start: add.start_at.map(Start::At).or(add.paused.then_some(Start::Paused)),
+        on_duplicate: add.on_duplicate.map(Into::into),
+        position: add.position,
+        ..job
+    }
 }
 
 /// What `haul get` asks for: each file once, all into a directory that exists.
@@ -188,8 +242,39 @@ fn template(options: &JobOptions, filename: Option<String>, urls: usize) -> Resu
             .as_deref()
             .map(|url| check(url).map_err(|what| not_a_url(&what, url)))
             .transpose()?,
+        proxy: options.proxy.clone(),
+        no_proxy: options.no_proxy.clone(),
+        insecure: options.insecure.then_some(true),
+        source_address: options.source_address,
+        ip_version: match (options.ipv4, options.ipv6) {
+            (true, _) => Some(IpVersion::V4),
+            (_, true) => Some(IpVersion::V6),
+            (false, false) => None,
+        },
+        cookies: options.cookies.as_deref().map(cookies).transpose()?,
+        method: options.data.is_some().then_some(Method::Post),
+        body: options.data.as_deref().map(body).transpose()?,
         ..SubmitJob::default()
     })
+}
+
+/// Reads `cookies.txt`.
+fn cookies(path: &Path) -> Result<Vec<Cookie>, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::local("read", path, &error))?;
+    cookies::read(&text).map_err(|what| {
+        let shown = path.display().to_string();
+        Failure::usage(format!("`{}` {what}", escaped(&shown)))
+    })
+}
+
+/// What a POST carries: the text, or what the file holds.
+fn body(data: &str) -> Result<RequestBody, Failure> {
+    let text = match data.strip_prefix('@') {
+        // Not read as a list: it is sent as it is.
+        Some(path) => read_input(path.as_ref())?,
+        None => data.to_owned(),
+    };
+    Ok(RequestBody { text: Some(text), base64: None })
 }
 
 /// Reads `Name: value` pairs. No text repeats one: it may be a password in the wrong form.

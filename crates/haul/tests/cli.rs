@@ -351,3 +351,24 @@ fn where_the_checksum_is_to_be_had_is_passed_on() {
         assert!(!run.stderr.contains("s3cret"), "{run:?}");
     }
 }
+
+#[test]
+fn f_sec_05_a_new_token_goes_to_standard_output_alone_and_comes_from_no_argument() {
+    let made = r#"{"id": 3, "name": "browser", "scope": "submit", "jobs_max": 50, "token": "new-s3cret",
+        "created_at": "2026-11-05T10:00:00Z", "last_used_at": null}"#;
+    let (run, asked) = Home::new().haul_with("201 Created", made, &["token", "add", "browser", "--jobs", "50"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "new-s3cret\n"), "{run:?}");
+    assert!(!run.stderr.contains("s3cret") && run.stderr.contains("not shown again"), "{run:?}");
+    assert!(asked.starts_with("POST /v1/tokens "), "{asked}");
+    assert!(asked.ends_with(r#"{"name":"browser","scope":"submit","jobs_max":50}"#), "{asked}");
+
+    let list = r#"{"tokens": [{"id": 3, "name": "brow\u001b[2Jser", "scope": "submit", "jobs_max": 50,
+        "created_at": "2026-11-05T10:00:00Z", "last_used_at": null}]}"#;
+    let (run, _) = Home::new().haul_with("200 OK", list, &["token", "ls"]);
+    assert!(run.stdout.contains("never") && !run.stdout.contains('\u{1b}'), "{run:?}");
+
+    let code = r#"{"code": "ABCD-EFGH-JKMN-PQRS", "expires_at": "2026-11-05T10:02:00Z"}"#;
+    let (run, _) = Home::new().haul_with("200 OK", code, &["pair"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "ABCD-EFGH-JKMN-PQRS\n"), "{run:?}");
+    assert_eq!(Home::new().haul(&["token", "add", "x", "--scope", "owner"]).code, Some(2));
+}

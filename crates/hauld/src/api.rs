@@ -1,13 +1,20 @@
 //! The HTTP API: parse, send one wish, await the answer, convert.
 
+mod document;
 mod extract;
 mod guard;
 mod health;
 mod hosts;
 mod jobs;
+mod lists;
+mod once;
+mod patient;
+mod probe;
 mod problem;
 mod serve;
 mod settings;
+mod tokens;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,22 +23,25 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use haul_api::{ProblemCode, paths};
+use bytes::Bytes;
+use haul_api::ProblemCode;
 use haul_store::Store;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::access::Access;
 use crate::driver::Handle;
 use crate::submit::Roots;
-use crate::token::TokenCheck;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use extract::job_id;
 pub(crate) use guard::Allowed;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use hosts::check as check_host_patch;
-pub(crate) use serve::Server;
+pub(crate) use once::KeysInUse;
+pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
 
@@ -43,33 +53,59 @@ pub(crate) struct Api {
     pub(crate) driver: Handle,
     pub(crate) store: Store,
     pub(crate) roots: Arc<Roots>,
-    pub(crate) token: TokenCheck,
+    pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
+    /// Requests go through a proxy unless their job says otherwise.
+    pub(crate) has_proxy: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
+    /// Keys of submits that are under way.
+    pub(crate) keys_in_use: KeysInUse,
+    /// The OpenAPI document, once there is a router to make it from.
+    pub(crate) document: Bytes,
 }
 
-/// All routes.
-pub(crate) fn router(api: Api) -> Router {
-    Router::new()
-        .route(paths::JOBS, get(jobs::list).post(jobs::submit))
-        .route(paths::JOB, get(jobs::show).patch(jobs::patch).delete(jobs::delete))
-        .route(paths::JOB_CHUNKS, get(jobs::chunks))
-        .route(paths::JOB_EVENTS, get(jobs::events))
-        .route(paths::JOB_WHY, get(jobs::why))
-        .route(paths::JOB_PAUSE, post(jobs::pause))
-        .route(paths::JOB_RESUME, post(jobs::resume))
-        .route(paths::JOB_RETRY, post(jobs::retry))
-        .route(paths::JOB_CANCEL, post(jobs::cancel))
-        .route(paths::JOB_VERIFY, post(jobs::verify))
-        .route(paths::PAUSE_ALL, post(jobs::pause_all))
-        .route(paths::RESUME_ALL, post(jobs::resume_all))
-        .route(paths::HOSTS, get(hosts::list))
-        .route(paths::HOST, get(hosts::show).patch(hosts::patch).delete(hosts::forget))
-        .route(paths::STATS, get(health::stats))
-        .route(paths::SETTINGS, get(settings::show).patch(settings::change))
-        .route(paths::HEALTHZ, get(health::healthz))
-        .route(paths::READYZ, get(health::readyz))
+/// All routes, and the document that they make.
+fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(document::empty())
+        .routes(routes!(lists::list, jobs::submit))
+        .routes(routes!(jobs::show, jobs::patch, jobs::delete))
+        .routes(routes!(jobs::chunks))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::why))
+        .routes(routes!(jobs::pause))
+        .routes(routes!(jobs::resume))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::verify))
+        .routes(routes!(jobs::restore))
+        .routes(routes!(probe::probe))
+        .routes(routes!(lists::pause))
+        .routes(routes!(lists::resume))
+        .routes(routes!(lists::retry))
+        .routes(routes!(lists::cancel))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::show, hosts::patch, hosts::forget))
+        .routes(routes!(health::stats))
+        .routes(routes!(settings::show, settings::change))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::pair))
+        .routes(routes!(tokens::code))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(document::openapi))
+        .routes(routes!(document::page))
+        .routes(routes!(document::script))
+        .routes(routes!(document::style))
+        .split_for_parts()
+}
+
+/// The router with everything around it.
+pub(crate) fn router(mut api: Api) -> Router {
+    let (router, document) = routes();
+    api.document = document::written(&document);
+    router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(api.clone(), guard::guard))

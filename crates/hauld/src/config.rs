@@ -5,17 +5,21 @@
 
 mod dirs;
 mod layers;
+mod network;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use haul_api::{Bandwidth, HumanDuration, Rate, Window};
+use haul_api::{HumanDuration, IpVersion, Rate, Window};
 use haul_core::Policy;
+use haul_store::Scope;
 use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Layers, Loaded};
+pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
 
 /// Declares every setting once: its name, type, default and what it is for.
 macro_rules! settings {
@@ -71,6 +75,8 @@ settings! {
     socket: PathBuf = dirs::socket()?;
     /// Permissions of the Unix socket, in octal.
     socket_mode: String = "0600".to_owned();
+    /// What peers of the Unix socket may do whom `socket_mode` lets in beside the daemon's own user and root: `admin`, `read` or `none`.
+    socket_scope: SocketScope = SocketScope::Admin;
     /// Where the database and the token live.
     data_dir: PathBuf = dirs::data()?;
     /// Where files go unless a job says otherwise. Always one of the allowed roots.
@@ -109,16 +115,42 @@ settings! {
     bandwidth_limit: Rate = Rate(0);
     /// Times of the day, in local time, at which another limit holds; the first window that holds counts.
     bandwidth_schedule: Vec<Window> = Vec::new();
-    /// Limits of the jobs with a label, in a table for each label.
-    labels: BTreeMap<String, Bandwidth> = BTreeMap::new();
+    /// What holds for the jobs with a label, in a table for each label.
+    labels: BTreeMap<String, Label> = BTreeMap::new();
     /// Certificates (PEM) to trust besides the system's. Empty: none.
     ca_file: PathBuf = PathBuf::new();
+    /// The proxy that requests go through unless a job says otherwise: a URL, or `env` for that of the environment.
+    proxy: ProxySetting = ProxySetting::default();
+    /// Hosts that are asked without the proxy, separated by commas.
+    no_proxy: String = String::new();
+    /// The address of this machine that requests come from. Empty: any.
+    source_address: String = String::new();
+    /// Which of a server's addresses may be used.
+    ip_version: IpVersion = IpVersion::Auto;
+    /// Addresses of names that are not looked up.
+    resolve: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    /// A file with users and passwords by host, for jobs that bring none. Empty: none.
+    netrc: PathBuf = PathBuf::new();
+    /// Certificates by which this side proves who it is, to some hosts.
+    client_certs: Vec<ClientCertSetting> = Vec::new();
     /// The `User-Agent` that servers see unless a job says otherwise.
     user_agent: String = concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned();
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter like `info,hauld::driver=debug`.
     log: String = "info".to_owned();
     /// How it is logged: `auto` (the journal when it listens, else text), `text` or `json`.
     log_format: LogFormat = LogFormat::Auto;
+}
+
+/// What a peer of the Unix socket may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SocketScope {
+    /// Everything.
+    Admin,
+    /// To look at everything but secrets.
+    Read,
+    /// Nothing without a token.
+    None,
 }
 
 /// How log lines look.
@@ -218,12 +250,39 @@ impl Config {
         }
         let dirs = [("data_dir", &self.data_dir), ("download_dir", &self.download_dir)];
         let roots = self.allowed_roots.iter().map(|root| ("allowed_roots", root));
-        for (key, dir) in dirs.into_iter().chain(roots) {
+        let of_labels = self.labels.values().map(|label| ("labels", &label.dir));
+        let of_labels = of_labels.filter(|(_, dir)| !dir.as_os_str().is_empty());
+        for (key, dir) in dirs.into_iter().chain(roots).chain(of_labels) {
             if !dir.is_absolute() {
                 return Err(ConfigError::value(key, format!("is `{}`; it must be an absolute path", dir.display())));
             }
         }
-        self.socket_mode().map(|_| ())
+        for (name, label) in &self.labels {
+            if label.windows.len() > WINDOWS_MAX {
+                let message = format!("has {} windows for `{name}`; there may be {WINDOWS_MAX}", label.windows.len());
+                return Err(ConfigError::value("labels", message));
+            }
+        }
+        self.client()?;
+        if self.socket_mode()? & 0o002 != 0 && self.socket_scope == SocketScope::Admin {
+            let message = format!(
+                "is \"{}\", which lets every user of this machine in; take the last digit back, or set `socket_scope`",
+                self.socket_mode
+            );
+            return Err(ConfigError::value("socket_mode", message));
+        }
+        Ok(())
+    }
+
+    /// What peers of the Unix socket may do who are neither the daemon's own user nor root.
+    pub(crate) fn socket_others(&self) -> Result<Option<Scope>, ConfigError> {
+        let lets_others_in = self.socket_mode()? & 0o066 != 0;
+        Ok(match self.socket_scope {
+            SocketScope::Admin => Some(Scope::Admin),
+            SocketScope::Read => Some(Scope::Read),
+            SocketScope::None => None,
+        }
+        .filter(|_| lets_others_in))
     }
 
     /// The permissions of the Unix socket.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification, Verified};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
-use haul_core::{Chunk, ChunkState, Fault, JobState, Phase, WaitingFor};
-use haul_store::{ChunkRow, JobRow};
+use haul_core::{Chunk, ChunkState, Fault, Intent, JobState, Phase, WaitingFor};
+use haul_store::{ChunkRow, JobRow, StateFilter};
 use jiff::Timestamp;
 use url::Url;
 
 use crate::driver::{Limits, Live};
+use crate::options::Options;
+use crate::submit::without_userinfo;
 
 pub(crate) use event::event;
 pub(crate) use host::{core_fault, host, host_fault};
@@ -43,6 +45,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         |(done, total)| ChunkTotals { done: count(done as u64), total: count(total as u64) },
     );
     let verified: Option<Verified> = row.verified.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let options = Options::of(&row.wish);
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
@@ -85,13 +88,24 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
             haul_store::OnChange::Restart => haul_api::OnChange::Restart,
             haul_store::OnChange::Fail => haul_api::OnChange::Fail,
         },
+        method: options.method,
+        insecure: options.insecure,
+        proxy: options.shown_proxy(),
+        start_at: starts_at(row),
         priority: row.wish.priority,
         bandwidth_limit: row.wish.bandwidth_limit.unwrap_or(0),
         label: row.wish.label.clone(),
+        version: row.version,
         created_at: timestamp(row.created_at_ms),
         started_at: row.started_at_ms.map(timestamp),
         finished_at: row.finished_at_ms.map(timestamp),
     }
+}
+
+/// When a job starts, as long as that is to come.
+fn starts_at(row: &JobRow) -> Option<Timestamp> {
+    let waits = row.lifecycle.phase == Phase::Fetching && row.lifecycle.intent == haul_core::Intent::Run;
+    row.wish.start_at_ms.filter(|at_ms| waits && *at_ms > now_ms()).map(timestamp)
 }
 
 /// The places where the file is to be had, with what the engine knows of each.
@@ -134,13 +148,24 @@ fn eta_seconds(total: Option<u64>, done: u64, speed: u64) -> Option<u64> {
     total.filter(|_| speed > 0).map(|total| total.saturating_sub(done).div_ceil(speed))
 }
 
-/// The URL without userinfo. Its query is shown: whoever may ask at all may see it (DESIGN.md section 6).
+/// The same of a URL that was read already.
+pub(crate) fn shown(url: &Url) -> String {
+    without_userinfo(url.clone()).into()
+}
+
+/// Hides the queries of a job's URLs from those who may not see them (DESIGN.md section 6).
+pub(crate) fn mask_queries(job: &mut haul_api::Job) {
+    for url in std::iter::once(&mut job.url).chain(job.mirrors.iter_mut().map(|mirror| &mut mirror.url)) {
+        if let Some((address, _)) = url.split_once('?') {
+            *url = format!("{address}?…");
+        }
+    }
+}
+
+/// The URL without userinfo. Its query is shown; see [`mask_queries`].
 fn shown_url(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else { return "unreadable".to_owned() };
-    // Both fail only where there is no host, and then there is no userinfo either.
-    url.set_username("").ok();
-    url.set_password(None).ok();
-    url.into()
+    let Ok(url) = Url::parse(url) else { return "unreadable".to_owned() };
+    without_userinfo(url).into()
 }
 
 fn path(row: &JobRow) -> Option<String> {
@@ -209,6 +234,7 @@ fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
         WaitingFor::Disk => haul_api::WaitingFor::Disk,
         WaitingFor::Network => haul_api::WaitingFor::Network,
         WaitingFor::Host => haul_api::WaitingFor::Host,
+        WaitingFor::Schedule => haul_api::WaitingFor::Schedule,
         WaitingFor::Link => haul_api::WaitingFor::Link,
         WaitingFor::Volume => haul_api::WaitingFor::Volume,
     }
@@ -282,20 +308,18 @@ pub(crate) fn stored_chunk(index: usize, row: &ChunkRow, strikes_max: u32) -> ha
     }
 }
 
-/// The stored states that make up a shown one.
-pub(crate) fn phase_of(state: haul_api::JobState) -> (Phase, Option<haul_core::Intent>) {
-    use haul_core::Intent;
-    match state {
-        haul_api::JobState::Queued
-        | haul_api::JobState::Probing
-        | haul_api::JobState::Active
-        | haul_api::JobState::Waiting => (Phase::Fetching, Some(Intent::Run)),
+/// The stored states of jobs that a client sees in this one and that do nothing at the moment.
+pub(crate) fn resting(state: haul_api::JobState) -> Option<StateFilter> {
+    let (phase, intent) = match state {
+        haul_api::JobState::Queued => (Phase::Fetching, Some(Intent::Run)),
         haul_api::JobState::Paused => (Phase::Fetching, Some(Intent::Pause)),
         haul_api::JobState::Verifying => (Phase::Verifying, None),
         haul_api::JobState::Completed => (Phase::Completed, None),
         haul_api::JobState::Failed => (Phase::Failed, None),
         haul_api::JobState::Canceled => (Phase::Canceled, None),
-    }
+        haul_api::JobState::Probing | haul_api::JobState::Active | haul_api::JobState::Waiting => return None,
+    };
+    Some(StateFilter { phase, intent })
 }
 
 /// A duration in whole milliseconds.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_store::{HostRow, OpenError, Opened, Store};
-use haul_transfer::Disks;
+use haul_transfer::{Disks, Proxy};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::{self, Allowed, Api, Server};
+use crate::access::Access;
+use crate::api::{self, Allowed, Api, Peers, Server};
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
 use crate::submit::{Roots, Volumes};
@@ -157,6 +158,7 @@ impl Daemon {
     /// [`StartError`]; then nothing is left running.
     pub async fn start_on(config: &Config, disks: Arc<Disks>) -> Result<Self, StartError> {
         config.check()?;
+        let netrc = config.check_files()?;
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
@@ -166,12 +168,14 @@ impl Daemon {
         };
         let (store, opened) = open_store(config).await?;
         let volumes = stored_volumes(&store).await;
-        let roots = Roots::new(&config.download_dir, &config.allowed_roots, disks, volumes)
+        let roots = Roots::new(&config.download_dir, &config.roots(), disks, volumes)
+            .map(|roots| roots.with_labels(config.dirs_of_labels()))
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
         let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
-        let (roots, unix) = match (roots, unix) {
-            (Ok(roots), Ok(unix)) => (roots, unix),
-            (Err(error), _) | (_, Err(error)) => {
+        let access = Access::load(token, store.clone()).await.map_err(|error| StartError::Token(Box::new(error)));
+        let (roots, unix, access) = match (roots, unix, access) {
+            (Ok(roots), Ok(unix), Ok(access)) => (roots, unix, Arc::new(access)),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
                 close(&store).await;
                 return Err(error);
             }
@@ -183,7 +187,7 @@ impl Daemon {
         let roots = Arc::new(roots);
         let (driver, handle) = Driver::new(config, changes, hosts, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
-        let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work);
+        let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work).knowing(netrc);
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let stop = CancellationToken::new();
@@ -191,12 +195,16 @@ impl Daemon {
             driver: handle.clone(),
             store: store.clone(),
             roots,
-            token,
+            access,
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
+            has_proxy: config.client()?.network.proxy != Proxy::None,
             stop: stop.clone(),
             started: Instant::now(),
+            keys_in_use: Arc::default(),
+            document: bytes::Bytes::new(),
         };
-        let server = Server::start(api::router(api), tcp, unix, stop);
+        let peers = Peers { others: config.socket_others()? };
+        let server = Server::start(api::router(api), tcp, unix, peers, stop);
         let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(Self { store, handle, driver, stop_driver, server, socket, listen })

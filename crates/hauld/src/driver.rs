@@ -15,11 +15,14 @@ mod events;
 mod follow;
 mod handle;
 mod hosts;
+mod later;
 mod limiters;
 mod limits;
 mod marks;
 mod mirrors;
 mod nap;
+mod probe;
+mod queues;
 mod renew;
 mod running;
 mod seams;
@@ -37,20 +40,24 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use haul_core::messages::{Command, Effect, Event, Timeouts};
-use haul_core::{Engine, JobId, Time, WorkerId};
-use haul_store::{HostRow, Store};
-use haul_transfer::{ClientKey, Place, Report, Threads};
+use haul_core::messages::{Command, Effect, Event, QueueRule, Timeouts};
+use haul_core::{Engine, JobId, QueueId, Time, WorkerId};
+use haul_store::{HostRow, JobRow, Store};
+use haul_transfer::{ClientKey, Login, Place, Report, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
+use url::Url;
 
 use crate::config::Config;
+use crate::netrc::Netrc;
 use crate::submit::Roots;
 use crate::system;
 
-pub(crate) use handle::{DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live};
+pub(crate) use handle::{
+    DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit, Placing, Submitted,
+};
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 
 use at_work::Suspects;
@@ -78,8 +85,14 @@ pub(crate) struct Driver {
     /// When the time of the day may call for other limits.
     schedule_due: Option<Instant>,
     roots: Arc<Roots>,
+    /// How requests go unless a job says otherwise.
     client: ClientKey,
+    netrc: Netrc,
     user_agent: HeaderValue,
+    later: later::Later,
+    queue_ids: queues::QueueIds,
+    /// What the engine was last told of queues.
+    queue_rules: Vec<(QueueId, QueueRule)>,
     jobs: HashMap<JobId, Running>,
     workers: HashMap<WorkerId, RunningWorker>,
     hosts: Book,
@@ -138,7 +151,6 @@ impl Driver {
         policy.connections_per_host = limits.connections_per_host;
         policy.connections_total = limits.connections_total.min(system::connections_possible());
         let sidecar_timeouts = sidecar::timeouts(&policy);
-        let ca_file = (!config.ca_file.as_os_str().is_empty()).then(|| config.ca_file.clone());
         let user_agent = HeaderValue::from_str(&config.user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(concat!("haul/", env!("CARGO_PKG_VERSION"))));
         let mut driver = Self {
@@ -152,8 +164,12 @@ impl Driver {
             limits,
             schedule_due: None,
             roots,
-            client: ClientKey { ca_file, ..ClientKey::default() },
+            client: config.client().expect("a configuration is checked before it is used"),
+            netrc: Netrc::default(),
             user_agent,
+            later: later::Later::default(),
+            queue_ids: queues::QueueIds::default(),
+            queue_rules: Vec::new(),
             jobs: HashMap::new(),
             workers: HashMap::new(),
             hosts: Book::new(hosts),
@@ -187,6 +203,19 @@ impl Driver {
         self
     }
 
+    /// Tells users and passwords for hosts.
+    pub(crate) fn knowing(mut self, netrc: Netrc) -> Self {
+        self.netrc = netrc;
+        self
+    }
+
+    /// Who the user is to the host of this URL, where the job itself does not say so. The logins of the daemon's owner are
+    /// not for those whom it confines.
+    fn login(&self, row: &JobRow, url: &Url) -> Option<Login> {
+        let is_confined = row.maker.is_some_and(|maker| maker.public_only);
+        self.netrc.login(url.host_str().filter(|_| !is_confined)?)
+    }
+
     /// Tells which jobs earlier runs of the process have died at, and how many of them one after the other.
     pub(crate) fn mindful_of(mut self, died_at: BTreeMap<JobId, u32>) -> Self {
         self.suspects = Suspects::new(died_at);
@@ -217,6 +246,7 @@ impl Driver {
             self.save_hosts_if_due();
             self.save_events_if_due();
             self.follow_schedule_if_due();
+            self.do_what_is_due();
             let now = self.now();
             if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 self.engine.handle_timeout(now);
@@ -242,7 +272,9 @@ impl Driver {
         if let Some(at) = self.sweep.due_at(self.has_something_to_mark()) {
             wake_at = wake_at.min(at);
         }
-        for at in [self.hosts.due_at(), self.events.due_at(), self.schedule_due].into_iter().flatten() {
+        for at in
+            [self.hosts.due_at(), self.events.due_at(), self.schedule_due, self.later.due_at()].into_iter().flatten()
+        {
             wake_at = wake_at.min(at);
         }
         wake_at

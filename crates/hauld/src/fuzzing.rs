@@ -35,7 +35,7 @@ pub fn metalink(bytes: &[u8]) {
             let wire = serde_json::to_vec(&entry.job).expect("plain data");
             assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(entry.job.clone()))));
             let accepted = submit::check(&entry.job, &ROOTS).expect("what a Metalink asks for can be had");
-            assert_sound(&accepted.wish);
+            assert_sound(&accepted.job.wish);
         }
     }
 }
@@ -51,7 +51,7 @@ pub fn submit(bytes: &[u8]) {
         };
         for job in jobs {
             match submit::check(&job, &ROOTS) {
-                Ok(accepted) => assert_sound(&accepted.wish),
+                Ok(accepted) => assert_sound(&accepted.job.wish),
                 Err(problem) => assert_refused(&problem),
             }
             if let Err(problem) = submit::check(&with_secrets(job), &ROOTS) {
@@ -60,6 +60,20 @@ pub fn submit(bytes: &[u8]) {
         }
     }
     change(bytes);
+}
+
+/// A command line of curl: a job that can be written and read again, or an error that repeats nothing of it.
+pub fn curl(bytes: &[u8]) {
+    match crate::curl::read(bytes) {
+        Ok(job) => {
+            let wire = serde_json::to_vec(&job).expect("plain data");
+            assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(job))));
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.len() <= DETAIL_BYTES_MAX && !text.contains(char::is_control), "{text}");
+        }
+    }
 }
 
 /// Changes of a job, of the limits and of a host.
@@ -109,7 +123,8 @@ pub fn reference(bytes: &[u8]) {
     if allowed.host(text) {
         assert_ours(&format!("http://{text}/"));
     }
-    if allowed.origin(text) && text.starts_with("http") {
+    let host = text.strip_prefix("http://").unwrap_or_default();
+    if allowed.origin(text, host) && text.starts_with("http") {
         assert_ours(text);
     }
 }
@@ -158,6 +173,8 @@ fn assert_sound(wish: &Wish) {
         assert!(!name.contains(|c: char| c.is_ascii_uppercase() || c.is_whitespace() || c == ':'), "{name:?}");
         assert!(!value.contains(['\r', '\n', '\0']));
     }
+    let urls = std::iter::once(&wish.url).chain(wish.mirrors.iter().map(|mirror| &mirror.url));
+    assert!(urls.filter_map(|url| Url::parse(url).ok()).all(|url| !submit::has_userinfo(&url)));
     for value in wish.referrer.as_deref().into_iter().chain(wish.user_agent.as_deref()) {
         assert!(!value.contains(['\r', '\n', '\0']));
     }
@@ -226,6 +243,11 @@ mod tests {
     #[test]
     fn f_api_10_14_the_corpus_of_jobs_holds() {
         replay("submit", super::submit);
+    }
+
+    #[test]
+    fn the_corpus_of_command_lines_holds() {
+        replay("curl", super::curl);
     }
 
     #[test]

@@ -6,15 +6,19 @@
 //! | `daemon` | start and stop on one page |
 //! | `driver` | the task that owns the engine and carries out what it decides |
 //! | `submit` | whether a job can be accepted |
+//! | `options`, `netrc` | how requests go: proxies, addresses, cookies, bodies, passwords |
 //! | `api` | HTTP: parse, one wish, await, convert |
 //! | [`metalink`] | what a Metalink says about files, their URLs and digests |
+//! | [`curl`] | what a command line of curl asks for |
 //! | [`database`] | checking and copying a database without being the daemon |
 //! | `convert` | rows and views as JSON |
 //! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
 
+mod access;
 mod api;
 pub mod config;
 mod convert;
+pub mod curl;
 mod daemon;
 pub mod database;
 mod driver;
@@ -24,6 +28,8 @@ mod embedded;
 pub mod fuzzing;
 pub mod logging;
 pub mod metalink;
+mod netrc;
+mod options;
 mod submit;
 mod system;
 mod token;

@@ -1,19 +1,30 @@
 //! Whether a job can be accepted: everything that a user can get wrong, found before a row is written.
 
+mod confine;
+mod credentials;
 mod roots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use haul_api::{OnChange, OnConflict, PatchJob, Pieces, Problem, ProblemCode, Start, SubmitBody, SubmitJob};
+use haul_api::{
+    Method, OnChange, OnConflict, OnDuplicate, PatchJob, Pieces, Position, Problem, ProblemCode, Start, SubmitBody,
+    SubmitJob,
+};
 use haul_core::Intent;
 use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
 use haul_transfer::{Checksum, ChecksumKind, check_user_name, host_of};
 use http::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::access::Caller;
 use crate::config::CONNECTIONS_MAX;
 use crate::token::random_hex;
 
+use confine::confine;
+
+pub(crate) use confine::confine_patch;
+pub(crate) use credentials::Credentials;
 pub(crate) use roots::{Roots, Volumes};
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
@@ -52,19 +63,50 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 /// # Errors
 ///
 /// Names the field and what helps.
-pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<Checked, Problem> {
+    check_in(job, roots, &mut |dir| roots.resolve(dir))
+}
+
+/// Checks many jobs of one caller; each directory is looked at once. `has_proxy` says whether requests go through a proxy
+/// unless their job says otherwise.
+pub(crate) fn check_all(
+    items: Vec<Result<SubmitJob, Problem>>,
+    roots: &Roots,
+    caller: Caller,
+    has_proxy: bool,
+) -> Vec<Result<Checked, Problem>> {
+    let mut known = HashMap::new();
+    let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
+        let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
+        found.clone()
+    };
+    let mut check = |item: Result<SubmitJob, Problem>| {
+        let item = item?;
+        let checked = check_in(&item, roots, &mut resolve)?;
+        Ok(Checked { job: confine(caller, &item, checked.job, has_proxy)?, ..checked })
+    };
+    items.into_iter().map(&mut check).collect()
+}
+
+/// Finds the directory that a job names.
+type Resolve<'a> = dyn FnMut(Option<&str>) -> Result<String, Problem> + 'a;
+
+fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result<Checked, Problem> {
     let headers = headers(job.headers.as_ref())?;
     let (url, mirrors) = urls(job)?;
+    let once = job.method.unwrap_or_default() == Method::Post;
+    if once && !mirrors.is_empty() {
+        return Err(invalid("mirrors", "a file that is asked for by `POST` has one URL".to_owned()));
+    }
+    let (options, secrets) = crate::options::check(job, &url)?;
+    let label = job.label.as_deref().map(label).transpose()?;
     let gets_headers = |other: &&Url| other.origin() == url.origin();
     let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
     if has_user && headers.contains_key("authorization") {
         return Err(two_credentials());
     }
-    if let Some(name) = &job.filename {
-        check_user_name(name).map_err(|problem| {
-            Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename")
-        })?;
-    }
+    job.filename.as_deref().map(filename).transpose()?;
     for (field, value) in [("referrer", &job.referrer), ("user_agent", &job.user_agent)] {
         if value.as_ref().is_some_and(|value| HeaderValue::from_str(value).is_err()) {
             return Err(invalid(field, format!("`{field}` has characters that a header cannot hold")));
@@ -76,7 +118,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         host: origin(&url),
         url: Private(url.into()),
         mirrors: mirrors.into_iter().map(mirror).collect(),
-        dir: roots.resolve(job.dir.as_deref())?,
+        dir: resolve(job.dir.as_deref().or_else(|| roots.of_label(label.as_deref())))?,
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,
@@ -90,16 +132,76 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<NewJob, Problem> {
         headers: stored_headers(&headers),
         referrer: job.referrer.clone().map(Private),
         user_agent: job.user_agent.clone(),
-        connections: job.connections.map(connections).transpose()?,
+        // Each of them is one more request that may have an effect.
+        connections: job.connections.map(connections).transpose()?.or(once.then_some(1)),
         bandwidth_limit: limit(job.bandwidth_limit)?,
         priority: job.priority.map_or(Ok(0), priority)?,
-        label: job.label.as_deref().map(label).transpose()?,
+        label,
+        options,
+        secrets,
+        start_at_ms: match job.start {
+            Some(Start::At(time)) => Some(time.as_millisecond()),
+            Some(Start::Now | Start::Paused) | None => None,
+        },
+        place: None,
+        sameness: None,
+        once,
+        credentials: None,
     };
+    let wish = credentials::set_apart(wish);
     let intent = match job.start.unwrap_or_default() {
-        Start::Now => Intent::Run,
+        Start::Now | Start::At(_) => Intent::Run,
         Start::Paused => Intent::Pause,
     };
-    Ok(NewJob { wish, intent, part_token: random_hex(4), pieces })
+    let wish = Wish { sameness: Some(sameness(&wish, job)), ..wish };
+    let on_duplicate = match job.on_duplicate.unwrap_or_default() {
+        OnDuplicate::Attach => haul_store::OnDuplicate::Attach,
+        OnDuplicate::Copy => haul_store::OnDuplicate::Copy,
+        OnDuplicate::Reject => haul_store::OnDuplicate::Reject,
+    };
+    Ok(Checked {
+        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None },
+        on_duplicate,
+        position: job.position.map(Position::number),
+    })
+}
+
+/// A submit that can be accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) job: NewJob,
+    pub(crate) on_duplicate: haul_store::OnDuplicate,
+    /// Where it is put among those of its priority that wait, counted from 1.
+    pub(crate) position: Option<u64>,
+}
+
+/// What makes two submits the same: what is asked for, and where it goes. Cookies and the referrer do not count: browsers
+/// send others each time.
+fn sameness(wish: &Wish, job: &SubmitJob) -> haul_store::Sameness {
+    let method: &[u8] = if wish.once { b"POST" } else { b"GET" };
+    let body = job.body.as_ref().map(|body| serde_json::to_vec(body).expect("plain data is JSON"));
+    let parts: [&[u8]; 7] = [
+        wish.url.as_bytes(),
+        method,
+        body.as_deref().unwrap_or_default(),
+        wish.headers.as_deref().unwrap_or_default().as_bytes(),
+        wish.credentials.as_deref().unwrap_or_default().as_bytes(),
+        wish.dir.as_bytes(),
+        wish.filename.as_deref().unwrap_or_default().as_bytes(),
+    ];
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    std::array::from_fn(|index| digest[index])
+}
+
+fn filename(name: &str) -> Result<(), Problem> {
+    check_user_name(name)
+        .map(|_| ())
+        .map_err(|problem| Problem::new(ProblemCode::InvalidFilename, problem.to_string()).with_field("filename"))
 }
 
 /// Checks a change of a job.
@@ -109,6 +211,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         Some(None) => Some(None),
         None => None,
     };
+    patch.filename.as_deref().map(filename).transpose()?;
     let url = patch.url.as_deref().map(|text| url("url", text)).transpose()?;
     let headers = match patch.headers {
         Some(given) => Some(headers(given.as_ref())?),
@@ -117,9 +220,10 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     if url.as_ref().is_some_and(has_userinfo) && headers.iter().any(|headers| headers.contains_key("authorization")) {
         return Err(two_credentials());
     }
-    Ok(JobPatch {
+    Ok(credentials::set_apart_of_patch(JobPatch {
         url: url.map(|url| (Private(url.to_string()), origin(&url))),
         headers: headers.map(|headers| stored_headers(&headers)),
+        filename: patch.filename.map(Some),
         on_change: patch.on_change.map(on_change),
         priority: patch.priority.map(priority).transpose()?,
         connections: patch.connections.map(connections).transpose()?.map(Some),
@@ -129,7 +233,7 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
         },
         label,
         ..JobPatch::default()
-    })
+    }))
 }
 
 /// Reads a list of URLs (RFC 2483 section 5): one a line, `#` starts a comment.
@@ -236,6 +340,14 @@ fn stored_headers(headers: &BTreeMap<String, String>) -> Option<Private> {
 pub(crate) fn two_credentials() -> Problem {
     let detail = "give either a user in the URL or an Authorization header, not both";
     Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers")
+}
+
+/// The URL without user and password.
+pub(crate) fn without_userinfo(mut url: Url) -> Url {
+    // Both fail only where there is no host, and then there is no userinfo either.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url
 }
 
 pub(crate) fn has_userinfo(url: &Url) -> bool {
@@ -376,7 +488,7 @@ mod tests {
             assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
             let (_dir, roots) = roots();
             let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
-            assert_eq!(check(&job, &roots).expect("a good job").wish.host, name, "as jobs know it");
+            assert_eq!(check(&job, &roots).expect("a good job").job.wish.host, name, "as jobs know it");
         }
     }
 
@@ -508,24 +620,72 @@ mod tests {
         let given = ["http://A/f", "http://a:80/f#x", "https://b/f", "https://b:443/f"];
         let mirrors = Some(given.map(str::to_owned).to_vec());
         let only = SubmitJob { mirrors: mirrors.clone(), ..SubmitJob::default() };
-        let wish = check(&only, &roots).expect("nothing is wrong").wish;
+        let wish = check(&only, &roots).expect("nothing is wrong").job.wish;
         let urls = |wish: &Wish| wish.mirrors.iter().map(|mirror| mirror.url.0.clone()).collect::<Vec<_>>();
         assert_eq!((&*wish.url, urls(&wish)), ("http://a/f", vec!["https://b/f".to_owned()]));
         assert_eq!(wish.mirrors[0].host, "https://b");
         let both = SubmitJob { mirrors, ..SubmitJob::new("https://c/f") };
-        let wish = check(&both, &roots).expect("nothing is wrong").wish;
+        let wish = check(&both, &roots).expect("nothing is wrong").job.wish;
         assert_eq!((&*wish.url, urls(&wish)), ("https://c/f", vec!["http://a/f".to_owned(), "https://b/f".to_owned()]));
     }
 
     #[test]
     fn a_job_without_wishes_gets_the_defaults() {
         let (dir, roots) = roots();
-        let job = check(&SubmitJob::new("HTTP://Host.Example:80/a b#frag"), &roots).expect("nothing is wrong");
+        let job = check(&SubmitJob::new("HTTP://Host.Example:80/a b#frag"), &roots).expect("nothing is wrong").job;
         assert_eq!(&*job.wish.url, "http://host.example/a%20b");
         assert_eq!(job.wish.host, "http://host.example");
         assert_eq!(job.wish.dir, dir.path().canonicalize().expect("it exists").display().to_string());
         assert_eq!(job.intent, Intent::Run);
         assert_eq!(job.part_token.len(), 8);
+    }
+
+    #[test]
+    fn what_is_the_same_is_told_by_what_is_asked_for_and_where_it_goes() {
+        let (_dir, roots) = roots();
+        let sameness = |job: &SubmitJob| check(job, &roots).expect("a good job").job.wish.sameness.expect("it has one");
+        let job = SubmitJob::new("http://a.example/f");
+        let header = |name: &str, value: &str| Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        for same in [
+            SubmitJob::new("HTTP://A.example:80/f#x"),
+            SubmitJob { priority: Some(7), label: Some("l".to_owned()), start: Some(Start::Paused), ..job.clone() },
+            SubmitJob { referrer: Some("http://b/".to_owned()), method: Some(Method::Get), ..job.clone() },
+            SubmitJob { dir: Some(roots.resolve(None).expect("a directory")), ..job.clone() },
+        ] {
+            assert_eq!(sameness(&same), sameness(&job), "{same:?}");
+        }
+        assert_eq!(
+            sameness(&SubmitJob { headers: header("X-A", "1"), ..job.clone() }),
+            sameness(&SubmitJob { headers: header("x-a", "1"), ..job.clone() })
+        );
+        let post = |text: &str| SubmitJob {
+            method: Some(Method::Post),
+            body: Some(haul_api::RequestBody { text: Some(text.to_owned()), base64: None }),
+            ..job.clone()
+        };
+        let others = [
+            job.clone(),
+            SubmitJob::new("http://a.example/f?"),
+            SubmitJob::new("https://a.example/f"),
+            SubmitJob { headers: header("x-a", "1"), ..job.clone() },
+            SubmitJob { headers: header("x-a", "2"), ..job.clone() },
+            SubmitJob { dir: Some("sub".to_owned()), ..job.clone() },
+            SubmitJob { filename: Some("g".to_owned()), ..job.clone() },
+            post("a"),
+            post("b"),
+        ];
+        let all: std::collections::BTreeSet<_> = others.iter().map(sameness).collect();
+        assert_eq!(all.len(), others.len());
+    }
+
+    #[test]
+    fn a_post_has_one_url_and_one_connection() {
+        let (_dir, roots) = roots();
+        let post = SubmitJob { method: Some(Method::Post), ..SubmitJob::new("http://a.example/f") };
+        let job = check(&post, &roots).expect("a good job").job;
+        assert_eq!((job.wish.once, job.wish.connections), (true, Some(1)));
+        let several = SubmitJob { mirrors: Some(vec!["http://b.example/f".to_owned()]), ..post };
+        assert_eq!(check(&several, &roots).expect_err("two URLs").field.as_deref(), Some("mirrors"));
     }
 
     #[test]

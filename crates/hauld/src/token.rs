@@ -39,7 +39,7 @@ impl TokenCheck {
         let failed = |source| TokenError::File { path: path.to_owned(), source };
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => {
-                let token = random_hex(TOKEN_BYTES);
+                let token = random_token();
                 write_durably(file, &token).map_err(failed)?;
                 Ok(Self::of(&token))
             }
@@ -64,7 +64,7 @@ impl TokenCheck {
     }
 
     fn of(token: &str) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
+        Self(digest(token))
     }
 
     /// Tells whether this is the token, in a time that does not depend on how much of it is right.
@@ -76,6 +76,16 @@ impl TokenCheck {
 fn write_durably(mut file: File, token: &str) -> io::Result<()> {
     writeln!(file, "{token}")?;
     file.sync_all()
+}
+
+/// What is kept of a token.
+pub(crate) fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A token that nobody has.
+pub(crate) fn random_token() -> String {
+    random_hex(TOKEN_BYTES)
 }
 
 /// So many random bytes in hexadecimal.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use crate::client::Address;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 
 /// Why a call brought no answer of the expected type.
 ///
@@ -69,6 +69,20 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the daemon may have done what it was asked although no answer has come, or is still at it.
+    pub(crate) fn may_have_been_accepted(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Interrupted { .. } => true,
+            Self::Problem(problem) => problem.known_code() == Some(ProblemCode::IdempotencyKeyInUse),
+            Self::Unreachable { .. }
+            | Self::Forbidden { .. }
+            | Self::Unexpected { .. }
+            | Self::InvalidAddress
+            | Self::InvalidToken
+            | Self::Setup(_) => false,
+        }
+    }
+
     /// Classifies a failed exchange. A body that breaks off counts as interrupted.
     pub(crate) fn from_exchange(error: reqwest::Error, address: &Address) -> Self {
         let address = address.clone();

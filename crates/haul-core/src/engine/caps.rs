@@ -16,14 +16,19 @@ pub(super) struct Squeeze {
 }
 
 impl Engine {
-    pub(super) fn tune(&mut self, id: JobId, tuning: Tuning) {
+    pub(super) fn tune(&mut self, now: Time, id: JobId, tuning: Tuning) {
         let job = self.jobs.get_mut(&id).expect("the caller checked");
-        let queued = self.queue.remove(&job.rank());
+        let queued = self.queues.remove(job.tuning.queue, &job.rank());
+        let moves = job.tuning.queue != tuning.queue;
         job.tuning = tuning;
         if queued {
-            self.queue.insert(job.rank());
+            self.queues.insert(tuning.queue, job.rank());
         }
         self.touched.insert(id);
+        if moves {
+            self.moved(now, id);
+        }
+        let job = &self.jobs[&id];
         let cap = job.connections_max(&self.policy) as usize;
         let workers = job.workers.iter().copied().collect();
         self.trim(workers, cap);

@@ -12,8 +12,8 @@ use super::host::HostId;
 use super::mirror::{Mirror, Standing};
 use super::ramp::Ramp;
 
-/// The place in the queue: higher priority first, then first come, first served.
-pub(super) type Rank = (Reverse<i32>, JobId);
+/// The place in the queue: higher priority first, then where its user has put it, then first come, first served.
+pub(super) type Rank = (Reverse<i32>, i64, JobId);
 
 /// How long the last speed of a connection that is kept is remembered. A guess: not much longer than until the next
 /// request.
@@ -177,7 +177,7 @@ impl Job {
     }
 
     pub(super) fn rank(&self) -> Rank {
-        (Reverse(self.tuning.priority), self.id)
+        (Reverse(self.tuning.priority), self.tuning.place, self.id)
     }
 
     /// What the job's connections count when connections are shared out: who has least is served first.
@@ -265,6 +265,11 @@ impl Job {
     /// A file that is read in one stream starts from its first byte every time.
     pub(super) fn must_reset(&self) -> bool {
         self.rows_are_void || (self.is_single() && self.done_bytes() > 0)
+    }
+
+    /// An interruption would have its request made once more, which nobody has asked for.
+    pub(super) fn would_be_repeated(&self) -> bool {
+        self.tuning.once && self.is_single()
     }
 
     /// Only one connection makes sense, or is possible.

@@ -215,7 +215,7 @@ impl Engine {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         if !job.served {
             self.end_job(now, worker.job, Ending::Fail(fault));
-        } else if worker.resolve {
+        } else if worker.resolve || job.tuning.once {
             // The submitted URL itself was asked and refused: only another mirror or a person can help.
             if !self.drop_mirror(now, worker.job, worker.mirror, &fault) {
                 self.end_job(now, worker.job, Ending::Wait { until: None, waiting_for: WaitingFor::Link });

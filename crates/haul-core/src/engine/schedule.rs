@@ -56,16 +56,12 @@ impl Engine {
     }
 
     fn admit(&mut self, now: Time) {
-        while let Some(&rank) = self.queue.first() {
-            if self.running.len() >= self.policy.active_jobs_max {
-                let last = self.running.iter().map(|id| self.jobs[id].rank()).max();
-                // A slot is taken from a job of lower priority only, never from one that merely came later.
-                let Some((priority, last)) = last.filter(|(priority, _)| *priority > rank.0) else { return };
-                debug_assert!(priority > rank.0, "only for a higher priority");
-                self.end_job(now, last, Ending::Requeue);
+        while let Some((id, victim)) = self.next_in_line() {
+            if let Some(victim) = victim {
+                self.end_job(now, victim, Ending::Requeue);
             }
-            self.queue.remove(&rank);
-            let id = rank.1;
+            let job = &self.jobs[&id];
+            self.queues.remove(job.tuning.queue, &job.rank());
             self.jobs.get_mut(&id).expect("the queue holds known jobs").stage = Stage::Running;
             self.running.insert(id);
             self.idle.insert(id);
@@ -173,7 +169,7 @@ impl Engine {
     fn must_probe_again(&self, now: Time, job: &Job) -> bool {
         let mut workers = job.workers.iter().map(|id| &self.workers[id]);
         let (Some(probe), None) = (workers.next(), workers.next()) else { return false };
-        probe.awaits_first_answer() && now.since(probe.started) >= PROBE_AGAIN_AFTER
+        probe.awaits_first_answer() && !job.tuning.once && now.since(probe.started) >= PROBE_AGAIN_AFTER
     }
 
     /// Gives up the second of two first requests that has no answer either, for a third one. The first is still waited for.

@@ -20,7 +20,7 @@ impl Engine {
     /// A job keeps its slot over a short pause: who got it meanwhile would have to start all its connections, and would be
     /// thrown out again, if the job comes first.
     pub(super) fn rest_idle_jobs(&mut self, now: Time) -> bool {
-        let short = |until: Time| until.since(now) < REST_MIN && !self.queue.is_empty();
+        let short = |until: Time| until.since(now) < REST_MIN && !self.queues.is_empty();
         let resting: Vec<(JobId, Time, WaitingFor)> = self
             .idle
             .iter()
@@ -31,7 +31,7 @@ impl Engine {
         for (id, until, waiting_for) in resting {
             self.end_job(now, id, Ending::Wait { until: Some(until), waiting_for });
         }
-        any && !self.queue.is_empty()
+        any && !self.queues.is_empty()
     }
 
     /// When a job without a worker can go on, if it cannot now.

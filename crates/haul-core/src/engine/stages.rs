@@ -1,7 +1,7 @@
 //! How a job comes, goes from stage to stage, and leaves. The table is in the engine's documentation.
 
 use crate::messages::{Alarm, Effect, JobSpec, Outcome, StopReason};
-use crate::{Fault, JobId, Time, WaitingFor, WorkerId};
+use crate::{Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
@@ -11,7 +11,7 @@ use super::mirror::Standing;
 impl Engine {
     pub(super) fn start(&mut self, now: Time, id: JobId, spec: JobSpec) {
         if self.jobs.contains_key(&id) {
-            self.start_again(id, &spec);
+            self.start_again(now, id, &spec);
             return;
         }
         self.last_rows.remove(&id);
@@ -24,8 +24,8 @@ impl Engine {
     }
 
     /// A job that is on its way out and is wanted again comes back when its last worker is gone.
-    fn start_again(&mut self, id: JobId, spec: &JobSpec) {
-        self.tune(id, spec.tuning);
+    fn start_again(&mut self, now: Time, id: JobId, spec: &JobSpec) {
+        self.tune(now, id, spec.tuning);
         let job = self.jobs.get_mut(&id).expect("the caller checked");
         match &mut job.stage {
             Stage::Ending(ending @ Ending::Release) => *ending = Ending::Requeue,
@@ -46,16 +46,29 @@ impl Engine {
         } else if let Some(fault) = self.outage.as_ref().and_then(|outage| outage.holds_back(id)) {
             job.fault = Some(fault);
             job.stage = Stage::Waiting { until: None, waiting_for: WaitingFor::Network };
+        } else if self.queues.rule(job.tuning.queue).is_closed {
+            job.fault = None;
+            job.stage = Stage::Waiting { until: None, waiting_for: WaitingFor::Schedule };
         } else {
             job.stage = Stage::Queued;
-            self.queue.insert(job.rank());
+            self.queues.insert(job.tuning.queue, job.rank());
         }
         self.touched.insert(id);
     }
 
-    /// Drops all bytes of a job that has no worker.
+    /// Drops all bytes of a job that has no worker, so that it begins anew; unless its request must not be made again.
     pub(super) fn reset(&mut self, now: Time, id: JobId) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        if job.tuning.once && job.done_bytes() > 0 {
+            let why = job.fault.as_ref().map_or("it was interrupted", |fault| fault.detail.as_str());
+            let detail = format!(
+                "{why}; the server cannot go on in the middle, and this request is not sent again by itself: `retry` \
+                 sends it from the start"
+            );
+            let fault = Fault::new(FaultKind::NotRepeatable, detail);
+            self.let_go(id, Effect::Ended(id, Outcome::Failed(fault)));
+            return;
+        }
         job.stage = Stage::Resetting { released: false };
         job.drop_bytes(now);
         self.effects.push_back(Effect::Reset(id));
@@ -117,7 +130,8 @@ impl Engine {
 
     /// Takes the job out of the sets that its stage keeps it in.
     fn leave_stage(&mut self, id: JobId) {
-        self.queue.remove(&self.jobs[&id].rank());
+        let job = &self.jobs[&id];
+        self.queues.remove(job.tuning.queue, &job.rank());
         self.running.remove(&id);
         self.idle.remove(&id);
         self.sate(id, None);

@@ -16,8 +16,15 @@ impl Engine {
     pub(super) fn reasons(&self, now: Time, job: &Job) -> Vec<Why> {
         match &job.stage {
             Stage::Queued => {
-                let ahead = self.queue.iter().take_while(|rank| **rank != job.rank()).count();
-                vec![Why::NoSlot { active: self.running.len(), ahead }]
+                let (queue, rank) = (job.tuning.queue, job.rank());
+                match self.queues.rule(queue).active_max {
+                    Some(max) if self.active_in(queue) >= max => {
+                        vec![Why::QueueFull { max, ahead: self.queues.ahead_in(queue, &rank) }]
+                    }
+                    Some(_) | None => {
+                        vec![Why::NoSlot { active: self.running.len(), ahead: self.queues.ahead(&rank) }]
+                    }
+                }
             }
             Stage::Waiting { until, waiting_for } => {
                 let retry_in = until.map(|until| until.since(now));

@@ -1,6 +1,6 @@
 //! What is wished for: orders of the user's to the engine.
 
-use crate::{Chunk, Fault, JobId, MirrorIndex};
+use crate::{Chunk, Fault, JobId, MirrorIndex, QueueId};
 
 use super::HostMemory;
 
@@ -18,6 +18,8 @@ pub enum Command {
     Tune(JobId, Tuning),
     /// Change what all jobs together may use.
     SetCaps(Caps),
+    /// Change the rules of queues: of those that are named, and no others have any.
+    SetQueues(Vec<(QueueId, QueueRule)>),
     /// The job's file is to be had at these hosts, too. They are added to its list in this order.
     AddMirrors(JobId, Vec<String>),
     /// What an earlier run has learned of a host, or what the user says of it.
@@ -52,6 +54,29 @@ pub struct Tuning {
     pub connections: Option<u32>,
     /// What happens when the source has changed.
     pub on_change: OnChange,
+    /// Where it stands among those of its priority; lower goes first, and of two equals the lower id. As they came:
+    /// [`place_by_id`].
+    pub place: i64,
+    /// The queue that it is in.
+    pub queue: QueueId,
+    /// Its request has an effect at its server. It is made again for a range, where the server serves some, but once
+    /// bytes have come it is not begun anew without somebody who says so.
+    pub once: bool,
+}
+
+/// The place of a job that stands where it came.
+#[must_use]
+pub const fn place_by_id(id: JobId) -> i64 {
+    (id.0 as i64).saturating_mul(1 << 32)
+}
+
+/// What holds for the jobs of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueRule {
+    /// Jobs of it that may hold a slot; `None` means as many as there are.
+    pub active_max: Option<usize>,
+    /// None of it may run now.
+    pub is_closed: bool,
 }
 
 /// What happens to a job whose source has changed.

@@ -14,6 +14,13 @@ pub enum Why {
         /// Queued jobs that come before this one.
         ahead: usize,
     },
+    /// All slots that its queue may have are taken.
+    QueueFull {
+        /// How many these are.
+        max: usize,
+        /// Queued jobs of its queue that come before this one.
+        ahead: usize,
+    },
     /// It waits for a clock or for a person.
     Waits {
         /// What for.

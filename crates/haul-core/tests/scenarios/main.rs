@@ -11,6 +11,7 @@ mod leases;
 mod mirrors;
 mod network;
 mod priorities;
+mod queues;
 mod races;
 mod ramp;
 #[path = "../script/mod.rs"]

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use haul_core::messages::{
     Caps, Command, Effect, End, Event, Fetch, FetchKind, HostMemory, JobSpec, JobView, MirrorState, Note, Outcome,
-    Source, StopReason, Tuning, Why,
+    QueueRule, Source, StopReason, Tuning, Why,
 };
-use haul_core::{ByteRange, Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, Time, WorkerId};
+use haul_core::{
+    ByteRange, Chunk, Engine, Fault, FaultKind, JobId, JobState, MirrorIndex, Policy, QueueId, Time, WorkerId,
+};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const HOST: &str = "http://host";
@@ -195,6 +197,10 @@ impl Script {
 
     pub(crate) fn tune(&mut self, id: JobId, tuning: Tuning) {
         self.order(Command::Tune(id, tuning));
+    }
+
+    pub(crate) fn set_queues(&mut self, rules: Vec<(QueueId, QueueRule)>) {
+        self.order(Command::SetQueues(rules));
     }
 
     pub(crate) fn set_caps(&mut self, caps: Caps) {

@@ -19,10 +19,16 @@ const COUNT_EVERY: i64 = 1000;
 
 /// Appends what has happened to a job, and forgets the oldest that is one too many.
 pub(crate) fn append(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
+    begin(conn, job, at_ms, kind)?;
+    conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])?;
+    Ok(())
+}
+
+/// Writes down the first that has happened to a job: there is nothing of it to forget yet.
+pub(crate) fn begin(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
     let (word, data) = stored(kind)?;
     conn.prepare_cached(INSERT)?.execute(params![key(job), at_ms, word, data])?;
     let id = conn.last_insert_rowid();
-    conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])?;
     if id % COUNT_EVERY == 0 {
         conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])?;
     }
@@ -88,7 +94,19 @@ pub(crate) fn of_phase(row: &JobRow) -> Option<EventKind> {
 
 /// What a change of wishes looks like in the history.
 pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
-    let JobPatch { url, filename, priority, bandwidth_limit, connections, headers, label, on_change } = patch;
+    let JobPatch {
+        expected: _,
+        url,
+        filename,
+        priority,
+        bandwidth_limit,
+        connections,
+        headers,
+        label,
+        on_change,
+        place,
+        credentials: _,
+    } = patch;
     let fields = [
         ("url", url.is_some()),
         ("filename", filename.is_some()),
@@ -97,6 +115,7 @@ pub(crate) fn of_patch(patch: &JobPatch) -> Option<EventKind> {
         ("connections", connections.is_some()),
         ("headers", headers.is_some()),
         ("label", label.is_some()),
+        ("position", place.is_some()),
         ("on_change", on_change.is_some()),
     ];
     let fields: Vec<String> = fields.into_iter().filter(|field| field.1).map(|field| field.0.to_owned()).collect();

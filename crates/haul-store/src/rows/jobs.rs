@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row, named_params};
+use rusqlite::{Connection, Params, Row, named_params, params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, validators};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, tokens, validators};
 use crate::{
-    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Mirror, NewJob, Part, PhaseChange, Private,
-    Reason, Stamp, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, OnDuplicate,
+    Part, PhaseChange, Private, Reason, Sameness, Stamp, StoreError, TokenId, UpdateError, Wish,
 };
 
 pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
@@ -31,6 +31,15 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
         ":label": wish.label,
+        ":options": wish.options,
+        ":secrets": wish.secrets.as_deref(),
+        ":start_at_ms": wish.start_at_ms,
+        ":place": wish.place,
+        ":sameness": wish.sameness,
+        ":once": wish.once,
+        ":credentials": wish.credentials.as_deref(),
+        ":token_id": job.maker.map(|maker| tokens::key(maker.token)),
+        ":public_only": job.maker.is_some_and(|maker| maker.public_only),
         ":intent": job.intent.word(),
         ":part_token": job.part_token,
         ":now": now_ms,
@@ -41,8 +50,54 @@ pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::
     if let Some(pieces) = &job.pieces {
         pieces::insert(conn, id, pieces)?;
     }
-    events::append(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
+    events::begin(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
     Ok(id)
+}
+
+/// Inserts jobs, but those that are the same as one that is there; `gone` are complete ones whose files are not there any
+/// more.
+pub(crate) fn insert_all_unless_same(
+    conn: &Connection,
+    new: &[(NewJob, OnDuplicate)],
+    gone: &[JobId],
+    now_ms: i64,
+) -> Result<Vec<Inserted>, StoreError> {
+    new.iter().map(|(job, on_duplicate)| insert_unless_same(conn, job, on_duplicate, gone, now_ms)).collect()
+}
+
+fn insert_unless_same(
+    conn: &Connection,
+    job: &NewJob,
+    on_duplicate: &OnDuplicate,
+    gone: &[JobId],
+    now_ms: i64,
+) -> Result<Inserted, StoreError> {
+    let same = match (on_duplicate, job.wish.sameness) {
+        (OnDuplicate::Copy, _) | (_, None) => None,
+        (OnDuplicate::Attach | OnDuplicate::Reject, Some(sameness)) => {
+            same(conn, sameness, job.maker)?.into_iter().find(|row| !gone.contains(&row.id))
+        }
+    };
+    match (on_duplicate, same) {
+        (_, None) => insert_within_quota(conn, job, now_ms).map(Inserted::New),
+        (OnDuplicate::Reject, Some(row)) => Ok(Inserted::Rejected(row.id)),
+        (OnDuplicate::Attach | OnDuplicate::Copy, Some(row)) => Ok(Inserted::There(Box::new(row))),
+    }
+}
+
+/// Inserts a job unless its token has as many as it may.
+pub(crate) fn insert_within_quota(conn: &Connection, job: &NewJob, now_ms: i64) -> Result<JobId, StoreError> {
+    if let Some(maker) = job.maker {
+        tokens::check_quota(conn, maker.token)?;
+    }
+    Ok(insert(conn, job, now_ms)?)
+}
+
+/// Jobs that are the same as a wish of this maker and have not ended without a file, the newest first. To a confined maker
+/// only its own ones are; to all others none of a confined one is, who may have changed its URL since.
+pub(crate) fn same(conn: &Connection, sameness: Sameness, maker: Option<Maker>) -> rusqlite::Result<Vec<JobRow>> {
+    let confined = maker.filter(|maker| maker.public_only).map(|maker| tokens::key(maker.token));
+    query(conn, SAME, params![sameness, confined])
 }
 
 /// The names of all part files.
@@ -75,8 +130,18 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
     let mut row = get_visible(conn, id)?.ok_or(ActError::Unknown)?;
     let before = row.lifecycle;
     let changed = row.lifecycle.apply(action).map_err(|refusal| ActError::Refused(refusal, before.phase))?;
-    if changed == Changed::No {
+    // Whoever says something about a job that is to start later has another mind now.
+    let waited = row.wish.start_at_ms.take().is_some();
+    if changed == Changed::No && !waited {
         return Ok((changed, row));
+    }
+    let begins_anew = action == Action::Retry && before.phase == Phase::Failed && row.wish.once;
+    if begins_anew && row.identity.accepts_ranges != Some(true) {
+        // Its user wants the request sent once more.
+        chunks::clear(conn, id)?;
+        validators::clear(conn, id)?;
+        row.identity = Identity { name: row.identity.name.take(), ..Identity::default() };
+        row.started_at_ms = None;
     }
     if row.lifecycle.phase != before.phase {
         // Whoever tries a failed job again gives it all its chances again.
@@ -84,10 +149,15 @@ pub(crate) fn act(conn: &Connection, id: JobId, action: Action, now_ms: i64) -> 
         row.reason = None;
         row.finished_at_ms = (row.lifecycle.phase == Phase::Canceled).then_some(now_ms);
     }
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     events::append(conn, id, now_ms, &events::of_action(action))?;
     at_work::survived(conn, id)?;
-    Ok((changed, row))
+    if begins_anew {
+        // Its counts are those of its rows.
+        row = get(conn, id)?.ok_or(ActError::Unknown)?;
+    }
+    Ok((Changed::Yes, row))
 }
 
 /// Takes a step of the work, unless the job has ended meanwhile.
@@ -116,6 +186,7 @@ pub(crate) fn set_phase(
         // What was found earlier is not about this file.
         row.verified = None;
     }
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     if let Some(kind) = events::of_phase(&row) {
         events::append(conn, id, now_ms, &kind)?;
@@ -141,6 +212,7 @@ pub(crate) fn reopen(
     row.stamp = None;
     row.verification = None;
     row.finished_at_ms = None;
+    row.version += 1;
     save(conn, &mut row, now_ms)?;
     chunks::rewrite(conn, rows)?;
     let row = get(conn, rows.job)?.ok_or(UpdateError::Unknown)?;
@@ -151,13 +223,25 @@ pub(crate) fn reopen(
 
 /// Changes what a user wishes of a job.
 pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) -> Result<JobRow, UpdateError> {
-    get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    let before = get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    if patch.expected.is_some_and(|expected| expected != before.version) {
+        return Err(UpdateError::Changed);
+    }
+    if patch.filename.is_some() && !matches!(before.lifecycle.phase, Phase::Fetching | Phase::Failed) {
+        return Err(UpdateError::Past(before.lifecycle.phase));
+    }
     let edited = events::of_patch(&patch);
     let has_moved = patch.url.is_some();
     if has_moved {
         validators::clear_mirror(conn, id, MirrorIndex(0))?;
     }
     let row = edit(conn, id, now_ms, |row| {
+        if let Some(Some(name)) = &patch.filename
+            && row.identity.name.is_some()
+        {
+            // The name that was chosen before; the part file keeps its own.
+            row.identity.name = Some(name.clone());
+        }
         patch.apply(&mut row.wish);
         row.renewed |= has_moved && row.counts.done_bytes > 0;
         if has_moved && row.identity.mirror == MirrorIndex(0) {
@@ -173,18 +257,17 @@ pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) 
 
 /// Notes what the server said of the file; the first time is the job's start.
 pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
-    let started = EventKind::Started {
-        filename: identity.name.clone(),
-        total_bytes: identity.total_bytes,
-        accepts_ranges: identity.accepts_ranges,
-    };
     let mut is_start = false;
     let row = edit(conn, id, now_ms, |row| {
-        row.identity = identity;
+        // A name that is reserved stays: its user may have changed it since the answer began.
+        let name = row.identity.name.take().or(identity.name);
+        row.identity = Identity { name, ..identity };
         is_start = row.started_at_ms.is_none();
         row.started_at_ms.get_or_insert(now_ms);
     })?;
     if is_start {
+        let Identity { name, total_bytes, accepts_ranges, .. } = row.identity.clone();
+        let started = EventKind::Started { filename: name, total_bytes, accepts_ranges };
         events::append(conn, id, now_ms, &started)?;
     }
     Ok(row)
@@ -209,8 +292,21 @@ pub(crate) fn reset(conn: &Connection, id: JobId, is_restart: bool, now_ms: i64)
     Ok(row)
 }
 
-/// Changes one row and stores it.
+/// Changes one row and stores it, as a new version.
 pub(crate) fn edit(
+    conn: &Connection,
+    id: JobId,
+    now_ms: i64,
+    change: impl FnOnce(&mut JobRow),
+) -> Result<JobRow, UpdateError> {
+    edit_unseen(conn, id, now_ms, |row| {
+        row.version += 1;
+        change(row);
+    })
+}
+
+/// Changes of one row what no client sees, and stores it.
+pub(crate) fn edit_unseen(
     conn: &Connection,
     id: JobId,
     now_ms: i64,
@@ -235,6 +331,8 @@ impl JobPatch {
         set(&mut wish.connections, self.connections);
         set(&mut wish.headers, self.headers);
         set(&mut wish.label, self.label);
+        set(&mut wish.place, self.place);
+        set(&mut wish.credentials, self.credentials);
     }
 }
 
@@ -244,12 +342,27 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
+/// Hides a job that is in the version that was expected.
+pub(crate) fn hide_version(
+    conn: &Connection,
+    id: JobId,
+    delete_files: bool,
+    version: u64,
+    now_ms: i64,
+) -> Result<JobRow, UpdateError> {
+    let row = get_visible(conn, id)?.ok_or(UpdateError::Unknown)?;
+    if row.version != version {
+        return Err(UpdateError::Changed);
+    }
+    hide(conn, &[id], delete_files, now_ms)?.pop().ok_or(UpdateError::Unknown)
+}
+
 /// Hides jobs, keeping their rows for a while.
-pub(crate) fn hide(conn: &Connection, ids: &[JobId], now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
+pub(crate) fn hide(conn: &Connection, ids: &[JobId], delete_files: bool, now_ms: i64) -> rusqlite::Result<Vec<JobRow>> {
     let mut hide = conn.prepare_cached(HIDE)?;
     let mut hidden = Vec::new();
     for id in ids {
-        if hide.execute(named_params! { ":id": key(*id), ":now": now_ms })? > 0 {
+        if hide.execute(named_params! { ":id": key(*id), ":delete_files": delete_files, ":now": now_ms })? > 0 {
             hidden.extend(get(conn, *id)?);
             events::append(conn, *id, now_ms, &EventKind::Deleted)?;
         }
@@ -265,6 +378,8 @@ pub(crate) fn restore(conn: &Connection, ids: &[JobId], now_ms: i64) -> Result<V
             continue;
         };
         row.deleted_at_ms = None;
+        row.version += 1;
+        row.delete_files = false;
         match save(conn, &mut row, now_ms).map_err(UpdateError::from) {
             Err(UpdateError::NameTaken) => {
                 row.identity.name = None;
@@ -315,6 +430,8 @@ pub(crate) fn add_mirrors(
 fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()> {
     if matches!(row.lifecycle.phase, Phase::Completed | Phase::Canceled) {
         row.wish.headers = None;
+        row.wish.secrets = None;
+        row.wish.credentials = None;
     }
     row.updated_at_ms = now_ms;
     let (wish, identity) = (&row.wish, &row.identity);
@@ -328,10 +445,14 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":on_change": wish.on_change.word(),
         ":headers": wish.headers.as_deref(),
+        ":credentials": wish.credentials.as_deref(),
         ":connections": wish.connections,
         ":bandwidth_limit": wish.bandwidth_limit,
         ":priority": wish.priority,
         ":label": wish.label,
+        ":secrets": wish.secrets.as_deref(),
+        ":start_at_ms": wish.start_at_ms,
+        ":place": wish.place,
         ":phase": row.lifecycle.phase.word(),
         ":intent": row.lifecycle.intent.word(),
         ":reason_code": reason.map(|r| &r.code),
@@ -361,6 +482,8 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":finished_at_ms": row.finished_at_ms,
         ":updated_at_ms": row.updated_at_ms,
         ":deleted_at_ms": row.deleted_at_ms,
+        ":version": row.version,
+        ":delete_files": row.delete_files,
     })?;
     Ok(())
 }
@@ -395,7 +518,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
             priority: cells.next()?,
             label: cells.next()?,
             checksum_url: cells.private()?,
+            options: cells.next()?,
+            secrets: cells.private()?,
+            start_at_ms: cells.next()?,
+            place: cells.next()?,
+            sameness: cells.next()?,
+            once: cells.next()?,
+            credentials: cells.private()?,
         },
+        maker: cells.maker()?,
         lifecycle: Lifecycle { phase: cells.next::<Stored<_>>()?.0, intent: cells.next::<Stored<_>>()?.0 },
         reason: cells.reason()?,
         restarts: cells.next()?,
@@ -428,6 +559,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         finished_at_ms: cells.next()?,
         updated_at_ms: cells.next()?,
         deleted_at_ms: cells.next()?,
+        version: cells.next()?,
+        delete_files: cells.next()?,
     })
 }
 
@@ -435,12 +568,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 macro_rules! columns {
     () => {
         "id, url, host, dir, filename, expected_size, checksum, on_conflict, on_change, headers, referrer, user_agent, \
-         connections, bandwidth_limit, priority, label, checksum_url, phase, intent, reason_code, reason_message, reason_at_ms, \
+         connections, bandwidth_limit, priority, label, checksum_url, \
+         options, secrets, start_at_ms, place, sameness, once, credentials, token_id, public_only, \
+         phase, intent, reason_code, reason_message, reason_at_ms, \
          retry_at_ms, restarts, name, total_bytes, accepts_ranges, etag, last_modified, final_url, source_mirror, \
           checksum, path, \
          part_token, part_name, part_dev, part_ino, part_bytes, part_modified_ns, part_changed_ns, kept_part, renewed, \
          verification, verified, done_bytes, durable_bytes, chunks_done, chunks_total, \
-         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms"
+         created_at_ms, started_at_ms, finished_at_ms, updated_at_ms, deleted_at_ms, version, delete_files"
     };
 }
 pub(super) use columns;
@@ -476,6 +611,11 @@ impl Cells<'_> {
         Ok(code.zip(message).zip(at_ms).map(|((code, message), at_ms)| Reason { code, message, at_ms, retry_at_ms }))
     }
 
+    fn maker(&mut self) -> rusqlite::Result<Option<Maker>> {
+        let (token, public_only): (Option<u64>, bool) = (self.next()?, self.next()?);
+        Ok(token.map(|token| Maker { token: TokenId(token), public_only }))
+    }
+
     fn part(&mut self) -> rusqlite::Result<Option<Part>> {
         let (name, dev, ino): (Option<String>, Option<i64>, Option<i64>) = (self.next()?, self.next()?, self.next()?);
         // The three come together, as the schema demands.
@@ -504,17 +644,19 @@ const PART_NAMES: &str = "
 const INSERT: &str = "
     INSERT INTO jobs (
         url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
-        user_agent, connections, bandwidth_limit, priority, label, phase, intent, part_token, created_at_ms, updated_at_ms
+        user_agent, connections, bandwidth_limit, priority, label, options, secrets, start_at_ms, place, sameness, once,
+        credentials, token_id, public_only, phase, intent, part_token, created_at_ms, updated_at_ms
     ) VALUES (
         :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
         :referrer, :user_agent,
-        :connections, :bandwidth_limit, :priority, :label, 'fetching', :intent, :part_token, :now, :now
+        :connections, :bandwidth_limit, :priority, :label, :options, :secrets, :start_at_ms, :place, :sameness, :once,
+        :credentials, :token_id, :public_only, 'fetching', :intent, :part_token, :now, :now
     )";
 
 const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
-        headers = :headers,
+        headers = :headers, credentials = :credentials, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,
         retry_at_ms = :retry_at_ms, restarts = :restarts, total_bytes = :total_bytes,
@@ -523,8 +665,36 @@ const UPDATE: &str = "
         part_bytes = :part_bytes, part_modified_ns = :part_modified_ns, part_changed_ns = :part_changed_ns,
         kept_part = :kept_part, renewed = :renewed,
         verification = :verification, verified = :verified, started_at_ms = :started_at_ms, finished_at_ms = :finished_at_ms,
-        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
+        updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms, version = :version, delete_files = :delete_files
     WHERE id = :id";
 
 const HIDE: &str = "
-    UPDATE jobs SET deleted_at_ms = :now, updated_at_ms = :now WHERE id = :id AND deleted_at_ms IS NULL";
+    UPDATE jobs SET deleted_at_ms = :now, delete_files = :delete_files, updated_at_ms = :now, version = version + 1
+    WHERE id = :id AND deleted_at_ms IS NULL";
+
+const SAME: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM jobs INDEXED BY jobs_by_sameness
+    WHERE sameness = ?1 AND iif(public_only, token_id, NULL) IS ?2 AND deleted_at_ms IS NULL AND phase IN ('fetching', 'verifying', 'completed')
+    ORDER BY id DESC LIMIT 16"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    #[test]
+    fn the_same_is_found_by_an_index() {
+        let conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
+        let steps: Vec<String> =
+            plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
+        assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+    }
+}

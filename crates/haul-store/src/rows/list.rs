@@ -8,24 +8,26 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::jobs::{act, columns, query};
-use super::{Stored, Word, chunks, pieces, validators};
-use crate::{ActError, Filter, JobRow, Page, StateFilter, StoreError, StoredJob};
+use super::{Stored, Word, chunks, pieces, tokens, validators};
+use crate::{ActError, Cursor, Filter, JobRow, Order, Page, SortBy, SortKey, StateFilter, StoreError, StoredJob};
 
 /// One page, and where the next one starts.
-pub(crate) fn page(conn: &Connection, page: &Page) -> rusqlite::Result<(Vec<JobRow>, Option<JobId>)> {
-    let mut ids = ids(&page.filter, page.before);
-    ids.params.push(Value::Integer(i64::from(page.limit) + 1));
+pub(crate) fn page(conn: &Connection, page: &Page) -> rusqlite::Result<(Vec<JobRow>, Option<Cursor>)> {
+    let Query { sql, mut params } = ids(&page.filter, page.order, page.after.as_ref());
+    params.push(Value::Integer(i64::from(page.limit) + 1));
+    let (column, way) = (column(page.order.by), way(page.order));
+    // The plus keeps the planner from walking an index once more instead of sorting one page.
     let sql = format!(
-        concat!("SELECT ", columns!(), " FROM jobs WHERE id IN ({} ORDER BY id DESC LIMIT ?) ORDER BY id DESC"),
-        ids.sql
+        concat!("SELECT ", columns!(), " FROM jobs WHERE id IN (SELECT id FROM ({} LIMIT ?)) ORDER BY +{} {}, id {}"),
+        sql, column, way, way
     );
-    let mut rows = query(conn, &sql, params_from_iter(ids.params))?;
+    let mut rows = query(conn, &sql, params_from_iter(params))?;
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     if rows.len() <= limit {
         return Ok((rows, None));
     }
     rows.truncate(limit);
-    let next = rows.last().map(|row| row.id);
+    let next = rows.last().map(|row| Cursor::behind(row, page.order.by));
     Ok((rows, next))
 }
 
@@ -36,9 +38,9 @@ pub(crate) fn act_on_all(
     filter: &Filter,
     now_ms: i64,
 ) -> Result<Vec<JobId>, StoreError> {
-    let query = ids(filter, None);
+    let query = ids(filter, Order { by: SortBy::Id, ascending: true }, None);
     let ids: Vec<u64> = conn
-        .prepare_cached(&format!("{} ORDER BY id", query.sql))?
+        .prepare_cached(&query.sql)?
         .query_map(params_from_iter(query.params), |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let mut changed = Vec::new();
@@ -97,34 +99,83 @@ struct Query {
     params: Vec<Value>,
 }
 
-/// The query for the ids of the jobs that `filter` means and that are older than `before`.
-fn ids(filter: &Filter, before: Option<JobId>) -> Query {
-    let mut conditions = vec!["deleted_at_ms IS NULL"];
+/// The query for the ids of the jobs that `filter` means and that are behind `after`, in this order.
+fn ids(filter: &Filter, order: Order, after: Option<&Cursor>) -> Query {
+    let (column, way) = (column(order.by), way(order));
+    let mut conditions = vec!["deleted_at_ms IS NULL".to_owned()];
     let mut params = Vec::new();
-    let mut add = |condition, value| {
-        conditions.push(condition);
+    let mut add = |condition: &str, value| {
+        conditions.push(condition.to_owned());
         params.push(value);
     };
-    if let Some(id) = before {
-        add("id < ?", Value::Integer(i64::try_from(id.0).unwrap_or(i64::MAX)));
-    }
     if let Some(label) = &filter.label {
         add("label = ?", Value::Text(label.clone()));
     }
     if let Some(host) = &filter.host {
         add("host = ?", Value::Text(host.clone()));
     }
+    if let Some(token) = filter.token {
+        add("token_id = ?", Value::Integer(tokens::key(token)));
+    }
     if let Some(q) = &filter.q {
         add(SEARCH, Value::Text(like(q)));
     }
-    let arm = format!("SELECT id FROM jobs WHERE {}", conditions.join(" AND "));
-    let states = states(&filter.states);
-    if states.is_empty() {
-        return Query { sql: arm, params };
+    if let Some(Cursor { id, key }) = after {
+        let behind = if order.ascending { ">" } else { "<" };
+        let id = Value::Integer(i64::try_from(id.0).unwrap_or(i64::MAX));
+        let key = match key {
+            SortKey::Id => None,
+            SortKey::Number(number) => Some(Value::Integer(*number)),
+            SortKey::Text(text) => Some(Value::Text(text.clone())),
+        };
+        conditions.push(match key {
+            None => format!("id {behind} ?"),
+            Some(_) => format!("({column}, id) {behind} (?, ?)"),
+        });
+        params.extend(key.into_iter().chain([id]));
     }
-    let arms: Vec<String> =
-        states.iter().map(|(phase, intent)| format!("{arm} AND phase = '{phase}' AND intent = '{intent}'")).collect();
-    Query { sql: arms.join(" UNION ALL "), params: std::iter::repeat_n(params, arms.len()).flatten().collect() }
+    let arm = |more: &str| format!("SELECT id, {column} AS key FROM jobs WHERE {}{more}", conditions.join(" AND "));
+    let (mut arms, mut all) = (Vec::new(), Vec::new());
+    for (phase, intent) in states(&filter.states) {
+        let state = format!(" AND phase = '{phase}' AND intent = '{intent}'");
+        all.extend(params.iter().cloned());
+        if filter.except.is_empty() {
+            arms.push(arm(&state));
+        } else {
+            arms.push(arm(&(state + " AND id NOT IN (SELECT value FROM json_each(?))")));
+            all.push(list(&filter.except));
+        }
+    }
+    if let Some(among) = filter.among.as_ref().filter(|among| !among.is_empty() || arms.is_empty()) {
+        arms.push(arm(" AND id IN (SELECT value FROM json_each(?))"));
+        all.extend(params);
+        all.push(list(among));
+    } else if arms.is_empty() {
+        arms.push(arm(""));
+        all = params;
+    }
+    let order = if order.by == SortBy::Id { format!("id {way}") } else { format!("key {way}, id {way}") };
+    Query { sql: format!("{} ORDER BY {order}", arms.join(" UNION ALL ")), params: all }
+}
+
+fn column(by: SortBy) -> &'static str {
+    match by {
+        SortBy::Id => "id",
+        SortBy::Priority => "priority",
+        SortBy::Filename => "order_filename",
+        SortBy::TotalBytes => "order_total_bytes",
+        SortBy::FinishedAt => "order_finished_ms",
+    }
+}
+
+fn way(order: Order) -> &'static str {
+    if order.ascending { "ASC" } else { "DESC" }
+}
+
+/// Ids as one parameter.
+fn list(ids: &[JobId]) -> Value {
+    let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+    Value::Text(format!("[{}]", ids.join(",")))
 }
 
 /// The wished states, each once: a job must not appear in two arms.
@@ -156,8 +207,9 @@ fn like(text: &str) -> String {
     pattern
 }
 
+/// Queries of URLs are not searched: not all who may list jobs may see them.
 const SEARCH: &str = r"
-    concat_ws(char(10), url, label, coalesce(name, filename)) LIKE ? ESCAPE '\'";
+    concat_ws(char(10), substr(url, 1, instr(url || '?', '?') - 1), label, coalesce(name, filename)) LIKE ? ESCAPE '\'";
 
 const COUNT: &str = "
     SELECT phase, intent, count(*) FROM jobs INDEXED BY jobs_by_state
@@ -186,13 +238,14 @@ mod tests {
     use super::*;
     use crate::schema::MIGRATIONS;
 
-    fn plan_of(filter: &Filter) -> Vec<String> {
+    fn plan_of(filter: &Filter, by: SortBy, key: SortKey) -> Vec<String> {
         let conn = Connection::open_in_memory().unwrap();
         for migration in MIGRATIONS {
             conn.execute_batch(migration.sql).unwrap();
         }
-        let query = ids(filter, Some(JobId(7)));
-        let sql = format!("EXPLAIN QUERY PLAN {} ORDER BY id DESC LIMIT 5", query.sql);
+        let after = Cursor { id: JobId(7), key };
+        let query = ids(filter, Order { by, ascending: false }, Some(&after));
+        let sql = format!("EXPLAIN QUERY PLAN {} LIMIT 5", query.sql);
         let mut statement = conn.prepare(&sql).unwrap();
         statement
             .query_map(params_from_iter(query.params), |row| row.get("detail"))
@@ -210,9 +263,10 @@ mod tests {
             Filter { states: vec![state(Phase::Completed, None), state(Phase::Failed, None)], ..Filter::default() },
             Filter { host: Some("https://h:443".to_owned()), ..Filter::default() },
             Filter { label: Some("l".to_owned()), ..Filter::default() },
+            Filter { token: Some(crate::TokenId(7)), ..Filter::default() },
         ];
         for filter in filters {
-            let plan = plan_of(&filter);
+            let plan = plan_of(&filter, SortBy::Id, SortKey::Id);
             assert!(plan.iter().any(|step| step.starts_with("SEARCH jobs")), "{plan:?}");
             for step in plan {
                 assert!(!step.contains("TEMP B-TREE"), "{step}");
@@ -221,6 +275,23 @@ mod tests {
                     assert!(step.contains("(phase=? AND intent=? AND rowid<?)"), "{step}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_page_in_another_order_is_a_range_scan_too() {
+        for (by, key, index) in [
+            (SortBy::Priority, SortKey::Number(0), "jobs_by_priority (priority<?"),
+            (SortBy::Filename, SortKey::Text("a".to_owned()), "jobs_by_filename (order_filename<?"),
+            (SortBy::TotalBytes, SortKey::Number(5), "jobs_by_total_bytes (order_total_bytes<?"),
+            (SortBy::FinishedAt, SortKey::Number(5), "jobs_by_finished (order_finished_ms<?"),
+        ] {
+            let plan = plan_of(&Filter::default(), by, key).join("; ");
+            assert!(
+                plan.contains(index) || plan.contains(&index.replace(" (", " ((").replace("<?", ",rowid)<(?,?)")),
+                "{plan}"
+            );
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
     }
 

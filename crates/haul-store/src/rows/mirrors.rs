@@ -17,6 +17,9 @@ pub(crate) fn all(conn: &Connection, job: JobId) -> rusqlite::Result<Vec<Mirror>
 
 /// Adds mirrors behind those that are there.
 pub(crate) fn append(conn: &Connection, job: JobId, mirrors: &[Mirror]) -> rusqlite::Result<()> {
+    if mirrors.is_empty() {
+        return Ok(());
+    }
     let mut insert = conn.prepare_cached(INSERT)?;
     for mirror in mirrors {
         insert.execute(params![key(job), &*mirror.url, mirror.host, mirror.priority])?;

@@ -101,6 +101,7 @@ fn new_job(n: u64) -> NewJob {
         intent: Intent::Run,
         part_token: "0123abcd".to_owned(),
         pieces: None,
+        maker: None,
     }
 }
 

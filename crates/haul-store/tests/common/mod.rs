@@ -46,6 +46,7 @@ pub fn job(url: &str) -> NewJob {
         intent: Intent::Run,
         part_token: "0123abcd".to_owned(),
         pieces: None,
+        maker: None,
     }
 }
 

@@ -81,7 +81,7 @@ fn asked_in(line: &[u8]) -> Option<Asked> {
     let end = if end.is_empty() { None } else { Some(end.parse().ok().filter(|&end| end > start)?) };
     let flags: Vec<&str> = words.collect();
     let is = |flag: &str| flags.contains(&flag);
-    Some(Asked { start, end, ranged: !is("whole"), conditional: is("if"), in_doubt: is("doubt") })
+    Some(Asked { start, end, ranged: !is("whole"), conditional: is("if"), in_doubt: is("doubt"), by_post: false })
 }
 
 fn status_in(line: &[u8]) -> Option<(StatusCode, Option<u64>)> {

@@ -11,6 +11,7 @@ mod failures;
 mod hints;
 mod identity;
 mod lanes;
+mod network;
 mod ranges;
 mod redirects;
 mod seams;

@@ -87,6 +87,8 @@ impl Rig {
             cookies: Arc::default(),
             user_agent: None,
             referrer: None,
+            login: None,
+            post: None,
             client: ClientKey::default(),
             limiters: vec![Limiter::new(None)],
             target: Target::Ready(Arc::clone(&self.file)),

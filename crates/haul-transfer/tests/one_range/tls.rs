@@ -15,7 +15,7 @@ use crate::rig::{LEN, Rig};
 
 /// A server whose certificate is for `name`, and a file with that certificate. It answers every request with `head` and
 /// the content, and says goodbye or not.
-fn serve(rig: &Rig, name: &str, head: &str, says_goodbye: bool) -> (String, NamedTempFile) {
+pub(crate) fn serve(rig: &Rig, name: &str, head: &str, says_goodbye: bool) -> (String, NamedTempFile) {
     let own = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
     let mut ca_file = NamedTempFile::new().expect("a file");
     ca_file.write_all(own.cert.pem().as_bytes()).expect("written");

@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `retry`, `cancel` and `rm`: the same for each of several jobs.
+//! `pause`, `resume`, `retry`, `cancel`, `restore` and `rm`: the same for each of several jobs.
 
 use haul_api::{BulkResult, ClientError, Files, Job};
 
@@ -15,6 +15,7 @@ pub(crate) enum Act {
     Resume,
     Retry,
     Cancel,
+    Restore,
 }
 
 impl Act {
@@ -24,6 +25,7 @@ impl Act {
             Self::Resume => daemon.client.resume(id).await,
             Self::Retry => daemon.client.retry(id).await,
             Self::Cancel => daemon.client.cancel(id).await,
+            Self::Restore => daemon.client.restore(id).await,
         }
     }
 }

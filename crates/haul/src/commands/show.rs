@@ -2,7 +2,7 @@
 
 use haul_api::query::LIMIT_MAX;
 use haul_api::{
-    Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Mirror, OnChange, Rate, Size, Verified,
+    Chunk, ChunkState, ClientError, Event, EventList, EventQuery, Job, Method, Mirror, OnChange, Rate, Size, Verified,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -101,6 +101,10 @@ fn facts(job: &Job, now: Timestamp) -> Vec<(&'static str, String)> {
     add("verified by", job.verification.map(word));
     add("verified", job.verified.as_ref().map(verified_words));
     add("on change", (job.on_change != OnChange::default()).then(|| word(job.on_change)));
+    add("insecure", job.insecure.then(|| "THE SERVER'S CERTIFICATE IS NOT LOOKED AT".to_owned()));
+    add("proxy", job.proxy.as_ref().map(text));
+    add("method", (job.method != Method::default()).then(|| "POST".to_owned()));
+    add("starts", job.start_at.map(local_time));
     add("resumable", job.resumable.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
     add("priority", (job.priority != 0).then(|| job.priority.to_string()));
     add("limit", (job.bandwidth_limit > 0).then(|| limit::words(job.bandwidth_limit)));

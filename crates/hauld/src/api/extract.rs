@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use haul_api::{METALINK_MEDIA_TYPE, ProblemCode};
+use haul_api::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, ProblemCode};
 use haul_core::JobId;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -69,6 +69,20 @@ pub(crate) enum Submitted {
     UriList(Bytes),
     /// `application/metalink4+xml` (RFC 5854).
     Metalink(Bytes),
+    /// A command line of curl.
+    Curl(Bytes),
+}
+
+impl Submitted {
+    /// What tells one request from another.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Json(bytes) => [b"json", bytes],
+            Self::UriList(bytes) => [b"uri-list", bytes],
+            Self::Metalink(bytes) => [b"metalink", bytes],
+            Self::Curl(bytes) => [b"curl", bytes],
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Json {
@@ -104,8 +118,11 @@ impl<S: Send + Sync> FromRequest<S> for Submitted {
             "application/json" => read(request, SUBMIT_BYTES_MAX).await.map(Self::Json),
             "text/uri-list" => read(request, SUBMIT_BYTES_MAX).await.map(Self::UriList),
             METALINK_MEDIA_TYPE => read(request, SUBMIT_BYTES_MAX).await.map(Self::Metalink),
+            CURL_MEDIA_TYPE => read(request, SUBMIT_BYTES_MAX).await.map(Self::Curl),
             // Never `text/plain`: any web page may post that without being asked.
-            _ => Err(wrong_media_type("`application/json`, `text/uri-list` or `application/metalink4+xml`")),
+            _ => Err(wrong_media_type(
+                "`application/json`, `text/uri-list`, `application/metalink4+xml` or `application/x-curl`",
+            )),
         }
     }
 }

@@ -1,24 +1,29 @@
 //! Who may speak to the API at all, decided before any route is looked at.
 //!
 //! In this order: the `Host` that the request names (against DNS rebinding), the `Origin` that it comes from (against
-//! foreign web pages), and then, except for the health routes, a bearer token or the Unix socket's peer.
+//! foreign web pages), then, except for the health routes and pairing, a bearer token or the Unix socket's peer, and at
+//! last whether its scope permits this, and the job is one that it may know of.
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haul_api::{ProblemCode, paths};
+use haul_core::JobId;
+use haul_store::Scope;
 
 use super::Api;
+use super::extract::job_id;
 use super::problem::Refused;
+use crate::access::Caller;
 
 /// How a request reached the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     /// Over TCP: a token is needed.
     Tcp,
-    /// Over the Unix socket, whose permissions decide who can connect.
-    Unix,
+    /// Over the Unix socket, from a peer that may do so much without a token, if anything.
+    Unix(Option<Scope>),
 }
 
 /// Names and origins that may speak to the API.
@@ -49,9 +54,10 @@ impl Allowed {
         self.hosts.contains(&name)
     }
 
-    /// An origin passes on to the token check when it is our own, an extension's, or configured.
-    pub(crate) fn origin(&self, origin: &str) -> bool {
-        let own = origin.strip_prefix("http://").is_some_and(|rest| self.host(rest));
+    /// An origin passes on to the token check when it is the one that the request goes to, an extension's, or configured.
+    /// Another port of this machine is another origin: who knows whose pages are there.
+    pub(crate) fn origin(&self, origin: &str, host: &str) -> bool {
+        let own = origin.strip_prefix("http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host) && self.host(host));
         own || EXTENSION_SCHEMES.iter().any(|scheme| origin.starts_with(scheme))
             || self.origins.iter().any(|known| known == origin)
     }
@@ -67,22 +73,72 @@ fn host_name(authority: &str) -> &str {
 
 /// The middleware around every route.
 pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
-    match check(&api, &request) {
-        Ok(()) => {
-            let mut response = next.run(request).await;
-            harden(response.headers_mut());
-            response
+    let caller = match Asked::of(&api, &request) {
+        Ok(asked) => asked.caller(&api).await,
+        Err(refused) => Err(refused),
+    };
+    let mut response = match caller {
+        Ok(caller) => caller.handle(next.run(request)).await,
+        Err(refused) => refused.into_response(),
+    };
+    harden(response.headers_mut());
+    response
+}
+
+/// What the answer to "may this be done?" depends on.
+struct Asked {
+    method: Method,
+    /// The route that its path fits; empty where there is none.
+    route: String,
+    /// The job that the path names.
+    job: Option<JobId>,
+    token: Option<String>,
+    via: Via,
+}
+
+impl Asked {
+    fn of(api: &Api, request: &Request) -> Result<Self, Refused> {
+        check_source(api, request.headers())?;
+        let extensions = request.extensions();
+        Ok(Self {
+            method: request.method().clone(),
+            route: extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
+            job: request.uri().path().split('/').nth(3).and_then(job_id),
+            token: bearer(request.headers())?,
+            via: extensions.get::<Via>().copied().unwrap_or(Via::Tcp),
+        })
+    }
+
+    /// Whose request it is, if that may be made at all.
+    async fn caller(self, api: &Api) -> Result<Caller, Refused> {
+        if paths::OPEN.contains(&self.route.as_str()) {
+            return Ok(Caller::NOBODY);
         }
-        Err(refused) => {
-            let mut response = refused.into_response();
-            harden(response.headers_mut());
-            response
+        let caller = match (&self.token, self.via) {
+            (Some(token), _) => api.access.caller(token).await,
+            (None, Via::Unix(Some(scope))) => Some(Caller { scope, token: None }),
+            (None, Via::Unix(None) | Via::Tcp) => None,
+        };
+        let caller = caller.ok_or_else(unauthorized)?;
+        if !permits(caller.scope, &self.method, &self.route) {
+            return Err(beyond_scope(caller.scope));
         }
+        if caller.only_of().is_some() && self.route.starts_with(paths::JOB) {
+            let row = match self.job {
+                Some(id) => api.store.job(id).await?,
+                None => None,
+            };
+            // Another's job is answered like one that is not there.
+            if !row.is_some_and(|row| caller.sees(&row)) {
+                return Err(Refused::unknown_job(self.job.map_or(0, |id| id.0)));
+            }
+        }
+        Ok(caller)
     }
 }
 
-fn check(api: &Api, request: &Request) -> Result<(), Refused> {
-    let headers = request.headers();
+/// Refuses what a page makes a browser send that has no business here.
+fn check_source(api: &Api, headers: &HeaderMap) -> Result<(), Refused> {
     let host = only(headers, &header::HOST)?.unwrap_or_default();
     if !api.allowed.host(host) {
         return Err(Refused::new(
@@ -91,7 +147,7 @@ fn check(api: &Api, request: &Request) -> Result<(), Refused> {
         ));
     }
     if let Some(origin) = only(headers, &header::ORIGIN)?
-        && !api.allowed.origin(origin)
+        && !api.allowed.origin(origin, host)
     {
         return Err(foreign_origin());
     }
@@ -101,9 +157,35 @@ fn check(api: &Api, request: &Request) -> Result<(), Refused> {
     {
         return Err(foreign_origin());
     }
-    let via = request.extensions().get::<Via>().copied().unwrap_or(Via::Tcp);
-    let open = matches!(request.uri().path(), paths::HEALTHZ | paths::READYZ);
-    if open || via == Via::Unix || has_token(api, headers)? { Ok(()) } else { Err(unauthorized()) }
+    Ok(())
+}
+
+/// What each scope may ask for. A route that is not named here is closed to `submit`, and one that changes something to
+/// `read`.
+fn permits(scope: Scope, method: &Method, route: &str) -> bool {
+    let looks = *method == Method::GET || *method == Method::HEAD;
+    match scope {
+        Scope::Admin => true,
+        Scope::Read => looks && !route.starts_with(paths::TOKENS),
+        Scope::Submit => match route {
+            paths::JOBS => looks || *method == Method::POST,
+            paths::JOB => looks || *method == Method::PATCH,
+            paths::JOB_CHUNKS | paths::JOB_EVENTS | paths::JOB_WHY => looks,
+            _ => false,
+        },
+    }
+}
+
+fn beyond_scope(scope: Scope) -> Refused {
+    let may = match scope {
+        Scope::Admin => "everything",
+        Scope::Read => "look at everything but secrets, and change nothing",
+        Scope::Submit => "submit jobs, look at its own ones and renew their links",
+    };
+    Refused::new(
+        ProblemCode::ScopeNotAllowed,
+        format!("this token may {may}; `haul token add` makes one that may more"),
+    )
 }
 
 fn foreign_origin() -> Refused {
@@ -120,10 +202,11 @@ fn unauthorized() -> Refused {
     )
 }
 
-fn has_token(api: &Api, headers: &HeaderMap) -> Result<bool, Refused> {
-    let Some(value) = only(headers, &header::AUTHORIZATION)? else { return Ok(false) };
-    let Some((scheme, token)) = value.split_once(' ') else { return Ok(false) };
-    Ok(scheme.eq_ignore_ascii_case("bearer") && api.token.matches(token.trim()))
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let Some(value) = only(headers, &header::AUTHORIZATION)? else { return Ok(None) };
+    let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    // What is there and is no token is a wrong one.
+    Ok(Some(token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default()))
 }
 
 /// A header that may be there once at most: two of them would mean different things to different readers.
@@ -151,13 +234,41 @@ fn harden(headers: &mut HeaderMap) {
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page has a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f_sec_22_a_scope_permits_what_it_says_and_nothing_new() {
+        let may = |scope, method: Method, route| permits(scope, &method, route);
+        for route in ["/v1/jobs", "/v1/settings", "/v1/tokens", "/v1/pair/code", "/v1/something/new"] {
+            assert!(may(Scope::Admin, Method::GET, route) && may(Scope::Admin, Method::POST, route), "{route}");
+            assert!(!may(Scope::Read, Method::POST, route), "{route}");
+        }
+        assert!(may(Scope::Read, Method::GET, "/v1/settings") && !may(Scope::Read, Method::GET, "/v1/tokens"));
+        for (method, route) in [(Method::GET, "/v1/jobs"), (Method::POST, "/v1/jobs"), (Method::PATCH, "/v1/jobs/{id}")]
+        {
+            assert!(may(Scope::Submit, method, route), "{route}");
+        }
+        for (method, route) in [
+            (Method::DELETE, "/v1/jobs/{id}"),
+            (Method::POST, "/v1/jobs/{id}/pause"),
+            (Method::POST, "/v1/jobs/{id}/retry"),
+            (Method::GET, "/v1/jobs/{id}/something-new"),
+            (Method::GET, "/v1/settings"),
+            (Method::GET, "/v1/hosts"),
+            (Method::GET, "/v1/stats"),
+            (Method::GET, "/v1/tokens"),
+            (Method::POST, "/v1/pause"),
+        ] {
+            assert!(!may(Scope::Submit, method, route), "{route}");
+        }
+    }
 
     #[test]
     fn f_sec_01_only_names_of_this_machine_are_hosts() {
@@ -183,7 +294,7 @@ mod tests {
         for origin in
             ["http://127.0.0.1:4285", "chrome-extension://abc", "moz-extension://abc", "https://front.example"]
         {
-            assert!(allowed.origin(origin), "{origin}");
+            assert!(allowed.origin(origin, "127.0.0.1:4285"), "{origin}");
         }
         for origin in [
             "null",
@@ -191,9 +302,13 @@ mod tests {
             "http://evil.example",
             "https://front.example.evil.example",
             "http://localhost:80@evil.example",
+            "http://127.0.0.1:8080",
+            "http://127.0.0.1",
+            "http://localhost:4285",
+            "https://127.0.0.1:4285",
             "",
         ] {
-            assert!(!allowed.origin(origin), "{origin}");
+            assert!(!allowed.origin(origin, "127.0.0.1:4285"), "{origin}");
         }
     }
 }

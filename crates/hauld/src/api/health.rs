@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use haul_api::{JobState, Readiness, Stats};
-use haul_core::Phase;
+use haul_api::{JobState, Problem, Readiness, Stats, paths};
 
 use super::Api;
+use super::document;
 use super::jobs::driver_error;
 use super::problem::Refused;
-use crate::convert::{phase_of, whole, wire_state};
+use crate::convert::{whole, wire_state};
 
+/// Totals.
+#[utoipa::path(get, path = paths::STATS, tag = "daemon",
+    responses((status = 200, description = "Totals", body = Stats), document::Look))]
 pub(super) async fn stats(State(api): State<Api>) -> Result<Json<Stats>, Refused> {
     let totals = api.driver.totals().await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
@@ -38,7 +41,11 @@ async fn jobs_by_state(api: &Api) -> Result<BTreeMap<JobState, u64>, Refused> {
     for state in live.into_values().map(wire_state) {
         // A running job's row says no more than that it is to be fetched, which counts as queued.
         let queued = counts.entry(JobState::Queued).or_default();
-        if phase_of(state).0 == Phase::Fetching && *queued > 0 {
+        let is_fetching = matches!(
+            state,
+            JobState::Queued | JobState::Probing | JobState::Active | JobState::Waiting | JobState::Paused
+        );
+        if is_fetching && *queued > 0 {
             *queued -= 1;
             *counts.entry(state).or_default() += 1;
         }
@@ -47,11 +54,16 @@ async fn jobs_by_state(api: &Api) -> Result<BTreeMap<JobState, u64>, Refused> {
 }
 
 /// The process answers.
+#[utoipa::path(get, path = paths::HEALTHZ, tag = "daemon", security(()), responses(
+    (status = 200, description = "It does", content_type = "text/plain", body = String), document::Open))]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// The daemon can take and carry out jobs, or says why not.
+#[utoipa::path(get, path = paths::READYZ, tag = "daemon", security(()), responses(
+    (status = 200, description = "It can", body = Readiness), document::Open,
+    (status = 503, description = "It cannot, and why", content((Readiness = "application/json"), (Problem = "application/problem+json")))))]
 pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
     let mut reasons = Vec::new();
     if api.stop.is_cancelled() || api.driver.totals().await.is_err() {

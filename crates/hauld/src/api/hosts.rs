@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use haul_api::{Host, HostList, HostQuery, PatchHost, Problem, ProblemCode, body, query};
+use haul_api::{Host, HostList, HostQuery, PatchHost, Problem, ProblemCode, body, paths, query};
 
 use super::Api;
+use super::document;
 use super::extract::{self, HostName};
 use super::jobs::driver_error;
 use super::problem::Refused;
@@ -13,6 +14,11 @@ use crate::config::CONNECTIONS_MAX;
 use crate::convert;
 use crate::driver::HostChanges;
 
+/// Lists the servers that are known, by name.
+#[utoipa::path(get, path = paths::HOSTS, tag = "hosts", params(
+    ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+    ("limit" = Option<u32>, Query, description = "Hosts on a page, 100 unless it is said", minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "A page", body = HostList), document::Page))]
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<HostList>, Refused> {
     let query = HostQuery::parse(uri.query().unwrap_or_default())?;
     let limit = query.limit.unwrap_or(query::LIMIT_DEFAULT) as usize;
@@ -22,11 +28,17 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Json<HostLi
     Ok(Json(HostList { hosts, next_cursor }))
 }
 
+/// Shows one server.
+#[utoipa::path(get, path = paths::HOST, tag = "hosts", params(("host" = String, Path, description = "Scheme, name and port; a name alone means `https`", example = "https://example.org")),
+    responses((status = 200, description = "The host", body = Host), document::OneHost))]
 pub(super) async fn show(State(api): State<Api>, HostName(name): HostName) -> Result<Json<Host>, Refused> {
     let view = api.driver.host(name.clone()).await.map_err(|e| driver_error(None, e))?;
     view.map(|view| Json(convert::host(&view))).ok_or_else(|| Refused::unknown_host(&name))
 }
 
+/// Changes what is wished of a server.
+#[utoipa::path(patch, path = paths::HOST, tag = "hosts", params(("host" = String, Path, description = "Scheme, name and port; a name alone means `https`", example = "https://example.org")), request_body = PatchHost,
+    responses((status = 200, description = "The host as it is then", body = Host), document::PatchHost))]
 pub(super) async fn patch(
     State(api): State<Api>,
     HostName(name): HostName,
@@ -37,6 +49,9 @@ pub(super) async fn patch(
     view.map(|view| Json(convert::host(&view))).ok_or_else(|| Refused::unknown_host(&name))
 }
 
+/// Forgets what was learned of a server and set for it.
+#[utoipa::path(delete, path = paths::HOST, tag = "hosts", params(("host" = String, Path, description = "Scheme, name and port; a name alone means `https`", example = "https://example.org")),
+    responses((status = 204, description = "It is forgotten"), document::OneHost))]
 pub(super) async fn forget(State(api): State<Api>, HostName(name): HostName) -> Result<StatusCode, Refused> {
     let was_known = api.driver.forget_host(name.clone()).await.map_err(|e| driver_error(None, e))?;
     if was_known { Ok(StatusCode::NO_CONTENT) } else { Err(Refused::unknown_host(&name)) }

@@ -61,6 +61,12 @@ impl From<Problem> for Refused {
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
+        if let StoreError::TooManyJobs { .. } = error {
+            return Self::new(
+                ProblemCode::TooManyJobs,
+                format!("{error}; wait until some have ended; nothing was accepted"),
+            );
+        }
         error!(%error, "the database failed");
         Self::new(
             ProblemCode::StorageUnavailable,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use haul_store::Scope;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +21,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::guard::Via;
+use super::patient::Patient;
 use crate::system;
 
 /// Connections at a time (DESIGN.md section 6), half of them for each kind of socket, so that strangers on TCP leave the
@@ -47,8 +49,23 @@ pub(crate) struct Server {
 
 struct Shared {
     router: Router,
+    peers: Peers,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What the peers of the Unix socket may do without a token (FAILURES.md, F-SEC-07).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peers {
+    /// What they may whom the socket's permissions let in beside the daemon's own user and root.
+    pub(crate) others: Option<Scope>,
+}
+
+impl Peers {
+    fn scope(self, uid: u32) -> Option<Scope> {
+        let is_owner = uid == 0 || uid == rustix::process::geteuid().as_raw();
+        if is_owner { Some(Scope::Admin) } else { self.others }
+    }
 }
 
 impl Server {
@@ -57,12 +74,13 @@ impl Server {
         router: Router,
         tcp: Option<TcpListener>,
         unix: Option<UnixListener>,
+        peers: Peers,
         stop: CancellationToken,
     ) -> Self {
         let tasks = TaskTracker::new();
         let most = (system::connections_possible() as usize).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let places = || Arc::new(Semaphore::new(most / 2));
-        let shared = Arc::new(Shared { router, stop: stop.clone(), tasks: tasks.clone() });
+        let shared = Arc::new(Shared { router, peers, stop: stop.clone(), tasks: tasks.clone() });
         if let Some(listener) = tcp {
             tasks.spawn(accept_tcp(listener, Arc::clone(&shared), places()));
         }
@@ -111,7 +129,11 @@ async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, places: Arc<Se
             accepted = async { (place.await, listener.accept().await) } => accepted,
         };
         match accepted {
-            (Ok(place), Ok((stream, _))) => shared.serve(stream, Via::Unix, place),
+            (Ok(place), Ok((stream, _))) => {
+                let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
+                let scope = uid.and_then(|uid| shared.peers.scope(uid));
+                shared.serve(stream, Via::Unix(scope), place);
+            }
             (_, Err(error)) => pause(&error).await,
             (Err(_), Ok(_)) => return,
         }
@@ -140,7 +162,7 @@ impl Shared {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_DEADLINE)
                 .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Patient::new(stream)), service);
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use haul_api::{LabelSettings, Limits as Wanted, ProblemCode, Settings, Window, body};
+use haul_api::{LabelSettings, Limits as Wanted, ProblemCode, Settings, Window, body, paths};
 
 use super::Api;
+use super::document;
 use super::extract;
 use super::jobs::driver_error;
 use super::problem::Refused;
@@ -12,11 +13,17 @@ use crate::config::{CONNECTIONS_MAX, WINDOWS_MAX};
 use crate::driver::{LimitChanges, LimitsNow};
 use crate::submit;
 
+/// The limits that can be changed while it runs.
+#[utoipa::path(get, path = paths::SETTINGS, tag = "daemon",
+    responses((status = 200, description = "The limits", body = Settings), document::Look))]
 pub(super) async fn show(State(api): State<Api>) -> Result<Json<Settings>, Refused> {
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
     Ok(Json(settings(limits)))
 }
 
+/// Changes limits, at once and for later runs.
+#[utoipa::path(patch, path = paths::SETTINGS, tag = "daemon", request_body = Wanted,
+    responses((status = 200, description = "All limits as they are then", body = Settings), document::PatchSettings))]
 pub(super) async fn change(
     State(api): State<Api>,
     extract::Json(bytes): extract::Json,

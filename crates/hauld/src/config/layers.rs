@@ -206,7 +206,7 @@ mod tests {
             ("bandwidth_schedule = [{ from = \"8\", to = \"18:00\", bandwidth_limit = 0 }]", "from \"00:00\" to"),
             ("bandwidth_schedule = [{ from = \"08:00\", bandwidth_limit = 0 }]", "`to`"),
             ("[labels.iso]\nbandwith_limit = 5", "bandwith_limit"),
-            ("[labels.iso]\nbandwidth_limit = \"fast\"", "500KB"),
+            ("[labels.iso]\nbandwidth_limit = \"fast\"", "300KB"),
             ("[labels.\"\"]", "`labels`"),
         ] {
             let error = load(file, &[], &[]).expect_err(file).to_string();
@@ -229,7 +229,7 @@ mod tests {
             bandwidth_schedule = [{ from = "08:00", to = "18:00", bandwidth_limit = 0 }]
         "#;
         let first = load(file, &[], &[]).expect("right");
-        assert_eq!(first.config.labels["iso"].bandwidth_limit, 500_000);
+        assert_eq!(first.config.labels["iso"].bandwidth_limit.0, 500_000);
         assert_eq!(first.config.bandwidth_schedule[0].bandwidth_limit, 2_000_000);
         let second = load(&first.print(), &[], &[]).expect("what we print is right");
         assert_eq!(first.config, second.config);

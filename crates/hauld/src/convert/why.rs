@@ -9,8 +9,9 @@ use haul_store::JobRow;
 use serde_json::{Map, Value, json};
 
 use super::host::status;
-use super::{eta_seconds, millis, path, timestamp, whole, wire_waiting};
+use super::{eta_seconds, millis, path, starts_at, timestamp, whole, wire_waiting};
 use crate::driver::{Explained, LimitOf, LimitOn};
+use crate::options::Options;
 
 /// The code of the one thing that is worth knowing but holds nothing back: there is always a speed.
 const PER_CONNECTION: &str = "per-connection";
@@ -26,9 +27,11 @@ pub(crate) fn explained(row: &JobRow, known: &Explained) -> haul_api::Why {
     {
         return stored(row);
     }
-    let reasons: Vec<WhyReason> = known.reasons.iter().map(|why| reason(why, known)).collect();
+    let mut reasons: Vec<WhyReason> = known.reasons.iter().map(|why| reason(why, known)).collect();
     let what = doing(state, known);
-    let summary = match reasons.iter().find(|reason| reason.code != PER_CONNECTION) {
+    let weightiest = reasons.iter().find(|reason| reason.code != PER_CONNECTION).cloned();
+    reasons.extend(insecure(row));
+    let summary = match weightiest {
         Some(weightiest) => format!("{what}: {}", weightiest.message),
         None => format!("{what}; nothing holds it back"),
     };
@@ -44,6 +47,10 @@ pub(crate) fn stored(row: &JobRow) -> haul_api::Why {
         (Phase::Fetching, Intent::Pause) => {
             ("paused", format!("somebody has paused it; `haul resume {id}` lets it go on"))
         }
+        (Phase::Fetching, Intent::Run) if starts_at(row).is_some() => {
+            let time = starts_at(row).unwrap_or_default();
+            ("not-yet", format!("queued: it starts at {time}; `haul resume {id}` starts it now"))
+        }
         (Phase::Fetching, Intent::Run) if because.is_some() => ("waiting", format!("waiting: {why}")),
         (Phase::Fetching, Intent::Run) => ("queued", "queued: it is about to be taken up".to_owned()),
         (Phase::Verifying, _) => ("verifying", CHECKING.to_owned()),
@@ -55,8 +62,16 @@ pub(crate) fn stored(row: &JobRow) -> haul_api::Why {
         .filter(|_| matches!(code, "failed" | "waiting"))
         .map(|reason| json!({"code": reason.code, "message": reason.message, "at": timestamp(reason.at_ms)}));
     let numbers = fault.map_or_else(Map::new, |fault| Map::from_iter([("fault".to_owned(), fault)]));
-    let reasons = vec![WhyReason { code: code.to_owned(), message: message.clone(), numbers }];
+    let mut reasons = vec![WhyReason { code: code.to_owned(), message: message.clone(), numbers }];
+    reasons.extend(insecure(row));
     haul_api::Why { summary: message, reasons }
+}
+
+/// Nothing that holds a job back, but nobody should overlook it.
+fn insecure(row: &JobRow) -> Option<WhyReason> {
+    let message = "the server's certificate is not looked at: whoever sits in between can send another file".to_owned();
+    let is_insecure = Options::of(&row.wish).insecure;
+    is_insecure.then(|| WhyReason { code: "insecure".to_owned(), message, numbers: Map::new() })
 }
 
 /// What a job that the engine holds is doing: `fetching at 2.88 MB/s, 4 min 05 s left`.
@@ -92,6 +107,15 @@ fn reason(why: &Why, known: &Explained) -> WhyReason {
                 if *ahead == 0 { "it is the next".to_owned() } else { format!("{} before it", come(*ahead)) }
             ),
             json!({"active_jobs": active, "max_active_jobs": known.max_active_jobs, "jobs_ahead": ahead}),
+        ),
+        Why::QueueFull { max, ahead } => (
+            "queue-full",
+            format!(
+                "{} at a time is all that `max_active_jobs` of its label allows, and {}",
+                count(*max as u64, "job"),
+                if *ahead == 0 { "it is the next".to_owned() } else { format!("{} before it", come(*ahead)) }
+            ),
+            json!({"max_active_jobs": max, "jobs_ahead": ahead}),
         ),
         Why::Waits { waiting_for, retry_in, fault } => (
             "waits",
@@ -199,6 +223,7 @@ fn awaited(waiting_for: WaitingFor, fault: Option<&Fault>) -> String {
         WaitingFor::Host => "the server asks for a pause",
         WaitingFor::Disk => "the disk is full",
         WaitingFor::Network => "there is no network",
+        WaitingFor::Schedule => "none of the windows of its label is open",
         WaitingFor::Link => "the link has expired, and a person has to renew it",
         WaitingFor::Volume => "the volume is gone",
     };
@@ -336,6 +361,7 @@ mod tests {
         JobRow {
             id: JobId(17),
             wish: Wish { dir: "/srv".to_owned(), filename: Some("a.iso".to_owned()), ..Wish::default() },
+            maker: None,
             lifecycle: Lifecycle { phase, intent },
             reason: message.map(|message| Reason {
                 code: "http-status".to_owned(),
@@ -359,6 +385,8 @@ mod tests {
             finished_at_ms: None,
             updated_at_ms: 0,
             deleted_at_ms: None,
+            version: 1,
+            delete_files: false,
         }
     }
 
@@ -380,6 +408,7 @@ mod tests {
             Why::Backoff { .. } => 12,
             Why::Silent { .. } => 13,
             Why::MirrorDropped { .. } => 14,
+            Why::QueueFull { .. } => 15,
         }
     }
 
@@ -492,6 +521,12 @@ mod tests {
                 "mirror 2 is not used any more: other bytes",
                 json!({"mirror": 2, "fault": {"code": "bytes-differ", "message": "other bytes"}}),
             ),
+            (
+                Why::QueueFull { max: 2, ahead: 0 },
+                "queue-full",
+                "2 jobs at a time is all that `max_active_jobs` of its label allows, and it is the next",
+                json!({"max_active_jobs": 2, "jobs_ahead": 0}),
+            ),
         ]
     }
 
@@ -504,7 +539,7 @@ mod tests {
             assert_eq!((reason.code.as_str(), reason.message.as_str()), (code, message));
             assert_eq!(Value::Object(reason.numbers), numbers, "{code}");
         }
-        assert_eq!(every_reason().len(), 15, "the last row is that of the last variant");
+        assert_eq!(every_reason().len(), 16, "the last row is that of the last variant");
     }
 
     #[test]

@@ -84,14 +84,16 @@ impl Driver {
                     verification: Some(verification_word(plan.verification)),
                 };
                 let stored = store.set_phase(id, change(Phase::Verifying, None), now_ms()).await;
-                stored.map_err(|error| store_fault(&error))?;
+                let (_, row) = stored.map_err(|error| store_fault(&error))?;
+                // Its user may have renamed it until now; from here on that is refused.
+                let name = row.identity.name.unwrap_or(plan.name);
                 let path = match ready {
                     ToSeal::Part(part) => {
                         let dir = part.place().path().to_owned();
                         let seal = move || {
                             // Bytes of an earlier version may lie behind its end.
                             part.cut(total)?;
-                            part.seal(&plan.name, plan.on_conflict)
+                            part.seal(&name, plan.on_conflict)
                         };
                         dir.join(blocking(seal).await?)
                     }
@@ -177,7 +179,8 @@ impl Driver {
     /// Lets go of a job as it was asked to: it is paused, canceled, or deleted.
     pub(super) fn let_go(&mut self, id: JobId) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
-        let gone = running.row.lifecycle.phase == Phase::Canceled || running.row.deleted_at_ms.is_some();
+        // What is deleted may be brought back for a while.
+        let gone = running.row.lifecycle.phase == Phase::Canceled;
         let part = running.part.take();
         let store = self.store.clone();
         if !gone {
@@ -198,19 +201,13 @@ impl Driver {
         }
         self.drop_kept_part(id);
         let running = self.jobs.get_mut(&id).expect("it was just there");
-        let deleted = running.row.deleted_at_ms.is_some();
         running.removed = true;
         self.tasks.push(Box::pin(async move {
             if let Some(part) = part.and_then(Arc::into_inner) {
                 remove(part).await;
             }
-            let stored = if deleted {
-                store.delete_jobs(vec![id]).await.map(|_| ()).map_err(|error| error.to_string())
-            } else {
-                store.set_part(id, None, now_ms()).await.map(|_| ()).map_err(|error| error.to_string())
-            };
-            if let Err(error) = stored {
-                error!(job = id.0, error, "cannot store that a job's bytes are gone");
+            if let Err(error) = store.set_part(id, None, now_ms()).await {
+                error!(job = id.0, %error, "cannot store that a job's bytes are gone");
             }
             Done::Settled { id }
         }));
@@ -317,10 +314,9 @@ impl Driver {
         let Some(running) = self.jobs.remove(&id) else { return };
         self.note_hosts(&running.hosts());
         self.announce(id);
-        let gone = running.row.lifecycle.phase == Phase::Canceled || running.row.deleted_at_ms.is_some();
-        if gone && !running.removed {
-            // Its user gave it up while it was on its way out.
-            self.discard_later(running.row.clone(), running.delete_files);
+        if running.row.lifecycle.phase == Phase::Canceled && !running.removed {
+            // Its user gave it up while it was on its way out. The job itself may still be restored, if it is deleted, too.
+            self.discard_later(JobRow { deleted_at_ms: None, ..running.row.clone() }, false);
         }
         let ended = matches!(running.row.lifecycle.phase, Phase::Completed | Phase::Failed | Phase::Canceled);
         let goes_on = running.row.lifecycle.wants_to_run() && running.wanted_again && !ended;
@@ -354,7 +350,7 @@ impl Driver {
                     WaitingFor::Link => warn!(job = id.0, "waits for a new link: {fault}"),
                     WaitingFor::Disk => warn!(job = id.0, "waits for space: {fault}"),
                     WaitingFor::Volume => warn!(job = id.0, "waits for its volume: {fault}"),
-                    WaitingFor::Retry | WaitingFor::Host | WaitingFor::Network => {}
+                    WaitingFor::Retry | WaitingFor::Host | WaitingFor::Network | WaitingFor::Schedule => {}
                 }
                 Some(Reason { message: message(fault, view.state), ..reason(fault, view.retry_in) })
             }
@@ -469,7 +465,7 @@ impl SealPlan {
         };
         let is_news = running.row.identity.total_bytes.is_none();
         Ok(Self {
-            name: running.row.identity.name.clone().unwrap_or_default(),
+            name: name(&running.row),
             on_conflict: match wish.on_conflict {
                 OnConflict::Rename => haul_transfer::OnConflict::Rename,
                 OnConflict::Overwrite => haul_transfer::OnConflict::Overwrite,
@@ -510,6 +506,15 @@ pub(super) fn remove_stored(place: &Arc<Place>, row: &JobRow, files: bool) -> Re
         }
     }
     Ok(())
+}
+
+/// The name that a job's file gets. One that has lost its own to another job, while it was deleted, gets one beside it.
+fn name(row: &JobRow) -> String {
+    let of_part = || {
+        let name = row.part.as_ref()?.name.strip_suffix(".haul-part")?;
+        name.rsplit_once('.').map(|(name, _)| name.to_owned())
+    };
+    row.identity.name.clone().or_else(of_part).unwrap_or_default()
 }
 
 fn reason(fault: &Fault, retry_in: Option<std::time::Duration>) -> Reason {

@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 use haul_api::{Problem, Window};
 use haul_core::messages::{JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
-use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, StoreError};
+use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, Once, OnceAnswer, OnceRequest, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{LimitChanges, Limits, LimitsNow};
+use super::probe::Probed;
+use crate::submit::Checked;
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
 /// anybody waits for the answer.
@@ -89,6 +91,26 @@ pub(crate) struct HostChanges {
     pub(crate) unblock: bool,
 }
 
+/// What became of a submit.
+#[derive(Clone, Debug)]
+pub(crate) enum Submitted {
+    /// It is this new job.
+    New(JobRow),
+    /// This job is the same.
+    There(JobRow),
+    /// It was refused, because this job is the same.
+    Rejected(JobId),
+}
+
+/// Where a job is put in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placing {
+    /// Among those of this priority.
+    pub(crate) priority: i32,
+    /// Counted from 1.
+    pub(crate) position: u64,
+}
+
 /// What is going on at the moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
@@ -100,17 +122,36 @@ pub(crate) struct Totals {
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
 
+/// Makes the answer to a submit of what became of its jobs.
+pub(crate) type MakeAnswer = Box<dyn FnOnce(&[Submitted]) -> OnceAnswer + Send>;
+
+/// A request to accept jobs that is to be carried out once, and how its answer is made of what became of them.
+pub(crate) struct OnceSubmit {
+    pub(crate) request: OnceRequest,
+    pub(crate) answer: MakeAnswer,
+}
+
+impl std::fmt::Debug for OnceSubmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnceSubmit").finish_non_exhaustive()
+    }
+}
+
 /// A wish on its way to the driver.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    Submit(Vec<NewJob>, Answer<Vec<JobRow>>),
+    Submit { jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>> },
+    SubmitOnce { jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once> },
+    Probe(Box<NewJob>, Answer<Probed>),
     Act(JobId, Action, Answer<JobRow>),
     ActAll(Action, Filter, Answer<u64>),
-    Patch(JobId, Box<JobPatch>, Answer<JobRow>),
-    Delete { id: JobId, files: bool, answer: Answer<()> },
+    Patch { id: JobId, patch: Box<JobPatch>, place: Option<Placing>, answer: Answer<JobRow> },
+    Delete { id: JobId, files: bool, expected: Option<u64>, answer: Answer<()> },
+    Restore(JobId, Answer<JobRow>),
     Verify { id: JobId, repair: bool, answer: Answer<JobRow> },
     Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
+    Busy(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
     Chunks(JobId, oneshot::Sender<Vec<(Chunk, Option<f64>)>>),
     Why(JobId, oneshot::Sender<Option<Explained>>),
     Hosts { after: Option<String>, limit: usize, answer: oneshot::Sender<(Vec<HostView>, bool)> },
@@ -156,9 +197,30 @@ impl Handle {
         self.changes.subscribe()
     }
 
-    /// Accepts jobs, all or none; they survive a power cut once this returns.
-    pub(crate) async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<JobRow>, DriverError> {
-        self.ask(|answer| Wish::Submit(jobs, answer)).await
+    /// Accepts jobs, all or none, but those that are the same as one that is there; they survive a power cut once this
+    /// returns. `gone` are complete jobs whose files are not there any more.
+    pub(crate) async fn submit(&self, jobs: Vec<Checked>, gone: Vec<JobId>) -> Result<Vec<Submitted>, DriverError> {
+        self.ask(|answer| Wish::Submit { jobs, gone, answer }).await
+    }
+
+    /// The same for a request that is to be carried out once.
+    pub(crate) async fn submit_once(
+        &self,
+        jobs: Vec<Checked>,
+        gone: Vec<JobId>,
+        once: OnceSubmit,
+    ) -> Result<Once, DriverError> {
+        self.ask(|answer| Wish::SubmitOnce { jobs, gone, once, answer }).await
+    }
+
+    /// Asks what a server says of a file.
+    pub(crate) async fn probe(&self, job: NewJob) -> Result<Probed, DriverError> {
+        self.ask(|answer| Wish::Probe(Box::new(job), answer)).await
+    }
+
+    /// Takes a deletion back.
+    pub(crate) async fn restore(&self, id: JobId) -> Result<JobRow, DriverError> {
+        self.ask(|answer| Wish::Restore(id, answer)).await
     }
 
     /// Carries out a user's action on one job.
@@ -172,13 +234,18 @@ impl Handle {
     }
 
     /// Changes what a user can change of a job.
-    pub(crate) async fn patch(&self, id: JobId, patch: JobPatch) -> Result<JobRow, DriverError> {
-        self.ask(|answer| Wish::Patch(id, Box::new(patch), answer)).await
+    pub(crate) async fn patch(
+        &self,
+        id: JobId,
+        patch: JobPatch,
+        place: Option<Placing>,
+    ) -> Result<JobRow, DriverError> {
+        self.ask(|answer| Wish::Patch { id, patch: Box::new(patch), place, answer }).await
     }
 
-    /// Forgets a job, and with `files` removes what it saved.
-    pub(crate) async fn delete(&self, id: JobId, files: bool) -> Result<(), DriverError> {
-        self.ask(|answer| Wish::Delete { id, files, answer }).await
+    /// Forgets a job if it is in the version that is expected, and with `files` removes what it saved.
+    pub(crate) async fn delete(&self, id: JobId, files: bool, expected: Option<u64>) -> Result<(), DriverError> {
+        self.ask(|answer| Wish::Delete { id, files, expected, answer }).await
     }
 
     /// Begins to verify the file of a job; with `repair`, what is bad of a complete one is fetched again.
@@ -194,6 +261,12 @@ impl Handle {
     /// The states of all jobs that the engine holds.
     pub(crate) async fn live_states(&self) -> Result<HashMap<JobId, haul_core::JobState>, DriverError> {
         self.look(Wish::LiveStates).await
+    }
+
+    /// The states of those jobs whose rows do not tell them: they do not only wait for a slot, or are being verified on
+    /// demand.
+    pub(crate) async fn busy(&self) -> Result<HashMap<JobId, haul_core::JobState>, DriverError> {
+        self.look(Wish::Busy).await
     }
 
     /// The chunks of a running job with the speed at each; empty when it is not running.

@@ -12,8 +12,9 @@ use tracing::info;
 
 use super::Driver;
 use super::handle::{Answer, DriverError, LimitOf, LimitOn};
+use super::queues::LabelRules;
 use super::tasks::Done;
-use crate::config::Config;
+use crate::config::{Config, Label};
 use crate::daemon::LIMITS_SETTING;
 
 /// The limits that can be changed while the daemon runs.
@@ -23,6 +24,8 @@ pub(crate) struct Limits {
     pub(crate) bandwidth: Bandwidth,
     /// Of all jobs with the same label.
     pub(crate) labels: BTreeMap<String, Bandwidth>,
+    /// How many jobs with the same label run, and when.
+    pub(crate) queues: BTreeMap<String, LabelRules>,
     pub(crate) max_active_jobs: u32,
     pub(crate) connections_per_job: u32,
     pub(crate) connections_per_host: u32,
@@ -84,7 +87,12 @@ impl Limits {
                 bandwidth_limit: config.bandwidth_limit.0,
                 bandwidth_schedule: config.bandwidth_schedule.clone(),
             },
-            labels: config.labels.clone(),
+            labels: config.labels.iter().filter_map(|(name, label)| Some((name.clone(), bandwidth(label)?))).collect(),
+            queues: config
+                .labels
+                .iter()
+                .filter_map(|(name, label)| Some((name.clone(), LabelRules::of(label)?)))
+                .collect(),
             max_active_jobs: config.max_active_jobs,
             connections_per_job: config.connections_per_job,
             connections_per_host: config.connections_per_host,
@@ -109,6 +117,7 @@ impl Limits {
         Self {
             bandwidth: changed(&self.bandwidth, changes.bandwidth_limit, changes.bandwidth_schedule.as_deref()),
             labels,
+            queues: self.queues.clone(),
             max_active_jobs: changes.max_active_jobs.unwrap_or(self.max_active_jobs),
             connections_per_job: changes.connections_per_job.unwrap_or(self.connections_per_job),
             connections_per_host: changes.connections_per_host.unwrap_or(self.connections_per_host),
@@ -124,6 +133,13 @@ impl Limits {
             connections_total: self.connections_total,
         }
     }
+}
+
+/// What a label's configuration says of bandwidth, if it does.
+fn bandwidth(label: &Label) -> Option<Bandwidth> {
+    let bandwidth =
+        Bandwidth { bandwidth_limit: label.bandwidth_limit.0, bandwidth_schedule: label.bandwidth_schedule.clone() };
+    (bandwidth != Bandwidth::default()).then_some(bandwidth)
 }
 
 fn changed(bandwidth: &Bandwidth, limit: Option<u64>, schedule: Option<&[Window]>) -> Bandwidth {
@@ -271,8 +287,11 @@ impl Driver {
         let labels: BTreeMap<_, _> =
             self.limits.labels.iter().map(|(label, bandwidth)| (label.as_str(), now.limit(bandwidth))).collect();
         let changes_in = labels.values().chain([&all]).filter_map(|limit| limit.changes_in).min();
+        let rates: BTreeMap<String, _> =
+            labels.iter().map(|(label, limit)| ((*label).to_owned(), limit.limit)).collect();
+        let changes_in = changes_in.into_iter().chain(self.apply_queues(now.minute)).min();
         self.limiters.set_rate(all.limit);
-        self.limiters.set_label_rates(labels.iter().map(|(label, limit)| (*label, limit.limit)).collect());
+        self.limiters.set_label_rates(rates.iter().map(|(label, limit)| (label.as_str(), *limit)).collect());
         self.schedule_due = changes_in.map(|minutes| Instant::now() + now.next_look(minutes));
         if before != all.limit {
             info!(bytes_per_second = all.limit, "another bandwidth limit holds from now on");
@@ -313,7 +332,11 @@ mod tests {
         let mut config = Config::defaults().expect("a home directory");
         config.labels = BTreeMap::from([(
             "iso".to_owned(),
-            Bandwidth { bandwidth_limit: 100, bandwidth_schedule: vec![window("08:00", "18:00", 10)] },
+            Label {
+                bandwidth_limit: haul_api::Rate(100),
+                bandwidth_schedule: vec![window("08:00", "18:00", 10)],
+                ..Label::default()
+            },
         )]);
         Limits::of(&config)
     }
@@ -408,8 +431,9 @@ mod tests {
 
         let job = submit::check(&SubmitJob::new(server.url("/a")), &roots).expect("a good job");
         let limit = |limit| HostChanges { bandwidth_limit: Some(limit), ..HostChanges::default() };
-        handle.change_host(job.wish.host.clone(), limit(Some(1000))).await.expect("it runs");
-        let row = handle.submit(vec![job]).await.expect("it runs").pop().expect("one row for one job");
+        handle.change_host(job.job.wish.host.clone(), limit(Some(1000))).await.expect("it runs");
+        let submitted = handle.submit(vec![job], Vec::new()).await.expect("it runs").pop();
+        let Some(crate::driver::Submitted::New(row)) = submitted else { panic!("one row for one job") };
         let begun = until(&store, row.id, |row| row.counts.done_bytes > 0).await;
         assert!(begun.counts.done_bytes < len / 100, "{:?}", begun.counts);
         handle.change_host(row.wish.host, limit(None)).await.expect("it runs");

@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use haul_api::{Problem, ProblemCode};
 use haul_core::messages::{End, FetchKind, Timeouts};
 use haul_core::{Action, Class, Fault, FaultKind, JobId, Phase, Refusal, WorkerId};
-use haul_store::{JobPatch, JobRow, StoreError, StoredJob, UpdateError};
+use haul_store::{JobPatch, JobRow, StoredJob, UpdateError};
 use haul_transfer::{ClientKey, Identity, Lane, Order, PartFile, Place, Report, Target, Threads};
 use http::HeaderValue;
 use tokio::sync::mpsc;
@@ -22,10 +22,12 @@ use url::Url;
 
 use super::Driver;
 use super::handle::{Answer, DriverError};
-use super::running::headers as read_headers;
+use super::running::{client, headers as read_headers};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::submit::{Roots, has_userinfo, two_credentials};
+use crate::netrc::Netrc;
+use crate::options::Manner;
+use crate::submit::{Credentials, Roots, two_credentials};
 
 /// Bytes that are compared at each of the three places.
 const SAMPLE_BYTES: u64 = 64 << 10;
@@ -45,6 +47,7 @@ impl Driver {
             roots: Arc::clone(&self.roots),
             threads: Arc::clone(&self.threads),
             client: self.client.clone(),
+            netrc: self.netrc.clone(),
             user_agent: self.user_agent.clone(),
         };
         self.tasks.push(Box::pin(async move { Done::Renewed { row: renewal.carry_out(patch).await, answer } }));
@@ -57,6 +60,7 @@ impl Driver {
         if let Some(running) = self.jobs.get_mut(&id) {
             running.renew(&row.wish);
             running.row.lifecycle = row.lifecycle;
+            running.row.identity.name = row.identity.name.clone().or_else(|| running.row.identity.name.take());
             if self.engine.jobs().any(|held| held == id) {
                 // The engine counts connections by the host of before: the job leaves it, and comes back.
                 self.release(id);
@@ -78,12 +82,16 @@ struct Renewal {
     roots: Arc<Roots>,
     threads: Arc<Threads>,
     client: ClientKey,
+    netrc: Netrc,
     user_agent: HeaderValue,
 }
 
 impl Renewal {
     async fn carry_out(self, mut patch: JobPatch) -> Result<JobRow, DriverError> {
         let stored = self.store.stored_job(self.id).await?.ok_or(Refusal::UnknownJob)?;
+        if patch.expected.is_some_and(|expected| expected != stored.row.version) {
+            return Err(super::wishes::update_error(UpdateError::Changed));
+        }
         match stored.row.lifecycle.phase {
             Phase::Fetching | Phase::Failed => {}
             Phase::Verifying => return Err(Refusal::Verifying.into()),
@@ -91,17 +99,20 @@ impl Renewal {
         }
         let before = stored.row.wish.host.clone();
         let moves_on = patch.url.as_ref().is_some_and(|(_, host)| *host != before);
+        if moves_on && stored.row.wish.once {
+            // So is what a POST carries.
+            let detail = "a job that asks by POST keeps its server; submit it anew for another one";
+            return Err(Problem::new(ProblemCode::InvalidValue, detail).with_field("url").into());
+        }
         if moves_on && patch.headers.is_none() {
             // What was secret between the user and the server before is no business of the new one.
             patch.headers = Some(None);
         }
+        let new = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        let credentials = Credentials::read(stored.row.wish.credentials.as_ref());
+        patch.credentials = Some(credentials.renewed(&stored.row.wish, &patch, new));
         self.check(&stored, &patch).await?;
-        let row = self.store.patch(self.id, patch, now_ms()).await.map_err(|error| match error {
-            UpdateError::Unknown => Refusal::UnknownJob.into(),
-            UpdateError::Store(error) => DriverError::from(error),
-            // The patch holds no name, so none can be taken.
-            UpdateError::NameTaken | _ => DriverError::from(StoreError::Closed),
-        })?;
+        let row = self.store.patch(self.id, patch, now_ms()).await.map_err(super::wishes::update_error)?;
         if row.lifecycle.phase != Phase::Failed {
             return Ok(row);
         }
@@ -119,8 +130,11 @@ impl Renewal {
             Some(new) => new.as_deref(),
             None => kept,
         };
-        let headers = headers.map(read_headers).unwrap_or_default();
-        if has_userinfo(&url) && headers.contains_key(http::header::AUTHORIZATION) {
+        let mut headers = headers.map(read_headers).unwrap_or_default();
+        let credentials = Credentials::read(patch.credentials.as_ref().and_then(Option::as_ref));
+        if let Some(value) = credentials.header(&url)
+            && headers.insert(http::header::AUTHORIZATION, value).is_some()
+        {
             return Err(two_credentials().into());
         }
         let samples = samples(stored);
@@ -129,6 +143,9 @@ impl Renewal {
         let found = blocking(move || find(&roots, &row)).await;
         // Without its part file the job starts over anyway.
         let Some((place, part)) = found.map_err(|fault| not_proven(&fault.to_string()))? else { return Ok(()) };
+        let Manner { way, cookies, post } = Manner::of(&stored.row.wish);
+        let (client, cookies) = (client(&self.client, &way, &stored.row), Arc::new(cookies));
+        let login = url.host_str().filter(|_| !client.public_only).and_then(|host| self.netrc.login(host));
         let compared = samples.into_iter().zip(0..).map(|((from, end), number)| {
             let (reports, received) = mpsc::channel(REPORTS);
             let order = Order {
@@ -145,10 +162,12 @@ impl Renewal {
                 if_range: false,
                 no_cache: false,
                 headers: headers.clone(),
-                cookies: Arc::default(),
+                cookies: Arc::clone(&cookies),
                 user_agent: Some(self.user_agent.clone()),
                 referrer: stored.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok()),
-                client: self.client.clone(),
+                login: login.clone(),
+                post: post.clone(),
+                client: client.clone(),
                 limiters: Vec::new(),
                 target: Target::Ready(Arc::clone(part.file())),
                 reports,

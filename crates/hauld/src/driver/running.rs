@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning};
-use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, WorkerId};
+use haul_core::messages::{Fetch, FetchKind, JobSpec, JobView, OnChange, Source, Tuning, place_by_id};
+use haul_core::{Chunk, Fault, JobId, JobState, MirrorIndex, QueueId, WorkerId};
 use haul_store::{Identity as StoredIdentity, JobRow, JobRows, StoredJob, Validators, Wish};
-use haul_transfer::{Cookies, Identity, Limiter, PartFile, Place, host_of};
+use haul_transfer::{ClientKey, Cookies, Identity, Limiter, Network, PartFile, Place, host_of};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::error;
 use url::Url;
@@ -17,7 +18,8 @@ use super::follow::{Following, Pieces};
 use super::sidecar::{Sidecar, last_segment};
 use super::sums::Sums;
 use super::tasks::Reply;
-use crate::submit::origin;
+use crate::options::{Manner, Way};
+use crate::submit::{Credentials, origin};
 
 /// See the module.
 pub(super) struct Running {
@@ -30,8 +32,11 @@ pub(super) struct Running {
     /// A changed source must not come from a cache again.
     pub(super) no_cache: bool,
     headers: HeaderMap,
-    /// What servers have set on the way.
+    /// What was given along, and what servers have set on the way.
     pub(super) cookies: Arc<Cookies>,
+    /// What its requests carry, if they are no GETs.
+    pub(super) post: Option<Bytes>,
+    way: Way,
     /// Its own bandwidth limit.
     pub(super) limiter: Limiter,
     pub(super) place: Option<Arc<Place>>,
@@ -84,6 +89,8 @@ pub(super) struct Running {
     pub(super) left: Option<Vec<Chunk>>,
     /// The database did not take the last checkpoint.
     pub(super) unstored: Option<Fault>,
+    /// The name that its user is giving it just now.
+    pub(super) renaming: Option<String>,
     /// A checkpoint is under way.
     pub(super) syncing: bool,
     pub(super) synced_at: Instant,
@@ -93,8 +100,6 @@ pub(super) struct Running {
     pub(super) wanted_again: bool,
     /// Its bytes are removed, as its user wanted.
     pub(super) removed: bool,
-    /// Its user wants its complete file removed, too.
-    pub(super) delete_files: bool,
     /// Whether a reason stands in the row that a later state has to take back.
     pub(super) reason_stored: bool,
     /// The state that its history was last told.
@@ -130,6 +135,16 @@ pub(super) struct Mirror {
     others: Vec<Identity>,
     /// It has several names for one version, as samples have shown: no validator of it counts.
     pub(super) varies: bool,
+}
+
+/// The client that carries the requests of a job: not each may go everywhere, or prove to be its user.
+pub(super) fn client(usual: &ClientKey, way: &Way, row: &JobRow) -> ClientKey {
+    let client = way.client(usual);
+    if !row.maker.is_some_and(|maker| maker.public_only) {
+        return client;
+    }
+    let network = Network { client_certs: Arc::default(), ..client.network };
+    ClientKey { public_only: true, network, ..client }
 }
 
 /// Hosts behind one URL whose validators are remembered. A guess: those of the others are not compared.
@@ -224,12 +239,15 @@ impl Running {
             }
         }
         let headers = row.wish.headers.as_deref().map(headers).unwrap_or_default();
+        let Manner { way, cookies, post } = Manner::of(&row.wish);
         Ok(Self {
             mirrors,
             content_type: None,
             no_cache: row.restarts > 0,
             headers,
-            cookies: Arc::default(),
+            cookies: Arc::new(cookies),
+            post,
+            way,
             limiter: Limiter::new(row.wish.bandwidth_limit),
             place: None,
             waiting_orders: Vec::new(),
@@ -258,12 +276,12 @@ impl Running {
             rolling_back: false,
             left: None,
             unstored: None,
+            renaming: None,
             syncing: false,
             synced_at: Instant::now(),
             then: None,
             wanted_again: false,
             removed: false,
-            delete_files: false,
             reason_stored: row.reason.is_some(),
             told_state: None,
             told: None,
@@ -352,11 +370,18 @@ impl Running {
 
     /// The same for any URL.
     pub(super) fn secrets_for(&self, url: &Url) -> (HeaderMap, Option<HeaderValue>) {
-        if url.origin() != self.mirrors[0].submitted.origin() {
-            return (HeaderMap::new(), None);
+        let is_own = url.origin() == self.mirrors[0].submitted.origin();
+        let mut headers = if is_own { self.headers.clone() } else { HeaderMap::new() };
+        if let Some(value) = Credentials::read(self.row.wish.credentials.as_ref()).header(url) {
+            headers.entry(AUTHORIZATION).or_insert(value);
         }
-        let referrer = self.row.wish.referrer.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
-        (self.headers.clone(), referrer)
+        let referrer = self.row.wish.referrer.as_deref().filter(|_| is_own);
+        (headers, referrer.and_then(|text| HeaderValue::from_str(text).ok()))
+    }
+
+    /// The client that carries its requests.
+    pub(super) fn client(&self, usual: &ClientKey) -> ClientKey {
+        client(usual, &self.way, &self.row)
     }
 
     /// What lists of checksums may call its file: the last parts of its URLs, and the names that it got here.
@@ -386,7 +411,15 @@ impl Running {
             haul_store::OnChange::Restart => OnChange::Restart,
             haul_store::OnChange::Fail => OnChange::Fail,
         };
-        Tuning { priority: self.row.wish.priority, connections: self.row.wish.connections, on_change }
+        Tuning {
+            priority: self.row.wish.priority,
+            connections: self.row.wish.connections,
+            on_change,
+            place: self.row.wish.place.unwrap_or_else(|| place_by_id(self.row.id)),
+            queue: QueueId::default(),
+            // Where a POST has led to another place, that is asked by GET.
+            once: self.post.is_some() && self.mirrors[0].resolved.is_none(),
+        }
     }
 
     pub(super) fn id(&self) -> JobId {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use haul_core::messages::Command;
-use haul_core::{ByteRange, Chunk, ChunkState, Fault, JobId, Phase, WaitingFor};
+use haul_core::messages::{Command, JobSpec};
+use haul_core::{ByteRange, Chunk, ChunkState, Fault, FaultKind, JobId, Phase, WaitingFor};
 use haul_store::{EventKind, JobRow, Part, PhaseChange, RowDigest, Stamp, StoreError, StoredJob};
 use haul_transfer::{Escaped, PartFile, Place, Span};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,8 @@ impl Driver {
     /// Goes on with cancellations and deletions that an earlier run had begun.
     pub(super) fn discard_leftovers(&mut self, rows: Vec<JobRow>) {
         for row in rows {
-            self.discard_later(row, false);
+            let files = row.deleted_at_ms.is_some() && row.delete_files;
+            self.discard_later(row, files);
         }
     }
 
@@ -70,7 +71,7 @@ impl Driver {
             if done_bytes > 0 {
                 self.tell(id, EventKind::TakenUp { done_bytes, total_bytes: stored.row.identity.total_bytes });
             }
-            self.take_up(stored);
+            self.take_up_in_time(stored);
         }
         if is_full {
             self.read_stored_after(last);
@@ -89,7 +90,7 @@ impl Driver {
             // It has been taken up already.
             Ok(Some(stored)) if self.jobs.contains_key(&stored.row.id) => self.cleared(id),
             Ok(Some(stored)) if self.verifying.contains_key(&id) => self.verify_stored(stored),
-            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() => self.take_up(stored),
+            Ok(Some(stored)) if stored.row.lifecycle.wants_to_run() => self.take_up_in_time(stored),
             // It is not wanted any more.
             Ok(_) => {
                 self.cleared(id);
@@ -149,7 +150,26 @@ impl Driver {
     }
 
     pub(super) fn start(&mut self, id: JobId, chunks: Vec<Chunk>) {
-        let spec = self.jobs[&id].spec(chunks);
+        let running = &self.jobs[&id];
+        let had_bytes = running.row.started_at_ms.is_some() && running.row.identity.accepts_ranges != Some(true);
+        if running.tuning().once && !self.engine.jobs().any(|held| held == id) {
+            let detail = if running.row.wish.secrets.is_none() {
+                Some("what its request carried is not kept once a job is complete; submit it again")
+            } else if had_bytes {
+                Some(
+                    "its request was interrupted after bytes had come, and is not sent again by itself: `retry` sends it \
+                     from the start",
+                )
+            } else {
+                None
+            };
+            if let Some(detail) = detail {
+                self.fail(id, &Fault::new(FaultKind::NotRepeatable, detail));
+                return;
+            }
+        }
+        let tuning = self.tuning(running);
+        let spec = JobSpec { tuning, ..running.spec(chunks) };
         self.introduce(&spec.hosts);
         self.command(Command::Start(id, Box::new(spec)));
         self.announce(id);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
-use haul_store::{JobRow, JobRows, Mirror, StoreError, StoredJob, UpdateError};
+use haul_store::{Inserted, JobRow, JobRows, Mirror, NewJob, Once, StoreError, StoredJob, UpdateError};
 use haul_transfer::{Checksum, DiskFile, PartFile, Place, Span};
 use tokio::sync::oneshot;
 
 use super::check::Unsealed;
 use super::follow::Follower;
-use super::handle::{Answer, DriverError};
+use super::handle::{Answer, DriverError, Submitted};
 use super::sums;
 
 pub(super) type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -27,19 +27,25 @@ pub(super) enum Done {
     /// Canceled and deleted jobs whose bytes are still there.
     Leftovers(Vec<JobRow>),
     /// Jobs have been accepted.
-    Submitted { rows: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>> },
+    Submitted { jobs: Result<Vec<(Inserted, NewJob)>, StoreError>, now_ms: i64, answer: Answer<Vec<Submitted>> },
+    /// A request to accept jobs has been carried out, now or before.
+    SubmittedOnce { made: Result<(Vec<StoredJob>, Once), StoreError>, answer: Answer<Once> },
     /// A user's action is stored.
     Acted { row: Result<JobRow, DriverError>, answer: Answer<JobRow>, nudge: bool },
     /// A user's action on many jobs is stored.
     ActedAll { rows: Result<Vec<JobRow>, StoreError>, answer: Answer<u64> },
     /// A user's change is stored.
-    Patched { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    Patched { id: JobId, row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
     /// A job has a new URL or new headers, or keeps those that it had.
     Renewed { row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
     /// Bytes that a worker has read beyond its end were compared with those that are there.
     SeamCompared { id: JobId, at: u64, differs: Option<Fault> },
     /// A job is hidden and can be let go.
-    Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()> },
+    Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()> },
+    /// The deletion of a job is taken back, or not.
+    Restored { id: JobId, row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
+    /// A deleted job has been read, to be removed.
+    ToDiscard { id: JobId, row: Result<Option<JobRow>, StoreError> },
     /// A stored job has been read, to go on with.
     Loaded { id: JobId, stored: Result<Option<StoredJob>, StoreError> },
     /// A stored job's part file has been looked at.
@@ -144,7 +150,11 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn store_fault(error: &UpdateError) -> Fault {
     let kind = match error {
         UpdateError::Store(StoreError::Full) => FaultKind::DiskFull,
-        UpdateError::Store(_) | UpdateError::Unknown | UpdateError::NameTaken => FaultKind::Internal,
+        UpdateError::Store(_)
+        | UpdateError::Unknown
+        | UpdateError::NameTaken
+        | UpdateError::Past(_)
+        | UpdateError::Changed => FaultKind::Internal,
         _ => FaultKind::Internal,
     };
     Fault::new(kind, format!("the database did not take the job's progress: {error}"))

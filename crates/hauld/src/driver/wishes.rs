@@ -3,33 +3,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use haul_api::{Problem, ProblemCode};
 use haul_core::messages::Command;
 use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
 use haul_store::{
-    ActError, Counts, Filter, Identity, JobPatch, JobRow, NewJob, Store, StoreError, StoredJob, UpdateError,
+    ActError, Counts, Filter, Identity, Inserted, JobPatch, JobRow, NewJob, OnDuplicate, Once, Store, StoreError,
+    StoredJob, UpdateError,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, Live, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, OnceSubmit, Placing, Submitted, Totals, Wish};
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::submit::Roots;
+use crate::submit::{Checked, Roots};
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
         let now = self.now();
-        if matches!(wish, Wish::Act(..) | Wish::ActAll(..) | Wish::Patch(..) | Wish::Delete { .. }) {
+        if matches!(
+            wish,
+            Wish::Act(..) | Wish::ActAll(..) | Wish::Patch { .. } | Wish::Delete { .. } | Wish::Restore(..)
+        ) {
             self.save_events();
         }
         match wish {
-            Wish::Submit(jobs, answer) => self.submit(jobs, answer),
+            Wish::Submit { jobs, gone, answer } => self.submit(jobs, gone, answer),
+            Wish::SubmitOnce { jobs, gone, once, answer } => self.submit_once(jobs, gone, once, answer),
+            Wish::Probe(job, answer) => self.probe(*job, answer),
             Wish::Act(id, action, answer) => self.act(id, action, answer),
             Wish::ActAll(action, filter, answer) => self.act_all(action, filter, answer),
-            Wish::Patch(id, patch, answer) => self.patch(id, *patch, answer),
-            Wish::Delete { id, files, answer } => self.delete(id, files, answer),
+            Wish::Patch { id, patch, place, answer } => self.patch(id, *patch, place, answer),
+            Wish::Delete { id, files, expected, answer } => self.delete(id, files, expected, answer),
+            Wish::Restore(id, answer) => self.restore(id, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
             Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
             Wish::Live(ids, answer) => {
@@ -37,9 +45,12 @@ impl Driver {
                 answer.send((live, self.verifying.keys().copied().collect())).ok();
             }
             Wish::LiveStates(answer) => {
-                let ids: Vec<JobId> = self.engine.jobs().collect();
-                let states = ids.into_iter().filter_map(|id| Some((id, self.engine.job(now, id)?.state))).collect();
-                answer.send(states).ok();
+                answer.send(self.engine.states().collect()).ok();
+            }
+            Wish::Busy(answer) => {
+                let busy = self.engine.states().filter(|(_, state)| *state != JobState::Queued);
+                let verifying = self.verifying.keys().map(|id| (*id, JobState::Verifying));
+                answer.send(busy.chain(verifying).collect()).ok();
             }
             Wish::Chunks(id, answer) => {
                 answer.send(self.engine.chunks(now, id)).ok();
@@ -71,7 +82,16 @@ impl Driver {
             Done::Nothing => {}
             Done::Stored(page) => self.stored(page),
             Done::Leftovers(rows) => self.discard_leftovers(rows),
-            Done::Submitted { rows, answer } => self.submitted(rows, answer),
+            Done::Submitted { jobs, now_ms, answer } => self.submitted(jobs, now_ms, answer),
+            Done::SubmittedOnce { made, answer } => {
+                let made = made.map(|(jobs, once)| {
+                    for job in jobs {
+                        self.newly_accepted(job);
+                    }
+                    once
+                });
+                answer.send(made.map_err(DriverError::from)).ok();
+            }
             Done::Acted { row, answer, nudge } => {
                 if let Ok(row) = &row {
                     self.acted(row, nudge);
@@ -86,7 +106,10 @@ impl Driver {
                 });
                 answer.send(changed).ok();
             }
-            Done::Patched { row, answer } => {
+            Done::Patched { id, row, answer } => {
+                if let Some(running) = self.jobs.get_mut(&id) {
+                    running.renaming = None;
+                }
                 if let Ok(row) = &row {
                     self.patched(row);
                 }
@@ -99,7 +122,9 @@ impl Driver {
                 answer.send(row).ok();
             }
             Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
-            Done::Hidden { rows, id, files, answer } => self.hidden(rows, id, files, answer),
+            Done::Hidden { rows, id, answer } => self.hidden(rows, id, answer),
+            Done::Restored { id, row, answer } => self.restored(id, row, answer),
+            Done::ToDiscard { id, row } => self.discard_deleted(id, row),
             Done::Loaded { id, stored } => self.loaded(id, stored),
             Done::Prepared { id, stored, found } => self.prepared(id, stored, found),
             Done::Followed { id, followed } => self.followed(id, followed),
@@ -123,29 +148,90 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, jobs: Vec<NewJob>, answer: Answer<Vec<JobRow>>) {
+    fn submit(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>>) {
+        let jobs = self.placed(jobs);
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
             let now_ms = now_ms();
-            let ids = store.insert_jobs(jobs.clone(), now_ms).await;
-            let rows = ids.map(|ids| ids.into_iter().zip(jobs).map(|(id, job)| accepted(id, job, now_ms)).collect());
-            Done::Submitted { rows, answer }
+            let inserted = store.insert_unless_same(jobs.clone(), gone, now_ms).await;
+            let jobs = jobs.into_iter().map(|(job, _)| job);
+            let jobs = inserted.map(|inserted| inserted.into_iter().zip(jobs).collect());
+            Done::Submitted { jobs, now_ms, answer }
         }));
     }
 
-    fn submitted(&mut self, jobs: Result<Vec<StoredJob>, StoreError>, answer: Answer<Vec<JobRow>>) {
-        let rows = jobs.map(|jobs| {
-            let rows = jobs.iter().map(|job| job.row.clone()).collect();
-            for job in jobs {
-                info!(job = job.row.id.0, host = job.row.wish.host, "accepted");
-                // What is read at the start may already hold a job that was accepted meanwhile.
-                if job.row.lifecycle.wants_to_run() && !self.jobs.contains_key(&job.row.id) {
-                    self.take_up(job);
+    fn submit_once(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once>) {
+        let jobs = self.placed(jobs);
+        let store = self.store.clone();
+        let OnceSubmit { request, answer: make } = once;
+        self.tasks.push(Box::pin(async move {
+            let now_ms = now_ms();
+            let make = {
+                let jobs = jobs.clone();
+                move |inserted: &[Inserted]| {
+                    let submitted: Vec<_> =
+                        inserted.iter().zip(jobs).map(|(inserted, (job, _))| became(inserted, job, now_ms)).collect();
+                    make(&submitted)
                 }
+            };
+            let made = store.insert_once(jobs.clone(), gone, request, make, now_ms).await;
+            let made = made.map(|once| {
+                let inserted = if let Once::First(inserted, _) = &once { inserted.as_slice() } else { &[] };
+                let new = inserted.iter().zip(jobs).filter_map(|(inserted, (job, _))| match inserted {
+                    Inserted::New(id) => Some(accepted(*id, job, now_ms)),
+                    Inserted::There(_) | Inserted::Rejected(_) => None,
+                });
+                (new.collect(), once)
+            });
+            Done::SubmittedOnce { made, answer }
+        }));
+    }
+
+    /// Jobs with their places in the queue, where they name one, and what is to happen where one is there already.
+    fn placed(&self, mut jobs: Vec<Checked>) -> Vec<(NewJob, OnDuplicate)> {
+        for checked in &mut jobs {
+            // The newest is the last by itself.
+            if let Some(position) = checked.position.filter(|position| *position < u64::MAX) {
+                let wish = &mut checked.job.wish;
+                wish.place = Some(self.engine.place_at(NOT_YET, wish.priority, position));
             }
-            rows
+        }
+        jobs.into_iter().map(|checked| (checked.job, checked.on_duplicate)).collect()
+    }
+
+    fn submitted(
+        &mut self,
+        jobs: Result<Vec<(Inserted, NewJob)>, StoreError>,
+        now_ms: i64,
+        answer: Answer<Vec<Submitted>>,
+    ) {
+        let submitted = jobs.map(|jobs| {
+            let submitted = jobs.into_iter().map(|(inserted, job)| {
+                if let Inserted::New(id) = inserted {
+                    self.newly_accepted(accepted(id, job.clone(), now_ms));
+                }
+                became(&inserted, job, now_ms)
+            });
+            submitted.collect()
         });
-        answer.send(rows.map_err(DriverError::from)).ok();
+        answer.send(submitted.map_err(DriverError::from)).ok();
+    }
+
+    /// Takes up a job that has just been stored.
+    fn newly_accepted(&mut self, job: StoredJob) {
+        let row = &job.row;
+        info!(job = row.id.0, host = row.wish.host, "accepted");
+        if crate::options::Options::of(&row.wish).insecure {
+            warn!(
+                job = row.id.0,
+                host = row.wish.host,
+                "the server's certificate is not looked at, as its user wants it"
+            );
+        }
+        // What is read at the start may already hold a job that was accepted meanwhile.
+        if row.lifecycle.wants_to_run() && !self.jobs.contains_key(&row.id) {
+            self.take_up_in_time(job);
+        }
     }
 
     fn act(&mut self, id: JobId, action: Action, answer: Answer<JobRow>) {
@@ -190,41 +276,59 @@ impl Driver {
         self.announce(id);
     }
 
-    fn patch(&mut self, id: JobId, patch: JobPatch, answer: Answer<JobRow>) {
+    fn patch(&mut self, id: JobId, mut patch: JobPatch, place: Option<Placing>, answer: Answer<JobRow>) {
+        if let Some(Placing { priority, position }) = place {
+            patch.place = Some(Some(self.engine.place_at(id, priority, position)));
+        }
         if patch.url.is_some() || patch.headers.is_some() {
             self.renew(id, patch, answer);
             return;
         }
+        if let (Some(running), Some(name)) = (self.jobs.get_mut(&id), &patch.filename) {
+            if running.making_part {
+                let detail = "its file is just being made; rename it again in a moment";
+                answer.send(Err(Problem::new(ProblemCode::ConflictState, detail).into())).ok();
+                return;
+            }
+            running.renaming.clone_from(name);
+        }
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let row = store.patch(id, patch, now_ms()).await.map_err(|error| match error {
-                UpdateError::Unknown => Refusal::UnknownJob.into(),
-                UpdateError::Store(error) => DriverError::from(error),
-                // The patch holds no name, so none can be taken.
-                UpdateError::NameTaken | _ => DriverError::from(StoreError::Closed),
-            });
-            Done::Patched { row, answer }
+            let row = store.patch(id, patch, now_ms()).await.map_err(update_error);
+            Done::Patched { id, row, answer }
         }));
     }
 
     fn patched(&mut self, row: &JobRow) {
         let Some(running) = self.jobs.get_mut(&row.id) else { return };
         running.row.wish = row.wish.clone();
+        running.row.identity.name = row.identity.name.clone().or_else(|| running.row.identity.name.take());
         running.limiter.set_rate(row.wish.bandwidth_limit);
-        let tuning = running.tuning();
+        let running = &self.jobs[&row.id];
+        let tuning = self.tuning(running);
         self.command(Command::Tune(row.id, tuning));
         self.announce(row.id);
     }
 
-    fn delete(&mut self, id: JobId, files: bool, answer: Answer<()>) {
+    fn delete(&mut self, id: JobId, files: bool, expected: Option<u64>, answer: Answer<()>) {
         let store = self.store.clone();
         self.tasks.push(Box::pin(async move {
-            let rows = store.hide_jobs(vec![id], now_ms()).await;
-            Done::Hidden { rows, id, files, answer }
+            let rows = match expected {
+                None => store.hide_jobs(vec![id], files, now_ms()).await,
+                Some(version) => match store.hide_version(id, files, version, now_ms()).await {
+                    Ok(row) => Ok(vec![row]),
+                    Err(UpdateError::Store(error)) => Err(error),
+                    Err(error) => {
+                        answer.send(Err(update_error(error))).ok();
+                        return Done::Nothing;
+                    }
+                },
+            };
+            Done::Hidden { rows, id, answer }
         }));
     }
 
-    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, files: bool, answer: Answer<()>) {
+    fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()>) {
         let row = match rows {
             Ok(mut rows) => rows.pop(),
             Err(error) => {
@@ -238,11 +342,9 @@ impl Driver {
         };
         if let Some(running) = self.jobs.get_mut(&id) {
             running.row.deleted_at_ms = row.deleted_at_ms;
-            running.delete_files = files;
             self.release(id);
-        } else {
-            self.discard_later(row, files);
         }
+        self.deleted(id);
         answer.send(Ok(())).ok();
         self.announce(id);
     }
@@ -310,12 +412,25 @@ impl Driver {
     }
 }
 
+/// Stands for a job that has no id yet: it comes behind all others.
+const NOT_YET: JobId = JobId(u64::MAX >> 33);
+
+/// What became of a submit.
+fn became(inserted: &Inserted, job: NewJob, now_ms: i64) -> Submitted {
+    match inserted {
+        Inserted::New(id) => Submitted::New(accepted(*id, job, now_ms).row),
+        Inserted::There(row) => Submitted::There(JobRow::clone(row)),
+        Inserted::Rejected(id) => Submitted::Rejected(*id),
+    }
+}
+
 /// A job that has just been inserted.
-fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
+pub(super) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
     let row = JobRow {
         id,
         lifecycle: Lifecycle::accepted(job.intent),
         wish: job.wish,
+        maker: job.maker,
         reason: None,
         restarts: 0,
         identity: Identity::default(),
@@ -333,9 +448,33 @@ fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
         finished_at_ms: None,
         updated_at_ms: now_ms,
         deleted_at_ms: None,
+        version: 1,
+        delete_files: false,
     };
     let (chunks, durable, digests, validators) = Default::default();
     StoredJob { row, chunks, durable, digests, pieces: job.pieces, validators }
+}
+
+/// Why a user's change was not made.
+pub(super) fn update_error(error: UpdateError) -> DriverError {
+    let declined = |code, detail: &str| DriverError::Declined(Problem::new(code, detail));
+    match error {
+        UpdateError::Unknown => Refusal::UnknownJob.into(),
+        UpdateError::NameTaken => {
+            let detail = "another job is going to save under this name in the same directory";
+            DriverError::Declined(Problem::new(ProblemCode::TargetBusy, detail).with_field("filename"))
+        }
+        UpdateError::Past(Phase::Verifying) => Refusal::Verifying.into(),
+        UpdateError::Past(phase) => Refusal::JobEnded(phase).into(),
+        UpdateError::Changed => {
+            declined(ProblemCode::VersionChanged, "the job has changed; look at it again, and send its new `ETag`")
+        }
+        UpdateError::Store(error) => error.into(),
+        other => {
+            warn!(error = %other, "a change failed in a new way");
+            StoreError::Closed.into()
+        }
+    }
 }
 
 pub(super) fn act_error(error: ActError) -> DriverError {
@@ -362,7 +501,7 @@ pub(super) async fn discard(
     files: bool,
     quit: &CancellationToken,
 ) -> bool {
-    if row.identity.name.is_none() {
+    if row.identity.name.is_none() && row.part.is_none() && row.kept_part.is_none() {
         // Nothing was ever made for it.
         return true;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::messages::{End, Event, Fetch, FetchKind, MirrorState, Note, StopReason, Suspect};
+use haul_core::messages::{Command, End, Event, Fetch, FetchKind, MirrorState, Note, StopReason, Suspect};
 use haul_core::{Fault, FaultKind, JobId, MirrorIndex, WorkerId, plan};
 use haul_store::{Identity as StoredIdentity, Private, UpdateError};
 use haul_transfer::{Checksum, Lane, Opened, Order, PartFile, Place, Report, Target, part};
@@ -96,7 +96,9 @@ impl Driver {
             cookies: Arc::clone(&running.cookies),
             user_agent: running.row.wish.user_agent.as_deref().and_then(header).or(Some(self.user_agent.clone())),
             referrer,
-            client: self.client.clone(),
+            login: self.login(&running.row, &mirror.submitted),
+            post: running.post.clone(),
+            client: running.client(&self.client),
             limiters,
             target: running.part.as_ref().map_or(Target::Ask, |part| Target::Ready(Arc::clone(part.file()))),
             reports: self.report_to.clone(),
@@ -171,19 +173,31 @@ impl Driver {
         let is_first = running.row.identity.total_bytes.is_none();
         let source = running.row.identity.mirror;
         let mirror = running.mirror_mut(index);
-        let moved = opened.final_url != mirror.submitted;
+        // What a POST was answered by at another place is not there for a GET.
+        let moved = opened.final_url != mirror.submitted && !opened.by_post;
         mirror.resolved = moved.then(|| opened.final_url.clone());
         // A job that turns to another mirror before its first byte asks anew what the file is.
         if is_first || (kind == FetchKind::Probe && source != index) {
+            self.tune_post(id);
             self.described(id, worker, index, &opened, reply);
             return;
         }
         if mirror.note_identity(&opened.identity) {
             self.store_validators(id, validators(index, &opened.identity, false));
         }
+        self.tune_post(id);
         self.event(Event::Opened { worker, total: opened.total, partial: opened.partial });
         if let Some(reply) = reply {
             self.reply_with_part(id, worker, reply);
+        }
+    }
+
+    /// Where a POST has led elsewhere its request may be repeated from now on.
+    fn tune_post(&mut self, id: JobId) {
+        let running = &self.jobs[&id];
+        if running.post.is_some() {
+            let tuning = self.tuning(running);
+            self.command(Command::Tune(id, tuning));
         }
     }
 
@@ -207,7 +221,9 @@ impl Driver {
         running.mirror_mut(from).identity = opened.identity.clone();
         self.store_validators(id, validators(from, &opened.identity, false));
         let accepts_ranges = opened.partial && opened.total.is_some() && !opened.refuses_ranges;
-        self.add_named_mirrors(id, &opened.hints);
+        if !opened.by_post {
+            self.add_named_mirrors(id, &opened.hints);
+        }
         self.make_part(id, worker, from, opened, accepts_ranges, reply);
         self.event(Event::Opened { worker, total: opened.total, partial: accepts_ranges });
     }
@@ -290,7 +306,8 @@ impl Driver {
     ) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         // A part file, once made, keeps its job's name through restarts.
-        let name = running.row.identity.name.clone().or_else(|| running.row.wish.filename.clone());
+        let wished = running.renaming.as_ref().or(running.row.identity.name.as_ref());
+        let name = wished.or(running.row.wish.filename.as_ref()).cloned();
         let mirror = running.mirror(from);
         let name = name.unwrap_or_else(|| opened.file_name(&mirror.submitted));
         let told_before = running.row.identity.digest.clone().filter(|_| running.refetched);

@@ -23,6 +23,8 @@ pub(crate) struct Roots {
     paths: Vec<PathBuf>,
     disks: Arc<Disks>,
     volumes: Mutex<Volumes>,
+    /// Where files go whose jobs have a label and name no directory.
+    of_labels: BTreeMap<String, PathBuf>,
 }
 
 /// What is remembered of volumes, as it is stored.
@@ -63,7 +65,18 @@ impl Roots {
                 }
             }
         }
-        Ok(Self { paths, disks, volumes: Mutex::new(volumes) })
+        Ok(Self { paths, disks, volumes: Mutex::new(volumes), of_labels: BTreeMap::new() })
+    }
+
+    /// Lets the files of jobs with a label go to a directory of its own.
+    pub(crate) fn with_labels(mut self, of_labels: BTreeMap<String, PathBuf>) -> Self {
+        self.of_labels = of_labels;
+        self
+    }
+
+    /// Where the files of jobs with this label go, as they would say it.
+    pub(crate) fn of_label(&self, label: Option<&str>) -> Option<&str> {
+        self.of_labels.get(label?)?.to_str()
     }
 
     /// The root that `dir` lies in, and the rest of the path.

@@ -391,7 +391,7 @@ async fn a_batch_accepts_its_good_items_and_names_what_is_wrong_with_the_others(
     assert_eq!(daemon.home().names(), ["a.bin", "b.bin"]);
 
     let token = daemon.home().token();
-    let list = format!("# two\r\n{0}\r\n\r\n{0}\r\n", server.url("/a.bin"));
+    let list = format!("# two\r\n{0}?1\r\n\r\n{0}?2\r\n", server.url("/a.bin"));
     let answer = daemon.raw(format!(
         "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
          Content-Type: text/uri-list\r\nContent-Length: {}\r\n\r\n{list}",
@@ -400,7 +400,7 @@ async fn a_batch_accepts_its_good_items_and_names_what_is_wrong_with_the_others(
     assert_eq!(answer.status, 200, "{answer:?}");
     let results: haul_api::BatchResult = serde_json::from_str(&answer.body).expect("a batch result");
     assert_eq!(results.results.iter().map(|item| item.status).collect::<Vec<_>>(), [201, 201]);
-    let body = format!("{{\"url\": {:?}}}", server.url("/a.bin"));
+    let body = format!("{{\"url\": {:?}}}", server.url("/a.bin?3"));
     let answer = daemon.raw(format!(
         "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: bearer {token}\r\nConnection: close\r\n\
          Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n{body}",

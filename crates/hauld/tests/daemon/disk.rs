@@ -306,7 +306,7 @@ async fn f_db_05_a_full_database_refuses_jobs_pauses_and_recovers() {
     fill(&ballast);
     let job = daemon.until(id, "it waits", |job| waits_for(job, WaitingFor::Disk)).await;
     assert_eq!(job.reason.expect("it says why").code, "disk-full");
-    let problem = refusal(daemon.client().submit(&SubmitJob::new(server.url("/a.bin"))).await);
+    let problem = refusal(daemon.client().submit(&SubmitJob::new(server.url("/b.bin"))).await);
     assert_eq!((problem.status, problem.code.as_ref()), (507, "storage-unavailable"), "{problem:?}");
     assert_eq!(daemon.client().jobs(&haul_api::JobQuery::default()).await.expect("it still lists").jobs.len(), 1);
 

@@ -17,10 +17,18 @@
 //! | `events` | what has happened to a job can be read afterwards |
 //! | `soak` | what a daemon uses does not grow with what it has done |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `requests` | repeated submits, versions, ordered and filtered lists, actions on many jobs |
+//! | `contract` | the OpenAPI document and the daemon say the same |
+//! | `schemathesis` | thousands of requests made from the document find no answer that it does not tell |
+//! | `scale` | what 100,000 jobs cost |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
+//! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
+//! | `options` | what a job is told of its way, its time, its place and its like holds |
+//! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
 //! | `instance` | one daemon per database, clear exits, closed files |
+//! | `load` | a benchmark: what the API gives while some clients behave badly |
 //! | `many` | 500 jobs, 200 at once |
 //! | `mirrors` | of several servers those that have the file contribute, and the others do no harm |
 //! | `identity` | a file is of one version from its first byte to its last, and a renewed link has to prove that it has it |
@@ -29,7 +37,9 @@
 //! | `support` | the daemon in a process, and ways to watch it |
 
 mod attacks;
+mod browser;
 mod clock;
+mod contract;
 mod control;
 mod crash;
 mod crash_loop;
@@ -42,14 +52,20 @@ mod hints;
 mod hosts;
 mod identity;
 mod instance;
+mod load;
 mod many;
 mod metalink;
 mod mirrors;
 mod network;
 mod nginx;
+mod options;
 mod origin;
 mod power_cut;
+mod requests;
+mod scale;
+mod schemathesis;
 mod soak;
 mod support;
+mod tokens;
 mod transfers;
 mod why;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use haul_api::{Address, Client, ClientError, Job, JobState, Problem, SubmitJob};
+use haul_api::{Address, Client, ClientError, Job, JobState, OnDuplicate, Problem, SubmitJob};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::{Answer, DEADLINE, Home, wait_until};
@@ -143,8 +143,10 @@ impl Daemon {
         self.submit_job(&SubmitJob::new(url)).await
     }
 
+    /// Submits a job, which is another one each time unless it says otherwise.
     pub(crate) async fn submit_job(&self, job: &SubmitJob) -> u64 {
-        self.client.submit(job).await.expect("the job is accepted").id
+        let on_duplicate = job.on_duplicate.or(Some(OnDuplicate::Copy));
+        self.client.submit(&SubmitJob { on_duplicate, ..job.clone() }).await.expect("the job is accepted").id
     }
 
     pub(crate) async fn job(&self, id: u64) -> Job {

@@ -1,0 +1,115 @@
+//! Who may ask for what: the token in the file, the tokens in the database, the peers of the Unix socket, and pairing.
+
+mod caller;
+mod pairing;
+
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use haul_store::{NewToken, Scope, Store, StoreError, TokenId, TokenRow};
+use subtle::ConstantTimeEq;
+use tracing::{debug, info};
+
+use crate::convert::now_ms;
+use crate::token::{TokenCheck, digest, random_token};
+
+pub(crate) use caller::Caller;
+pub(crate) use pairing::{CODE_LIVES, NotTraded};
+
+use pairing::Pairing;
+
+/// Tokens that there may be. A guess: more than a person could tell apart, and all are compared at each request.
+pub(crate) const TOKENS_MAX: usize = 1000;
+
+/// How old the time of the last use may get before it is stored anew.
+const USE_NOTED_EVERY_MS: i64 = 60_000;
+
+/// Everything that admits a request.
+pub(crate) struct Access {
+    file: TokenCheck,
+    /// Those that are not revoked.
+    tokens: RwLock<Vec<TokenRow>>,
+    pairing: Mutex<Pairing>,
+    store: Store,
+}
+
+impl Access {
+    /// The token of the file, and those that are stored.
+    pub(crate) async fn load(file: TokenCheck, store: Store) -> Result<Self, StoreError> {
+        let tokens = RwLock::new(store.tokens().await?);
+        Ok(Self { file, tokens, pairing: Mutex::default(), store })
+    }
+
+    /// Whose token this is.
+    pub(crate) async fn caller(&self, token: &str) -> Option<Caller> {
+        if self.file.matches(token) {
+            return Some(Caller::OWNER);
+        }
+        let (caller, is_news) = self.stored(&digest(token), now_ms())?;
+        if let (Some(id), true) = (caller.token, is_news)
+            && let Err(error) = self.store.note_token_use(id, now_ms()).await
+        {
+            debug!(%error, "the use of a token was not noted");
+        }
+        Some(caller)
+    }
+
+    /// Compares with all of them, so that the time tells nothing.
+    fn stored(&self, hash: &[u8; 32], now_ms: i64) -> Option<(Caller, bool)> {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let mut found = None;
+        for token in tokens.iter_mut() {
+            if token.hash.ct_eq(hash).into() {
+                found = Some(token);
+            }
+        }
+        let token = found?;
+        let is_news = token.last_used_at_ms.is_none_or(|last| now_ms - last >= USE_NOTED_EVERY_MS);
+        if is_news {
+            token.last_used_at_ms = Some(now_ms);
+        }
+        Some((Caller { scope: token.scope, token: Some(token.id) }, is_news))
+    }
+
+    /// All tokens but the one in the file, the oldest first.
+    pub(crate) fn tokens(&self) -> Vec<TokenRow> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a token; answers with what is stored of it, and with itself.
+    pub(crate) async fn make(
+        &self,
+        name: String,
+        scope: Scope,
+        jobs_max: u32,
+    ) -> Result<(TokenRow, String), StoreError> {
+        let token = random_token();
+        let new = NewToken { hash: digest(&token), scope, name, jobs_max };
+        // Should the one who asked go now, the token is stored and nobody knows it, which harms nobody.
+        let row = self.store.add_token(new, now_ms()).await?;
+        info!(token = row.id.0, ?scope, "a token was made");
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).push(row.clone());
+        Ok((row, token))
+    }
+
+    /// Revokes a token from this moment on; tells whether there was one.
+    pub(crate) async fn revoke(&self, id: TokenId) -> Result<bool, StoreError> {
+        // It is of no use any more even if the one who asked goes before the database has answered.
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).retain(|token| token.id != id);
+        let revoked = self.store.revoke_token(id, now_ms()).await?;
+        if revoked {
+            info!(token = id.0, "a token was revoked");
+        }
+        Ok(revoked)
+    }
+
+    /// Makes a code to be traded for a token, in place of the one before.
+    pub(crate) fn make_code(&self) -> String {
+        self.pairing.lock().unwrap_or_else(PoisonError::into_inner).make(Instant::now())
+    }
+
+    /// Uses a code up.
+    pub(crate) fn take_code(&self, code: &str) -> Result<(), NotTraded> {
+        self.pairing.lock().unwrap_or_else(PoisonError::into_inner).take(code, Instant::now())
+    }
+}
