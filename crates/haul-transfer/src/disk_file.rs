@@ -234,8 +234,9 @@ impl Read for Reader<'_> {
 
 /// How many bytes may be unsynced where the disk has just synced so many in this time; `None` where that shows nothing.
 fn unsynced_max(synced: u64, took: Duration) -> Option<u64> {
-    let in_time = synced as f64 * SYNC_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
-    (synced >= SYNC_EVIDENCE).then(|| (in_time as u64).clamp(UNSYNCED_MIN, UNSYNCED_MAX))
+    let in_time = u128::from(synced) * SYNC_TIME.as_micros() / took.as_micros().max(1);
+    let max = u64::try_from(in_time).unwrap_or(u64::MAX).clamp(UNSYNCED_MIN, UNSYNCED_MAX);
+    (synced >= SYNC_EVIDENCE).then_some(max)
 }
 
 #[cfg(test)]
