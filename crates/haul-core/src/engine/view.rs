@@ -35,7 +35,9 @@ impl Engine {
     pub(super) fn explanation(&self, job: &Job) -> Option<Fault> {
         match job.stage {
             Stage::Waiting { .. } | Stage::Ending(Ending::Wait { .. }) => {
-                job.fault.clone().or_else(|| self.hosts.get(job.host()).fault.clone())
+                // What others have brought since has nothing to do with what it waits for.
+                let of_mirrors = || job.mirrors().find_map(|(_, mirror)| mirror.fault.clone());
+                job.fault.clone().or_else(of_mirrors).or_else(|| self.hosts.get(job.host()).fault.clone())
             }
             Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
         }

@@ -312,3 +312,19 @@ fn f_retry_06_with_a_retry_limit_a_chunk_that_always_fails_ends_the_job_after_al
     assert!(fault.detail.starts_with("no progress in "), "{}", fault.detail);
     assert!(t.rows_done(JOB) >= 15 * MIB, "all else is done: {}", t.rows_done(JOB));
 }
+
+#[test]
+fn a_job_that_waits_for_its_last_chunk_says_why_although_others_have_brought_theirs_since() {
+    let mut t = Script::with(Policy { steals: false, ..connections(2) }).probed(JOB, 2 * MIB);
+    let first = t.workers()[0];
+    while t.workers().len() > 1 {
+        for other in t.workers().into_iter().filter(|worker| *worker != first) {
+            t.fault(other, FaultKind::Internal);
+        }
+        t.flow(0.05, |worker, _| if worker == first { 1e6 } else { 0.0 });
+    }
+    t.flow(0.1, |_, _| 10e6);
+    let view = t.view(JOB);
+    assert_eq!(view.state, JobState::Waiting(WaitingFor::Retry));
+    assert_eq!(view.fault.map(|fault| fault.kind), Some(FaultKind::Internal));
+}
