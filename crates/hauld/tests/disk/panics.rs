@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_api::JobState;
+use haul_api::{JobState, SubmitJob};
 use haul_testkit::{Content, File, Server};
 use haul_transfer::testing::{Call, Failure, FaultyFs};
 
@@ -39,7 +39,10 @@ async fn f_proc_03_a_job_whose_workers_always_panic_fails_and_the_others_go_on()
     server.add("/b.bin", File::new(other.clone()).etag("\"v1\"").shared_rate(4_000_000));
     let rig = Rig::start(&home, "data", Arc::clone(&fs) as _).await;
     fs.panic_from(8 * MIB);
-    let (id, innocent) = (rig.submit(&server.url("/a.bin")).await, rig.submit(&server.url("/b.bin")).await);
+    // With one connection what comes before that byte is there before it.
+    let job = SubmitJob { connections: Some(1), ..SubmitJob::new(server.url("/a.bin")) };
+    let id = rig.client().submit(&job).await.expect("it is accepted").id;
+    let innocent = rig.submit(&server.url("/b.bin")).await;
     let failed = rig.ended(id).await;
     let reason = failed.reason.as_ref().expect("it says why");
     assert_eq!((failed.state, reason.code.as_str()), (JobState::Failed, "internal"), "{failed:?}");
