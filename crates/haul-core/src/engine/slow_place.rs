@@ -2,6 +2,9 @@
 //!
 //! Stealing helps who would end last once a connection is idle. Where all leases are alike none is, until all others end
 //! together; and then a place that was slow all the time has yet to be shared.
+//!
+//! Who goes there is missed elsewhere, so it is only worth it where that costs little: the helper is slow itself, or the line
+//! is so thin that the others bring its bytes.
 
 use std::time::Duration;
 

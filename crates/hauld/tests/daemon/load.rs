@@ -57,7 +57,7 @@ async fn break_json(address: std::net::SocketAddr, token: String, requests: usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a benchmark: its figures stand in docs/SECURITY.md"]
+#[ignore = "a benchmark: its figures are for eyes, and mean something in release mode only"]
 async fn an_honest_client_among_slow_and_broken_ones() {
     let daemon = Daemon::with("log = \"info\"").await;
     let token = daemon.home().token();
