@@ -82,7 +82,7 @@ impl Raw {
     }
 
     /// Reads to the end, which must come.
-    fn to_end(mut self) -> String {
+    fn rest(mut self) -> String {
         let mut text = Vec::new();
         self.reader.read_to_end(&mut text).expect("the end within the deadline");
         String::from_utf8_lossy(&text).into_owned()
@@ -321,7 +321,7 @@ async fn f_sec_04_a_token_that_is_revoked_ends_its_streams() {
     next(&mut typed).await;
     daemon.client().revoke_token(one.about.id).await.expect("it is revoked");
     daemon.submit_job(&paused(SOMEWHERE)).await;
-    ends.to_end();
+    ends.rest();
     stays.until("\"job\":2");
     let problem = loop {
         match tokio::time::timeout(DEADLINE, typed.next()).await.expect("it ends") {
@@ -343,7 +343,7 @@ async fn f_proc_01_streams_end_at_once_when_the_daemon_stops() {
     let (status, took) = daemon.terminate();
     assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
     for stream in streams {
-        stream.to_end();
+        stream.rest();
     }
 }
 
