@@ -1,6 +1,6 @@
 //! Streams tell everything once, in its order, to readers of all kinds, and end when they must.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -70,8 +70,10 @@ impl Raw {
 
     /// Reads up to a line in which this stands.
     fn until(&mut self, part: &str) -> String {
-        let mut text = String::new();
+        // A stream that tells nothing says that it is alive, so no read takes for ever.
+        let (mut text, until) = (String::new(), Instant::now() + DEADLINE);
         loop {
+            assert!(Instant::now() < until, "not within {DEADLINE:?}: {part}");
             let begun = text.len();
             let read = self.reader.read_line(&mut text).expect("a line within the deadline");
             assert!(read > 0, "the stream ended before {part}: {text}");
@@ -83,9 +85,11 @@ impl Raw {
 
     /// Reads to the end, which must come.
     fn rest(mut self) -> String {
-        let mut text = Vec::new();
-        self.reader.read_to_end(&mut text).expect("the end within the deadline");
-        String::from_utf8_lossy(&text).into_owned()
+        let (mut text, until) = (String::new(), Instant::now() + DEADLINE);
+        while self.reader.read_line(&mut text).expect("a line within the deadline") > 0 {
+            assert!(Instant::now() < until, "no end within {DEADLINE:?}: {text}");
+        }
+        text
     }
 }
 
