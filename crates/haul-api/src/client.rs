@@ -2,6 +2,7 @@
 
 mod address;
 mod error;
+mod events;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::address::Address;
 pub use self::error::ClientError;
+pub use self::events::{EventStream, Told};
 use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
 use crate::event::EventList;
@@ -21,7 +23,7 @@ use crate::job::{BulkResult, Job, JobFilter, JobList, JobState, PatchJob, Verify
 use crate::options::Probe;
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
-use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, WAIT_SECONDS_MAX, WaitQuery};
+use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, StreamQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Readiness, Settings, Stats};
 use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
 use crate::token::{MadeToken, NewToken, Pair, PairCode, TokenList};
@@ -220,6 +222,11 @@ impl Client {
         self.call(self.request(Method::GET, &paths::job_events(id), &query.to_query())).await
     }
 
+    /// Tells what happens to jobs, from the event behind `after` on, or from now on. Nothing is sent yet.
+    pub fn event_stream(&self, query: StreamQuery, after: Option<u64>) -> EventStream {
+        EventStream::new(self.clone(), query, after)
+    }
+
     /// Tells what holds one job back.
     pub async fn why(&self, id: u64) -> Result<Why, ClientError> {
         self.get(&paths::job_why(id)).await
@@ -330,6 +337,12 @@ impl Client {
     async fn exchange(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
         let failed = |error| ClientError::from_exchange(error, &self.address);
         let response = request.send().await.map_err(failed)?;
+        self.whole(response).await
+    }
+
+    /// Reads an answer to its end.
+    async fn whole(&self, response: reqwest::Response) -> Result<Answer, ClientError> {
+        let failed = |error| ClientError::from_exchange(error, &self.address);
         let status = response.status();
         let is_problem = is_problem(response.headers());
         let body = response.bytes().await.map_err(failed)?.to_vec();

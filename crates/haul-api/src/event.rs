@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::job::{JobState, WaitingFor};
+
 /// One page of a job's history, the oldest event first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -33,6 +35,50 @@ pub struct Event {
     #[serde(flatten)]
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Value>))]
     pub data: Map<String, Value>,
+}
+
+/// The word for [`Progress`] among the types of a stream.
+pub const PROGRESS: &str = "progress";
+
+/// The word for [`Lagged`] among the types of a stream.
+pub const LAGGED: &str = "lagged";
+
+/// How far jobs are, of a stream: those of which something has changed since it was last told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// The jobs.
+    pub jobs: Vec<JobProgress>,
+}
+
+/// How far one job is; with the names and the meaning that these fields have in a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobProgress {
+    /// The job.
+    pub id: u64,
+    /// Its state.
+    pub state: JobState,
+    /// What it waits for.
+    pub waiting_for: Option<WaitingFor>,
+    /// Bytes written.
+    pub done_bytes: u64,
+    /// The file's length; `null` while unknown.
+    pub total_bytes: Option<u64>,
+    /// Bytes per second.
+    pub speed: u64,
+    /// Seconds to the end at this speed.
+    pub eta_seconds: Option<u64>,
+    /// Connections in use.
+    pub connections: u32,
+}
+
+/// Tells the reader of a stream that it has missed events, because they are not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Lagged {
+    /// How many, at most.
+    pub missed: u64,
 }
 
 #[cfg(test)]

@@ -43,9 +43,9 @@ pub mod why;
 
 pub use batch::{BatchItem, BatchResult, Outcome};
 pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
-pub use client::{Address, Client, ClientError};
+pub use client::{Address, Client, ClientError, EventStream, Told};
 pub use duration::HumanDuration;
-pub use event::{Event, EventList};
+pub use event::{Event, EventList, JobProgress, Lagged, Progress};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
 pub use job::{
     BadRange, BulkResult, Connections, Job, JobFilter, JobList, JobState, Mirror, MirrorReason, MirrorState, PatchJob,
@@ -53,7 +53,7 @@ pub use job::{
 };
 pub use options::{Cookie, IpVersion, Method, OnDuplicate, Position, Probe, RequestBody, Start};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
-pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, WaitQuery};
+pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, StreamQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
 pub use size::{Rate, Size};

@@ -43,6 +43,8 @@ pub const HOSTS: &str = "/v1/hosts";
 pub const HOST: &str = "/v1/hosts/{host}";
 /// Totals.
 pub const STATS: &str = "/v1/stats";
+/// What happens to all jobs, as a stream.
+pub const EVENTS: &str = "/v1/events";
 /// Show and change settings.
 pub const SETTINGS: &str = "/v1/settings";
 /// List and make tokens.

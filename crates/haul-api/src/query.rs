@@ -210,6 +210,52 @@ impl EventQuery {
     }
 }
 
+/// Which events of all jobs a stream tells: `?job=17&label=isos&types=completed,failed,progress`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamQuery {
+    /// Only those of this job.
+    pub job: Option<u64>,
+    /// Only those of jobs with this label.
+    pub label: Option<String>,
+    /// Only these kinds of events, and `progress`; all when empty.
+    pub types: Vec<String>,
+}
+
+impl StreamQuery {
+    /// Reads the query of `GET /v1/events`. Which types there are is not known here.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-field` or `invalid-value`, with the parameter.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "job" => parsed.job = Some(whole(&value).ok_or_else(|| invalid_value("job", "the id of a job"))?),
+                "label" => parsed.label = Some(value.into_owned()),
+                "types" => parsed.types.extend(value.split(',').map(str::to_owned)),
+                other => return Err(unknown_field(other, "`job`, `label`, `types`")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Writes the query, empty when there is nothing to say.
+    pub fn to_query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if let Some(job) = self.job {
+            query.append_pair("job", &job.to_string());
+        }
+        if let Some(label) = &self.label {
+            query.append_pair("label", label);
+        }
+        if !self.types.is_empty() {
+            query.append_pair("types", &self.types.join(","));
+        }
+        query.finish()
+    }
+}
+
 /// How long to wait for a change: `?wait=30&state=active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitQuery {
@@ -387,6 +433,11 @@ mod tests {
         assert_eq!(EventQuery::parse(&events.to_query()), Ok(events));
         assert_eq!(EventQuery::default().to_query(), "");
 
+        let types = vec!["completed".to_owned(), "progress".to_owned()];
+        let stream = StreamQuery { job: Some(17), label: Some("a&b c".to_owned()), types };
+        assert_eq!(StreamQuery::parse(&stream.to_query()), Ok(stream));
+        assert_eq!(StreamQuery::default().to_query(), "");
+
         let wait = WaitQuery { wait_seconds: Some(30), state: Some(JobState::Probing) };
         assert_eq!(wait.to_query(), "wait=30&state=probing");
         assert_eq!(WaitQuery::parse(&wait.to_query()), Ok(wait));
@@ -417,6 +468,7 @@ mod tests {
         for query in ["cursor=", "cursor=-1", "cursor=a", "limit=0", "order=asc"] {
             assert!(EventQuery::parse(query).is_err(), "{query}");
         }
+        assert!(StreamQuery::parse("job=a").is_err() && StreamQuery::parse("limit=1").is_err());
         assert!(WaitQuery::parse("wait=-1").is_err());
         assert!(DeleteQuery::parse("files=maybe").is_err());
     }

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, opens a file or a socket, or starts a thread, so all of it is proved in a simulator.
 
 pub mod bucket;
+pub mod delivery;
 mod engine;
 pub mod fault;
 mod ids;

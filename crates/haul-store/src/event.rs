@@ -6,6 +6,8 @@
 use haul_core::JobId;
 use serde::{Deserialize, Serialize};
 
+use crate::TokenId;
+
 /// Something that has happened to a job, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobEvent {
@@ -28,6 +30,56 @@ pub struct NewEvent {
     pub at_ms: i64,
     /// What happened.
     pub kind: EventKind,
+}
+
+/// Which events of all jobs are meant; by default all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only those of this job.
+    pub job: Option<JobId>,
+    /// Only those of jobs with this label.
+    pub label: Option<String>,
+    /// Only those of jobs that this token has submitted.
+    pub token: Option<TokenId>,
+    /// Only these [kinds](EventKind::WORDS); all when empty.
+    pub kinds: Vec<String>,
+}
+
+/// Some events of all jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The oldest first.
+    pub events: Vec<JobEvent>,
+    /// Whoever goes on behind this event misses nothing.
+    pub read_to: u64,
+    /// Events that would have been before these and are not kept any more: at most so many.
+    pub missed: u64,
+}
+
+/// Somebody who is told of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What it is called.
+    pub name: String,
+    /// The [kinds](EventKind::WORDS) of events.
+    pub kinds: Vec<String>,
+    /// The labels of their jobs; none means all jobs.
+    pub labels: Vec<String>,
+}
+
+/// The number of an entry of the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UntoldId(pub(crate) i64);
+
+/// An event that a target has not been told of yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// Its number in the outbox.
+    pub id: UntoldId,
+    /// The event.
+    pub event: JobEvent,
+    /// Attempts that have failed.
+    pub attempts: u32,
 }
 
 /// What has happened to a job.
@@ -225,6 +277,42 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The word of every kind, in the order above.
+    pub const WORDS: &[&str] = &[
+        "accepted",
+        "paused",
+        "resumed",
+        "retried",
+        "canceled",
+        "edited",
+        "deleted",
+        "restored",
+        "queued",
+        "probing",
+        "started",
+        "active",
+        "waiting",
+        "verifying",
+        "completed",
+        "failed",
+        "taken-up",
+        "restarted",
+        "bytes-dropped",
+        "fault",
+        "strike",
+        "replaced",
+        "host-cap",
+        "host-waits",
+        "single-connection",
+        "link-tried-again",
+        "mirrors-added",
+        "mirror-proven",
+        "mirror-dropped",
+        "validators-vary",
+        "conflict",
+        "healing",
+    ];
+
     /// Takes in another event of the same job if it says the same; tells whether it has.
     pub fn absorb(&mut self, newer: &Self) -> bool {
         match (self, newer) {
@@ -285,6 +373,14 @@ mod tests {
             wait_ms: 100,
             count: 1,
         }
+    }
+
+    #[test]
+    fn every_kind_has_its_word_in_the_list() {
+        let unknown = serde_json::from_str::<EventKind>(r#"{"kind": "?"}"#).expect_err("no such kind").to_string();
+        let (_, known) = unknown.split_once("expected one of ").expect("it names all of them");
+        let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known, EventKind::WORDS);
     }
 
     #[test]

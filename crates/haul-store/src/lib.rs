@@ -10,7 +10,7 @@
 //! - `durable <= written <= length` in each row of `chunks`, and the sums in `jobs` are the sums of these rows;
 //! - a job that is completed or canceled stays so, and has no secret headers;
 //! - two jobs that may still write never share a final path;
-//! - what changes a job's state stands in `events`, in the same transaction.
+//! - what changes a job's state stands in `events`, in the same transaction, and in the `outbox` of whoever wants to be told.
 
 mod cursor;
 mod error;
@@ -28,7 +28,7 @@ mod writer;
 
 pub use cursor::ParseCursorError;
 pub use error::{ActError, OpenError, StoreError, UpdateError};
-pub use event::{EventKind, JobEvent, NewEvent};
+pub use event::{EventFilter, EventKind, EventPage, JobEvent, NewEvent, Target, Untold, UntoldId};
 pub use inspect::{Checked, Copied, back_up, check};
 pub use open::Opened;
 pub use store::Store;

@@ -1,4 +1,4 @@
-//! All SQL about jobs, chunks, events, hosts, tokens and settings, and the conversions between rows and types.
+//! All SQL about jobs, chunks, events, the outbox, hosts, tokens and settings, and the conversions between rows and types.
 //!
 //! The functions run inside a transaction that the caller owns. A `u64` that SQLite cannot hold is an error, in both
 //! directions; device and inode numbers, of which all 64 bits may be used, are stored as they are.
@@ -10,6 +10,7 @@ pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mirrors;
+pub(crate) mod outbox;
 pub(crate) mod pieces;
 pub(crate) mod requests;
 pub(crate) mod tokens;

@@ -12,20 +12,20 @@ use std::thread::{self, JoinHandle};
 
 use haul_core::{Action, Changed, Chunk, JobId, Lifecycle, Phase};
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
 use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, tokens, validators};
+use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, outbox, tokens, validators};
 use crate::writer::{Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Cursor, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch, JobRow, JobRows, Maker,
-    Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError, Opened, Page, Part,
-    PhaseChange, Reason, Sameness, Stamp, Stats, StoreError, StoredJob, TokenId, TokenRow, UpdateError, Validators,
-    open, schema,
+    ActError, ChunkRow, Cursor, EventFilter, EventPage, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch,
+    JobRow, JobRows, Maker, Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError,
+    Opened, Page, Part, PhaseChange, Reason, Sameness, Stamp, Stats, StoreError, StoredJob, Target, TokenId, TokenRow,
+    Untold, UntoldId, UpdateError, Validators, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -44,6 +44,7 @@ struct Shared {
     readers: usize,
     place: Place,
     counters: Arc<Counters>,
+    newest_event: watch::Receiver<u64>,
     // Last, because it waits for the threads, and they wait for the senders to go.
     _threads: Threads,
 }
@@ -70,12 +71,14 @@ impl Store {
         let readers = connections.readers.len();
         let (reads, mut threads) = reader::start(connections.readers).map_err(OpenError::Thread)?;
         let (writes, requests) = mpsc::channel(WAITING_MAX);
+        let (newest, newest_event) = watch::channel(events::newest(&connections.durable)?);
         let writer = Writer {
             written: connections.written,
             durable: connections.durable,
             lock: connections.lock,
             place: connections.place.clone(),
             counters: Arc::clone(&counters),
+            newest_event: newest,
         };
         let writer = thread::Builder::new()
             .name("haul-store".to_owned())
@@ -83,7 +86,7 @@ impl Store {
             .map_err(OpenError::Thread)?;
         threads.push(writer);
         let place = connections.place;
-        let shared = Shared { writes, reads, readers, place, counters, _threads: Threads(threads) };
+        let shared = Shared { writes, reads, readers, place, counters, newest_event, _threads: Threads(threads) };
         Ok((Self(Arc::new(shared)), opened))
     }
 
@@ -409,6 +412,57 @@ impl Store {
             job.map(|_| events::page(conn, id, after, limit)).transpose()
         })
         .await
+    }
+
+    /// The id of the newest event, from now on. It is told once the event can be read.
+    #[must_use]
+    pub fn newest_event(&self) -> watch::Receiver<u64> {
+        self.0.newest_event.clone()
+    }
+
+    /// The events of all jobs behind `after` that `filter` means, oldest first, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn events_of_all(&self, after: u64, limit: u32, filter: EventFilter) -> Result<EventPage, StoreError> {
+        self.read(move |conn| events::page_of_all(conn, after, limit, &filter)).await
+    }
+
+    /// Notes who is told of events from now on. What others have not been told of is forgotten; answers how much that was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn set_targets(&self, targets: Vec<Target>) -> Result<u64, StoreError> {
+        self.durable(move |conn| Ok(outbox::set_targets(conn, &targets)?)).await
+    }
+
+    /// The oldest event that a target has not been told of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn first_untold(&self, target: String) -> Result<Option<Untold>, StoreError> {
+        self.read(move |conn| outbox::first(conn, &target)).await
+    }
+
+    /// Notes that a target was told of an event, or never will be.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn told(&self, id: UntoldId) -> Result<(), StoreError> {
+        self.durable(move |conn| Ok(outbox::remove(conn, id)?)).await
+    }
+
+    /// Notes that an attempt to tell of an event has failed, without waiting for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn note_attempt(&self, id: UntoldId) -> Result<(), StoreError> {
+        self.submit(Lane::Written, move |conn| Ok(outbox::note_attempt(conn, id)?)).await
     }
 
     /// Notes that a job is being worked on, in so many runs of the process one after the other.

@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use crate::error::OpError;
 use crate::place::Place;
+use crate::rows::events;
 use crate::{StoreError, schema};
 
 /// Operations in one transaction at most. Measured (LIBRARIES.md): groups of 64 writers reach 63.5 by themselves; four
@@ -144,6 +145,7 @@ pub(crate) struct Writer {
     pub(crate) lock: File,
     pub(crate) place: Place,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) newest_event: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -171,6 +173,7 @@ impl Writer {
 
     fn carry_out(&self, lane: Lane, mut group: Vec<Box<dyn Work>>) {
         let commit = self.commit(lane, &mut group);
+        self.tell_newest_event();
         self.checkpoint_if_due();
         self.counters.operations.fetch_add(group.len() as u64, Ordering::Relaxed);
         for op in group {
@@ -198,6 +201,13 @@ impl Writer {
         done
     }
 
+    /// Tells whoever waits for events that there are new ones.
+    fn tell_newest_event(&self) {
+        if let Ok(newest) = events::newest(&self.durable) {
+            self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        }
+    }
+
     /// Tells whether the next commit is appended to the WAL rather than beginning it anew.
     fn wal_goes_on(&self) -> rusqlite::Result<bool> {
         let (frames, copied) = schema::wal_frames(&self.durable)?;
@@ -216,7 +226,7 @@ impl Writer {
     }
 
     fn close(self) -> Result<(), StoreError> {
-        let Self { written, durable, lock, place, counters: _ } = self;
+        let Self { written, durable, lock, place, counters: _, newest_event: _ } = self;
         if !place.is_kept() {
             durable.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             return Err(StoreError::Replaced);

@@ -43,6 +43,15 @@ impl ClientKey {
     }
 }
 
+/// A client of its own for requests to this URL that are no transfers.
+///
+/// # Errors
+///
+/// What cannot be used, such as a `ca_file`.
+pub fn client(url: &Url, options: &ClientKey, connect: Duration) -> Result<Client, Fault> {
+    Clients::default().get(url, options, connect)
+}
+
 /// The clients of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {

@@ -67,7 +67,7 @@ mod worker;
 
 pub use checksum::{Checksum, ChecksumKind, ChecksumProblem};
 pub use classify::disk_fault;
-pub use client::ClientKey;
+pub use client::{ClientKey, client};
 pub use content_range::ContentRange;
 pub use cookies::{Cookies, GivenCookie};
 pub use disk_file::DiskFile;

@@ -123,7 +123,7 @@ impl Failure {
                 Self::new(Exit::Unauthorized, format!("you may not use the daemon at {address}"))
                     .with_help("it serves the user that runs it; ask with `--server URL --token-file FILE` instead")
             }
-            ClientError::TimedOut { .. } | ClientError::Interrupted { .. } => {
+            ClientError::TimedOut { .. } | ClientError::Silent { .. } | ClientError::Interrupted { .. } => {
                 Self::new(Exit::Unreachable, error.to_string())
                     .with_help("`journalctl --user -u hauld` shows its log if systemd runs it")
             }

@@ -3,11 +3,13 @@
 mod caller;
 mod pairing;
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use haul_store::{NewToken, Scope, Store, StoreError, TokenId, TokenRow};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::convert::now_ms;
@@ -29,6 +31,8 @@ pub(crate) struct Access {
     file: TokenCheck,
     /// Those that are not revoked.
     tokens: RwLock<Vec<TokenRow>>,
+    /// What ends with each token, as far as there is anything.
+    until_revoked: Mutex<HashMap<TokenId, CancellationToken>>,
     pairing: Mutex<Pairing>,
     store: Store,
 }
@@ -37,7 +41,7 @@ impl Access {
     /// The token of the file, and those that are stored.
     pub(crate) async fn load(file: TokenCheck, store: Store) -> Result<Self, StoreError> {
         let tokens = RwLock::new(store.tokens().await?);
-        Ok(Self { file, tokens, pairing: Mutex::default(), store })
+        Ok(Self { file, tokens, until_revoked: Mutex::default(), pairing: Mutex::default(), store })
     }
 
     /// Whose token this is.
@@ -71,6 +75,20 @@ impl Access {
         Some((Caller { scope: token.scope, token: Some(token.id) }, is_news))
     }
 
+    /// Is canceled when this caller may do nothing any more: when its token is revoked.
+    pub(crate) fn until_revoked(&self, caller: Caller) -> CancellationToken {
+        let Some(id) = caller.token else { return CancellationToken::new() };
+        let mut ends = self.until_revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.entry(id).or_default().clone();
+        // A token goes from the list before what ends with it is ended. Here it is the other way round, so nothing is missed.
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        if !tokens.iter().any(|token| token.id == id) {
+            ends.remove(&id);
+            end.cancel();
+        }
+        end
+    }
+
     /// All tokens but the one in the file, the oldest first.
     pub(crate) fn tokens(&self) -> Vec<TokenRow> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -96,6 +114,10 @@ impl Access {
     pub(crate) async fn revoke(&self, id: TokenId) -> Result<bool, StoreError> {
         // It is of no use any more even if the one who asked goes before the database has answered.
         self.tokens.write().unwrap_or_else(PoisonError::into_inner).retain(|token| token.id != id);
+        let end = self.until_revoked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(end) = end {
+            end.cancel();
+        }
         let revoked = self.store.revoke_token(id, now_ms()).await?;
         if revoked {
             info!(token = id.0, "a token was revoked");

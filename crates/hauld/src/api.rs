@@ -1,6 +1,7 @@
 //! The HTTP API: parse, send one wish, await the answer, convert.
 
 mod document;
+mod events;
 mod extract;
 mod guard;
 mod health;
@@ -26,6 +27,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use haul_api::ProblemCode;
 use haul_store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,8 +35,10 @@ use utoipa_axum::routes;
 
 use crate::access::Access;
 use crate::driver::Handle;
+use crate::pulse::Pulse;
 use crate::submit::Roots;
 
+pub(crate) use events::STREAMS_MAX;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use extract::job_id;
 pub(crate) use guard::Allowed;
@@ -59,6 +63,10 @@ pub(crate) struct Api {
     pub(crate) has_proxy: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
+    /// How far jobs are, for those who watch.
+    pub(crate) pulse: Pulse,
+    /// Places for streams.
+    pub(crate) streams: Arc<Semaphore>,
     /// Keys of submits that are under way.
     pub(crate) keys_in_use: KeysInUse,
     /// The OpenAPI document, once there is a router to make it from.
@@ -86,6 +94,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(lists::cancel))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::show, hosts::patch, hosts::forget))
+        .routes(routes!(events::stream))
         .routes(routes!(health::stats))
         .routes(routes!(settings::show, settings::change))
         .routes(routes!(tokens::list, tokens::make))

@@ -6,6 +6,7 @@
 mod dirs;
 mod layers;
 mod network;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Layers, Loaded};
 pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
+pub use targets::{HookSetting, WebhookSetting, WebhookUrl};
 
 /// Declares every setting once: its name, type, default and what it is for.
 macro_rules! settings {
@@ -135,6 +137,10 @@ settings! {
     client_certs: Vec<ClientCertSetting> = Vec::new();
     /// The `User-Agent` that servers see unless a job says otherwise.
     user_agent: String = concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned();
+    /// Who is told of events by a signed POST, in a table for each.
+    webhooks: BTreeMap<String, WebhookSetting> = BTreeMap::new();
+    /// Programs that are run for events, in a table for each.
+    hooks: BTreeMap<String, HookSetting> = BTreeMap::new();
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter like `info,hauld::driver=debug`.
     log: String = "info".to_owned();
     /// How it is logged: `auto` (the journal when it listens, else text), `text` or `json`.
@@ -264,6 +270,7 @@ impl Config {
             }
         }
         self.client()?;
+        self.check_targets()?;
         if self.socket_mode()? & 0o002 != 0 && self.socket_scope == SocketScope::Admin {
             let message = format!(
                 "is \"{}\", which lets every user of this machine in; take the last digit back, or set `socket_scope`",

@@ -6,7 +6,7 @@ mod why;
 
 use std::time::Duration;
 
-use haul_api::{ChunkTotals, Connections, Mirror, MirrorReason, Reason, Verification, Verified};
+use haul_api::{ChunkTotals, Connections, JobProgress, Mirror, MirrorReason, Reason, Verification, Verified};
 use haul_core::messages::{JobView, MirrorState, MirrorView};
 use haul_core::{Chunk, ChunkState, Fault, Intent, JobState, Phase, WaitingFor};
 use haul_store::{ChunkRow, JobRow, StateFilter};
@@ -51,17 +51,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         url: shown_url(&row.wish.url),
         mirrors: mirrors(row, flowing),
         state: wire_state(state),
-        waiting_for: match state {
-            JobState::Waiting(what) => Some(wire_waiting(what)),
-            JobState::Queued
-            | JobState::Probing
-            | JobState::Active
-            | JobState::Paused
-            | JobState::Verifying
-            | JobState::Completed
-            | JobState::Failed
-            | JobState::Canceled => None,
-        },
+        waiting_for: waits_for(state),
         reason: reason(row, live, state),
         path: path(row),
         filename: filename(row),
@@ -99,6 +89,40 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
         created_at: timestamp(row.created_at_ms),
         started_at: row.started_at_ms.map(timestamp),
         finished_at: row.finished_at_ms.map(timestamp),
+    }
+}
+
+/// How far a running job is.
+pub(crate) fn progress(row: &JobRow, live: &Live) -> JobProgress {
+    let view = &live.view;
+    let state = JobState::shown(row.lifecycle, Some(view.state));
+    let total = view.total.or(row.identity.total_bytes);
+    // A job that has been paused may still be on its way out.
+    let (speed, connections) =
+        if row.lifecycle.wants_to_run() { (whole(view.bytes_per_second), view.connections) } else { (0, 0) };
+    JobProgress {
+        id: row.id.0,
+        state: wire_state(state),
+        waiting_for: waits_for(state),
+        done_bytes: view.done_bytes,
+        total_bytes: total,
+        speed,
+        eta_seconds: eta_seconds(total, view.done_bytes, speed),
+        connections,
+    }
+}
+
+fn waits_for(state: JobState) -> Option<haul_api::WaitingFor> {
+    match state {
+        JobState::Waiting(what) => Some(wire_waiting(what)),
+        JobState::Queued
+        | JobState::Probing
+        | JobState::Active
+        | JobState::Paused
+        | JobState::Verifying
+        | JobState::Completed
+        | JobState::Failed
+        | JobState::Canceled => None,
     }
 }
 

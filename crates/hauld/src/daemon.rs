@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul_store::{HostRow, OpenError, Opened, Store};
+use haul_store::{HostRow, OpenError, Opened, Store, StoreError};
 use haul_transfer::{Disks, Proxy};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
-use crate::api::{self, Allowed, Api, Peers, Server};
+use crate::api::{self, Allowed, Api, Peers, STREAMS_MAX, Server};
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
+use crate::notify::{self, Notifier};
+use crate::pulse::Pulse;
 use crate::submit::{Roots, Volumes};
 use crate::system;
 use crate::token::{TokenCheck, TokenError};
@@ -66,6 +69,7 @@ pub struct Daemon {
     driver: JoinHandle<()>,
     stop_driver: CancellationToken,
     server: Server,
+    notifier: Notifier,
     socket: Option<PathBuf>,
     listen: Option<std::net::SocketAddr>,
 }
@@ -94,6 +98,9 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error("cannot open the database: {0}")]
     Database(#[source] OpenError),
+    /// The database cannot be written.
+    #[error("cannot write to the database: {0}")]
+    Store(#[from] StoreError),
     /// The token cannot be used.
     #[error(transparent)]
     Token(Box<dyn std::error::Error + Send + Sync>),
@@ -130,7 +137,7 @@ impl StartError {
             Self::Database(OpenError::Corrupt { .. }) => 65,
             Self::Locked { .. } => 75,
             Self::Listen { .. } | Self::Socket { .. } => 69,
-            Self::Directory { .. } | Self::Database(_) | Self::Token(_) => 74,
+            Self::Directory { .. } | Self::Database(_) | Self::Store(_) | Self::Token(_) => 74,
         }
     }
 }
@@ -159,6 +166,7 @@ impl Daemon {
     pub async fn start_on(config: &Config, disks: Arc<Disks>) -> Result<Self, StartError> {
         config.check()?;
         let netrc = config.check_files()?;
+        let targets = config.targets()?;
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
@@ -173,9 +181,11 @@ impl Daemon {
             .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
         let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
         let access = Access::load(token, store.clone()).await.map_err(|error| StartError::Token(Box::new(error)));
-        let (roots, unix, access) = match (roots, unix, access) {
-            (Ok(roots), Ok(unix), Ok(access)) => (roots, unix, Arc::new(access)),
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+        // Before anything happens that they want to be told of.
+        let known = notify::note_targets(&store, &targets).await.map_err(StartError::Store);
+        let (roots, unix, access) = match (roots, unix, access, known) {
+            (Ok(roots), Ok(unix), Ok(access), Ok(())) => (roots, unix, Arc::new(access)),
+            (Err(error), ..) | (_, Err(error), ..) | (.., Err(error), _) | (.., Err(error)) => {
                 close(&store).await;
                 return Err(error);
             }
@@ -190,7 +200,9 @@ impl Daemon {
         let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work).knowing(netrc);
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
+        let notifier = Notifier::start(targets, &store, &handle, config.client()?);
         let stop = CancellationToken::new();
+        let pulse = Pulse::new();
         let api = Api {
             driver: handle.clone(),
             store: store.clone(),
@@ -200,14 +212,17 @@ impl Daemon {
             has_proxy: config.client()?.network.proxy != Proxy::None,
             stop: stop.clone(),
             started: Instant::now(),
+            pulse: pulse.clone(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             keys_in_use: Arc::default(),
             document: bytes::Bytes::new(),
         };
         let peers = Peers { others: config.socket_others()? };
-        let server = Server::start(api::router(api), tcp, unix, peers, stop);
+        let server = Server::start(api::router(api), tcp, unix, peers, stop.clone());
+        server.attach(pulse.beat(handle.clone(), stop));
         let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { store, handle, driver, stop_driver, server, socket, listen })
+        Ok(Self { store, handle, driver, stop_driver, server, notifier, socket, listen })
     }
 
     /// The TCP address that was bound, with its real port.
@@ -247,7 +262,7 @@ impl Daemon {
     /// what was being worked on.
     pub async fn abandon(self) {
         system::notify(&[NotifyState::Stopping]);
-        self.server.stop().await;
+        tokio::join!(self.server.stop(), self.notifier.stop());
         self.stop_driver.cancel();
         if !self.driver.is_finished() && tokio::time::timeout(DRIVER_STOPS_WITHIN, self.driver).await.is_err() {
             warn!("the driver did not stop in time");
@@ -258,7 +273,7 @@ impl Daemon {
     /// Stops everything in reverse order, each step with a deadline; under 2 s in all unless a disk hangs.
     pub async fn stop(self) {
         system::notify(&[NotifyState::Stopping]);
-        self.server.stop().await;
+        tokio::join!(self.server.stop(), self.notifier.stop());
         self.stop_driver.cancel();
         if !self.driver.is_finished() && tokio::time::timeout(DRIVER_STOPS_WITHIN, self.driver).await.is_err() {
             error!("the driver did not stop in time; the next start goes on from the last checkpoint");

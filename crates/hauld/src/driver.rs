@@ -22,6 +22,7 @@ mod marks;
 mod mirrors;
 mod nap;
 mod probe;
+mod progress;
 mod queues;
 mod renew;
 mod running;
@@ -59,6 +60,7 @@ pub(crate) use handle::{
     DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit, Placing, Submitted,
 };
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
+pub(crate) use progress::Moving;
 
 use at_work::Suspects;
 use handle::Wish;

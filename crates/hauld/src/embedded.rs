@@ -28,6 +28,9 @@ impl Embedded {
         config.listen = String::new();
         config.socket = socket.clone();
         config.socket_mode = "0600".to_owned();
+        // They belong to the daemon: this process does not live long enough to tell anybody.
+        config.webhooks.clear();
+        config.hooks.clear();
         crate::system::raise_file_limit();
         let daemon = Daemon::start(&config).await?;
         Ok(Self { daemon, socket })

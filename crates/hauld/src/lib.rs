@@ -7,6 +7,8 @@
 //! | `driver` | the task that owns the engine and carries out what it decides |
 //! | `submit` | whether a job can be accepted |
 //! | `options`, `netrc` | how requests go: proxies, addresses, cookies, bodies, passwords |
+//! | `notify` | webhooks and hooks: who else is told of what happens |
+//! | `pulse` | how far jobs are, for all who watch |
 //! | `api` | HTTP: parse, one wish, await, convert |
 //! | [`metalink`] | what a Metalink says about files, their URLs and digests |
 //! | [`curl`] | what a command line of curl asks for |
@@ -29,7 +31,9 @@ pub mod fuzzing;
 pub mod logging;
 pub mod metalink;
 mod netrc;
+mod notify;
 mod options;
+mod pulse;
 mod submit;
 mod system;
 mod token;

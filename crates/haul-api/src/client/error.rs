@@ -36,6 +36,12 @@ pub enum ClientError {
         /// What timed out.
         source: reqwest::Error,
     },
+    /// The same, of a request that has no time limit of its own.
+    #[error("the daemon at {address} did not answer in time; look at its log")]
+    Silent {
+        /// The daemon that was asked.
+        address: Address,
+    },
     /// The connection broke before the answer was complete.
     #[error("lost the connection to the daemon at {address}; look at its log")]
     Interrupted {
@@ -76,6 +82,20 @@ impl ClientError {
             Self::Problem(problem) => problem.known_code() == Some(ProblemCode::IdempotencyKeyInUse),
             Self::Unreachable { .. }
             | Self::Forbidden { .. }
+            | Self::Silent { .. }
+            | Self::Unexpected { .. }
+            | Self::InvalidAddress
+            | Self::InvalidToken
+            | Self::Setup(_) => false,
+        }
+    }
+
+    /// Whether a stream that was open before may be so again in a while.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Silent { .. } | Self::Interrupted { .. } => true,
+            Self::Problem(problem) => problem.status >= 500,
+            Self::Forbidden { .. }
             | Self::Unexpected { .. }
             | Self::InvalidAddress
             | Self::InvalidToken

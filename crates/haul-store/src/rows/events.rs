@@ -5,8 +5,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use serde_json::{Value, json};
 
-use super::key;
-use crate::{EventKind, JobEvent, JobPatch, JobRow, NewEvent};
+use super::{key, outbox};
+use crate::{EventFilter, EventKind, EventPage, JobEvent, JobPatch, JobRow, NewEvent};
 
 /// Events of one job that are kept. A guess: more than a person reads, and some 200 KB.
 const OF_ONE_JOB_MAX: i64 = 1000;
@@ -20,7 +20,9 @@ const COUNT_EVERY: i64 = 1000;
 /// Appends what has happened to a job, and forgets the oldest that is one too many.
 pub(crate) fn append(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
     begin(conn, job, at_ms, kind)?;
-    conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])?;
+    if conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])? > 0 {
+        conn.prepare_cached(NOTE_CUT_OF_JOB)?.execute([key(job)])?;
+    }
     Ok(())
 }
 
@@ -29,10 +31,48 @@ pub(crate) fn begin(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind)
     let (word, data) = stored(kind)?;
     conn.prepare_cached(INSERT)?.execute(params![key(job), at_ms, word, data])?;
     let id = conn.last_insert_rowid();
-    if id % COUNT_EVERY == 0 {
-        conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])?;
+    if id % COUNT_EVERY == 0 && conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])? > 0 {
+        conn.prepare_cached(NOTE_CUT)?.execute([])?;
+        conn.prepare_cached(FORGET_CUTS_WITHIN)?.execute([])?;
     }
-    Ok(())
+    outbox::put(conn, id, job, at_ms, &word, data.as_deref())
+}
+
+/// The id of the newest event that there has ever been.
+pub(crate) fn newest(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))
+}
+
+/// The events behind `after` that a filter means, oldest first, `limit` at most; how far that has read; and how many
+/// events behind `after` there are no more.
+pub(crate) fn page_of_all(
+    conn: &Connection,
+    after: u64,
+    limit: u32,
+    filter: &EventFilter,
+) -> rusqlite::Result<EventPage> {
+    let newest = newest(conn)?;
+    let up_to = i64::try_from(newest).unwrap_or(i64::MAX);
+    let token = filter.token.map(super::tokens::key);
+    let kinds = (!filter.kinds.is_empty()).then(|| json!(filter.kinds).to_string());
+    let from = i64::try_from(after).unwrap_or(i64::MAX);
+    let events: Vec<JobEvent> = conn
+        .prepare_cached(SELECT_OF_ALL)?
+        .query_map(params![from, up_to, filter.job.map(key), filter.label, token, kinds, limit], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    let is_full = events.len() as u64 >= u64::from(limit);
+    let read_to = events.last().filter(|_| is_full).map_or(newest, |event| event.id).max(after);
+    // Looked at last: what has gone while the events were read is noted by now.
+    let cut: Option<i64> = conn.prepare_cached(CUT)?.query_row(params![from, filter.job.map(key)], |row| row.get(0))?;
+    let missed = match cut {
+        Some(cut) => {
+            let cut = cut.min(i64::try_from(read_to).unwrap_or(i64::MAX));
+            let left: i64 = conn.prepare_cached(COUNT_BETWEEN)?.query_row([from, cut], |row| row.get(0))?;
+            u64::try_from(cut - from - left).unwrap_or(0)
+        }
+        None => 0,
+    };
+    Ok(EventPage { events, read_to, missed })
 }
 
 /// Appends events in their order. Jobs that are gone have no history any more.
@@ -60,7 +100,8 @@ pub(crate) fn page(conn: &Connection, job: JobId, after: u64, limit: u32) -> rus
 
 /// Forgets the history of a job that is removed, but for the last word.
 pub(crate) fn forget(conn: &Connection, job: JobId) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM events WHERE job_id = ?1 AND kind <> 'deleted'")?.execute([key(job)]).map(drop)
+    conn.prepare_cached("DELETE FROM events WHERE job_id = ?1 AND kind <> 'deleted'")?.execute([key(job)])?;
+    conn.prepare_cached("DELETE FROM events_cut WHERE job_id = ?1")?.execute([key(job)]).map(drop)
 }
 
 /// What a user's action looks like in the history.
@@ -129,7 +170,8 @@ fn stored(kind: &EventKind) -> rusqlite::Result<(String, Option<String>)> {
     Ok((word, value.get("data").map(Value::to_string)))
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<JobEvent> {
+/// Reads an event from the first five columns: id, job, time, kind, data.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobEvent> {
     let (word, data): (String, Option<String>) = (row.get(3)?, row.get(4)?);
     let not_read = |e: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(4, Type::Text, e.into());
     let data: Option<Value> = data.as_deref().map(serde_json::from_str).transpose().map_err(not_read)?;
@@ -149,6 +191,31 @@ const INSERT: &str = "INSERT INTO events (job_id, at_ms, kind, data) VALUES (?1,
 
 const SELECT: &str = "
     SELECT id, job_id, at_ms, kind, data FROM events WHERE job_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+const NEWEST: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+
+const SELECT_OF_ALL: &str = "
+    SELECT events.id, events.job_id, events.at_ms, events.kind, events.data
+    FROM events LEFT JOIN jobs ON jobs.id = events.job_id
+    WHERE events.id > ?1 AND events.id <= ?2
+        AND (?3 IS NULL OR events.job_id = ?3)
+        AND (?4 IS NULL OR jobs.label = ?4)
+        AND (?5 IS NULL OR jobs.token_id = ?5)
+        AND (?6 IS NULL OR events.kind IN (SELECT value FROM json_each(?6)))
+    ORDER BY events.id LIMIT ?7";
+
+const CUT: &str = "
+    SELECT max(up_to) FROM events_cut WHERE up_to > ?1 AND (?2 IS NULL OR job_id = ?2 OR job_id = 0)";
+
+const COUNT_BETWEEN: &str = "SELECT count(*) FROM events WHERE id > ?1 AND id <= ?2";
+
+const NOTE_CUT_OF_JOB: &str = "
+    INSERT OR REPLACE INTO events_cut SELECT ?1, min(id) - 1 FROM events WHERE job_id = ?1";
+
+const NOTE_CUT: &str = "INSERT OR REPLACE INTO events_cut SELECT 0, min(id) - 1 FROM events";
+
+const FORGET_CUTS_WITHIN: &str = "
+    DELETE FROM events_cut WHERE job_id <> 0 AND up_to <= (SELECT up_to FROM events_cut WHERE job_id = 0)";
 
 const TRIM_ONE_JOB: &str = "
     DELETE FROM events WHERE job_id = ?1 AND id <= (
@@ -252,9 +319,55 @@ mod tests {
             .unwrap();
         assert!((OF_ALL_MAX..OF_ALL_MAX + COUNT_EVERY).contains(&count), "{count}");
         assert_eq!(oldest, newest - count + 1, "the oldest are gone");
+        let missed = page_of_all(&conn, 7, 1, &EventFilter::default()).unwrap().missed;
+        assert_eq!(missed + 7, oldest.cast_unsigned() - 1);
         conn.execute_batch("DELETE FROM events").unwrap();
         append(&conn, JobId(1), 0, &EventKind::Active).unwrap();
         assert_eq!(page(&conn, JobId(1), 0, 1).unwrap().0[0].id, newest.cast_unsigned() + 1);
+    }
+
+    fn ids(page: &EventPage) -> Vec<u64> {
+        page.events.iter().map(|event| event.id).collect()
+    }
+
+    #[test]
+    fn a_page_of_all_jobs_holds_what_its_filter_means_and_tells_how_far_it_has_read() {
+        let conn = database();
+        for n in 1..=6 {
+            let kind = if n % 2 == 0 { EventKind::Active } else { EventKind::Queued };
+            append(&conn, JobId(n % 3), 0, &kind).unwrap();
+        }
+        let all = EventFilter::default();
+        let first = page_of_all(&conn, 0, 4, &all).unwrap();
+        assert_eq!((ids(&first), first.read_to, first.missed), (vec![1, 2, 3, 4], 4, 0));
+        let second = page_of_all(&conn, 4, 4, &all).unwrap();
+        assert_eq!((ids(&second), second.read_to), (vec![5, 6], 6));
+        let of_job = EventFilter { job: Some(JobId(1)), ..EventFilter::default() };
+        let page = page_of_all(&conn, 0, 4, &of_job).unwrap();
+        assert_eq!((ids(&page), page.read_to), (vec![1, 4], 6), "what others did is read, too");
+        let of_kind = EventFilter { kinds: vec!["active".to_owned()], ..of_job };
+        assert_eq!(ids(&page_of_all(&conn, 0, 4, &of_kind).unwrap()), [4]);
+        let labelled = EventFilter { label: Some("a".to_owned()), ..EventFilter::default() };
+        assert!(page_of_all(&conn, 0, 4, &labelled).unwrap().events.is_empty(), "no such job is there");
+        let ahead = page_of_all(&conn, 99, 4, &all).unwrap();
+        assert_eq!((ids(&ahead), ahead.read_to, ahead.missed), (vec![], 99, 0));
+    }
+
+    #[test]
+    fn whoever_is_behind_what_was_cut_off_is_told_how_much_that_is() {
+        let conn = database();
+        for n in 0..OF_ONE_JOB_MAX + 50 {
+            append(&conn, JobId(2), n, &EventKind::Active).unwrap();
+        }
+        append(&conn, JobId(3), 0, &EventKind::Active).unwrap();
+        let missed = |after, job: Option<u64>| {
+            let filter = EventFilter { job: job.map(JobId), ..EventFilter::default() };
+            page_of_all(&conn, after, 1, &filter).unwrap().missed
+        };
+        assert_eq!([missed(0, None), missed(20, None), missed(49, None), missed(50, None)], [50, 30, 1, 0]);
+        assert_eq!([missed(0, Some(2)), missed(0, Some(3))], [50, 0]);
+        forget(&conn, JobId(2)).unwrap();
+        assert_eq!(missed(0, None), 0, "the history of a job that is gone is not missed");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use haul_api::{Files, LabelLimits, PROBLEM_MEDIA_TYPE, Problem, ProblemCode, SortBy, paths};
+use haul_api::{
+    Event, Files, JobProgress, LabelLimits, Lagged, PROBLEM_MEDIA_TYPE, Problem, ProblemCode, Progress, SortBy, paths,
+};
 use serde_json::json;
 use utoipa::openapi::info::LicenseBuilder;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, SchemaType, Type};
@@ -69,6 +71,8 @@ refusals! {
     OneJob: [GUARDED] JobNotFound;
     /// Of routes that show something of one job, with a query.
     OneJobQuery: [GUARDED] JobNotFound UnknownField;
+    /// Of streams.
+    Stream: [GUARDED] JobNotFound UnknownField TooManyStreams;
     /// Of submitting.
     Submit: [GUARDED BODY] PathOutsideRoots InvalidUrl InvalidMetalink InvalidFilename HeaderNotAllowed TargetNotWritable
         IdempotencyKeyInUse IdempotencyKeyReused InvalidCurl Duplicate TargetAddressForbidden TooManyJobs;
@@ -142,6 +146,11 @@ pub(super) fn empty() -> OpenApi {
         .schema_from::<LabelLimits>()
         .schema_from::<SortBy>()
         .schema_from::<Direction>()
+        // What a stream tells.
+        .schema_from::<Event>()
+        .schema_from::<Progress>()
+        .schema_from::<JobProgress>()
+        .schema_from::<Lagged>()
         .security_scheme("token", token);
     let tags = [
         ("jobs", "Submitting, listing, changing and watching jobs"),

@@ -170,7 +170,7 @@ fn permits(scope: Scope, method: &Method, route: &str) -> bool {
         Scope::Submit => match route {
             paths::JOBS => looks || *method == Method::POST,
             paths::JOB => looks || *method == Method::PATCH,
-            paths::JOB_CHUNKS | paths::JOB_EVENTS | paths::JOB_WHY => looks,
+            paths::JOB_CHUNKS | paths::JOB_EVENTS | paths::JOB_WHY | paths::EVENTS => looks,
             _ => false,
         },
     }

@@ -90,6 +90,11 @@ impl Server {
         Self { stop, tasks }
     }
 
+    /// Runs what belongs to the server, and ends by itself when that stops.
+    pub(crate) fn attach(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Takes no new connection, lets open requests end, and waits for that, but not for long.
     pub(crate) async fn stop(self) {
         self.stop.cancel();

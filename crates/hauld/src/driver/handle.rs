@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{LimitChanges, Limits, LimitsNow};
 use super::probe::Probed;
+use super::progress::Moving;
 use crate::submit::Checked;
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
@@ -152,6 +153,7 @@ pub(crate) enum Wish {
     Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
     LiveStates(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
     Busy(oneshot::Sender<HashMap<JobId, haul_core::JobState>>),
+    Progress(oneshot::Sender<Vec<Moving>>),
     Chunks(JobId, oneshot::Sender<Vec<(Chunk, Option<f64>)>>),
     Why(JobId, oneshot::Sender<Option<Explained>>),
     Hosts { after: Option<String>, limit: usize, answer: oneshot::Sender<(Vec<HostView>, bool)> },
@@ -267,6 +269,11 @@ impl Handle {
     /// demand.
     pub(crate) async fn busy(&self) -> Result<HashMap<JobId, haul_core::JobState>, DriverError> {
         self.look(Wish::Busy).await
+    }
+
+    /// How far all jobs are that do not only wait for a slot.
+    pub(crate) async fn progress(&self) -> Result<Vec<Moving>, DriverError> {
+        self.look(Wish::Progress).await
     }
 
     /// The chunks of a running job with the speed at each; empty when it is not running.

@@ -52,6 +52,9 @@ impl Driver {
                 let verifying = self.verifying.keys().map(|id| (*id, JobState::Verifying));
                 answer.send(busy.chain(verifying).collect()).ok();
             }
+            Wish::Progress(answer) => {
+                answer.send(self.progress()).ok();
+            }
             Wish::Chunks(id, answer) => {
                 answer.send(self.engine.chunks(now, id)).ok();
             }
@@ -368,7 +371,7 @@ impl Driver {
 
     /// What is known of a job beyond its row. One that the engine has let go of is told as before until its row says what
     /// has become of it.
-    fn live(&mut self, id: JobId) -> Option<Live> {
+    pub(super) fn live(&mut self, id: JobId) -> Option<Live> {
         let view = self.engine.job(self.now(), id);
         let running = self.jobs.get_mut(&id)?;
         let durable_bytes = running.durable_bytes();

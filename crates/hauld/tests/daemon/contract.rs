@@ -45,6 +45,20 @@ impl Ask {
         Self { body, ..self.with("Content-Type", media_type) }
     }
 
+    /// The request as it is sent.
+    fn bytes(&self) -> Vec<u8> {
+        let mut request = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", self.method, self.target).into_bytes();
+        for (name, value) in &self.headers {
+            request.extend(format!("{name}: {value}\r\n").bytes());
+        }
+        if let Some(body) = &self.body {
+            request.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
+        }
+        request.extend(b"\r\n");
+        request.extend(self.body.iter().flatten());
+        request
+    }
+
     fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
     }
@@ -75,18 +89,17 @@ impl<'a> Contract<'a> {
         self.send(&ask.clone().with("Host", "localhost").with("Authorization", token), status)
     }
 
+    /// The same where the answer has no end: up to this.
+    fn begin(&mut self, ask: &Ask, part: &str) {
+        let token = format!("Bearer {}", self.daemon.home().token());
+        let ask = ask.clone().with("Host", "localhost").with("Authorization", token);
+        let answer = Answer::begin(self.daemon.tcp(), &ask.bytes(), part);
+        self.check(&ask, &answer, &ask.target);
+    }
+
     /// The same without what every request has.
     fn send(&mut self, ask: &Ask, status: u16) -> Answer {
-        let mut request = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", ask.method, ask.target).into_bytes();
-        for (name, value) in &ask.headers {
-            request.extend(format!("{name}: {value}\r\n").bytes());
-        }
-        if let Some(body) = &ask.body {
-            request.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
-        }
-        request.extend(b"\r\n");
-        request.extend(ask.body.iter().flatten());
-        let answer = self.daemon.raw(request);
+        let answer = self.daemon.raw(ask.bytes());
         let what =
             format!("{} {} {:?}", ask.method, ask.target, String::from_utf8_lossy(ask.body.as_deref().unwrap_or(b"")));
         let what: String = what.chars().take(300).collect();
@@ -244,6 +257,10 @@ async fn every_answer_is_as_documented() {
         c.ask(&Ask::new("GET", path, format!("/v1/jobs/999/{target}")), 404);
     }
     c.ask(&Ask::new("GET", "/v1/jobs/{id}/events", format!("/v1/jobs/{done}/events?limit=0")), 422);
+    let stream = |query: &str| Ask::new("GET", "/v1/events", format!("/v1/events{query}"));
+    c.begin(&stream(&format!("?job={done}&types=completed")).with("Last-Event-ID", "0"), "event: completed");
+    c.ask(&stream("?types=done"), 422);
+    c.ask(&stream("?job=999"), 404);
     daemon.client().cancel(canceled).await.expect("it can be given up");
     for (path, action, good, bad) in [
         ("/v1/jobs/{id}/pause", "pause", rests, done),

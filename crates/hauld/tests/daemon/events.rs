@@ -1,5 +1,8 @@
 //! What has happened to a job can be read afterwards, in its order, with its causes and without secrets.
 
+mod streams;
+mod targets;
+
 use std::collections::BTreeMap;
 
 use haul_api::{Event, EventQuery, PatchJob, SubmitJob};

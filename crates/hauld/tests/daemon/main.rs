@@ -14,7 +14,7 @@
 //! | `crash_loop` | kills at random moments over jobs of all kinds, and then the oracle |
 //! | `power_cut` | a real file system that loses its power holds what rows claim |
 //! | `database` | it alone holds the state; whoever takes it away ends the daemon; a job that ends it is left alone |
-//! | `events` | what has happened to a job can be read afterwards |
+//! | `events` | what has happened to a job can be read afterwards, and is told to streams, webhooks and hooks |
 //! | `soak` | what a daemon uses does not grow with what it has done |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
 //! | `requests` | repeated submits, versions, ordered and filtered lists, actions on many jobs |

@@ -32,6 +32,8 @@ async fn f_api_10_no_request_gets_an_answer_that_is_not_documented() {
         .current_dir(&config)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["run", &format!("http://{}/openapi.json", daemon.tcp()), "--checks", "all", "--no-color"])
+        // A stream has no end that could be waited for; the test of the contract looks at it.
+        .args(["--exclude-path", haul_api::paths::EVENTS])
         .args(["--header", &format!("Authorization: Bearer {}", daemon.home().token())])
         .args(["--max-examples", &examples, "--generation-database", "none"])
         .output()

@@ -39,6 +39,20 @@ impl Answer {
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
+    /// Sends these bytes on a new connection and reads until this has come, of an answer that has no end.
+    pub(crate) fn begin(address: SocketAddr, request: &[u8], part: &str) -> Self {
+        let mut stream = TcpStream::connect(address).expect("the daemon listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(request).expect("it is taken");
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&bytes).contains(part) {
+            let read = stream.read(&mut buffer).unwrap_or(0);
+            assert!(read > 0, "{part} has not come: {}", String::from_utf8_lossy(&bytes));
+            bytes.extend(&buffer[..read]);
+        }
+        Self::parse(&String::from_utf8_lossy(&bytes))
+    }
+
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
