@@ -1,5 +1,7 @@
 //! The HTTP API: parse, send one wish, await the answer, convert.
 
+mod content;
+mod doctor;
 mod document;
 mod extract;
 mod guard;
@@ -7,6 +9,8 @@ mod health;
 mod hosts;
 mod jobs;
 mod lists;
+mod log;
+mod metrics;
 mod once;
 mod patient;
 mod probe;
@@ -32,7 +36,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::config::Config;
 use crate::driver::Handle;
+use crate::metrics::Metrics;
 use crate::submit::Roots;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -55,10 +61,13 @@ pub(crate) struct Api {
     pub(crate) roots: Arc<Roots>,
     pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
+    /// The settings as they were at the start.
+    pub(crate) configuration: Arc<Config>,
     /// Requests go through a proxy unless their job says otherwise.
     pub(crate) has_proxy: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
+    pub(crate) metrics: Metrics,
     /// Keys of submits that are under way.
     pub(crate) keys_in_use: KeysInUse,
     /// The OpenAPI document, once there is a router to make it from.
@@ -73,6 +82,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::chunks))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::why))
+        .routes(routes!(content::content))
         .routes(routes!(jobs::pause))
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::retry))
@@ -87,7 +97,10 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::show, hosts::patch, hosts::forget))
         .routes(routes!(health::stats))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(settings::show, settings::change))
+        .routes(routes!(log::show, log::change))
+        .routes(routes!(doctor::doctor))
         .routes(routes!(tokens::list, tokens::make))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::pair))
@@ -116,6 +129,7 @@ pub(crate) fn router(mut api: Api) -> Router {
         }))
         // Bodies are read with a limit and a deadline of our own.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
         .with_state(api)
 }
 
