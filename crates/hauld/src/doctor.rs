@@ -96,6 +96,8 @@ mod tests {
 
     use super::*;
 
+    type Trouble<'a> = &'a dyn Fn(&mut Doctor);
+
     fn healthy() -> Doctor {
         let directory = Directory {
             setting: "download_dir".to_owned(),
@@ -134,7 +136,7 @@ mod tests {
     fn each_trouble_is_found_alone_and_says_what_to_do() {
         assert_eq!(findings(&healthy()), []);
         let job = |waiting_for| WaitingJob { id: 7, state: JobState::Waiting, waiting_for, why: "because".to_owned() };
-        let troubles: [(&str, &str, &dyn Fn(&mut Doctor)); 7] = [
+        let troubles: [(&str, &str, Trouble<'_>); 7] = [
             ("directory-unusable", "download_dir", &|r| r.directories[0].trouble = Some("not mounted".to_owned())),
             ("disk-full", "space", &|r| r.directories[0].free_bytes = Some(256 << 20)),
             ("database-damaged", "backup", &|r| r.database.damage = vec!["row 3".to_owned()]),
