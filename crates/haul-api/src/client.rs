@@ -17,6 +17,7 @@ pub use self::error::ClientError;
 pub use self::events::{EventStream, Told};
 use crate::batch::BatchResult;
 use crate::chunk::ChunkList;
+use crate::doctor::Doctor;
 use crate::event::EventList;
 use crate::host::{Host, HostList, PatchHost};
 use crate::job::{BulkResult, Job, JobFilter, JobList, JobState, PatchJob, VerifyJob};
@@ -24,7 +25,7 @@ use crate::options::Probe;
 use crate::paths::{self, Action};
 use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, StreamQuery, WAIT_SECONDS_MAX, WaitQuery};
-use crate::service::{Limits, Readiness, Settings, Stats};
+use crate::service::{Limits, Log, Readiness, Settings, Stats};
 use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
 use crate::token::{MadeToken, NewToken, Pair, PairCode, TokenList};
 use crate::why::Why;
@@ -290,6 +291,21 @@ impl Client {
     /// Changes settings and shows those in force then.
     pub async fn patch_settings(&self, limits: &Limits) -> Result<Settings, ClientError> {
         self.send(Method::PATCH, paths::SETTINGS, limits).await
+    }
+
+    /// Has the daemon examine itself.
+    pub async fn doctor(&self) -> Result<Doctor, ClientError> {
+        self.get(paths::DOCTOR).await
+    }
+
+    /// Shows what is logged.
+    pub async fn log(&self) -> Result<Log, ClientError> {
+        self.get(paths::LOG_LEVEL).await
+    }
+
+    /// Changes what is logged until the next start.
+    pub async fn set_log(&self, filter: &str) -> Result<Log, ClientError> {
+        self.send(Method::PUT, paths::LOG_LEVEL, &Log { log: filter.to_owned() }).await
     }
 
     /// Asks whether the daemon is ready. Not being ready is an answer, not an error.

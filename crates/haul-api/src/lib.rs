@@ -21,6 +21,7 @@ pub mod batch;
 pub mod body;
 pub mod chunk;
 pub mod client;
+pub mod doctor;
 pub mod duration;
 pub mod event;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -44,6 +45,7 @@ pub mod why;
 pub use batch::{BatchItem, BatchResult, Outcome};
 pub use chunk::{Chunk, ChunkList, ChunkState, ChunkTotals};
 pub use client::{Address, Client, ClientError, EventStream, Told};
+pub use doctor::{Doctor, Finding};
 pub use duration::HumanDuration;
 pub use event::{Event, EventList, JobProgress, Lagged, Progress};
 pub use host::{Host, HostConnections, HostFault, HostList, PatchHost};
@@ -55,7 +57,7 @@ pub use options::{Cookie, IpVersion, Method, OnDuplicate, Position, Probe, Reque
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, SortBy, StreamQuery, WaitQuery};
 pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
-pub use service::{LabelLimits, LabelSettings, Limits, Readiness, Settings, Stats};
+pub use service::{LabelLimits, LabelSettings, Limits, Log, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
 pub use submit::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, SubmitBody, SubmitJob};
 pub use token::{MadeToken, NewToken, Pair, PairCode, Scope, Token, TokenList};

@@ -15,6 +15,8 @@ pub const JOB_CHUNKS: &str = "/v1/jobs/{id}/chunks";
 pub const JOB_EVENTS: &str = "/v1/jobs/{id}/events";
 /// What holds one job back.
 pub const JOB_WHY: &str = "/v1/jobs/{id}/why";
+/// The bytes of one job's file.
+pub const JOB_CONTENT: &str = "/v1/jobs/{id}/content";
 /// Pause one job.
 pub const JOB_PAUSE: &str = "/v1/jobs/{id}/pause";
 /// Resume one job.
@@ -47,6 +49,10 @@ pub const STATS: &str = "/v1/stats";
 pub const EVENTS: &str = "/v1/events";
 /// Show and change settings.
 pub const SETTINGS: &str = "/v1/settings";
+/// What there is to know when something is wrong.
+pub const DOCTOR: &str = "/v1/doctor";
+/// Show and change what is logged.
+pub const LOG_LEVEL: &str = "/v1/log-level";
 /// List and make tokens.
 pub const TOKENS: &str = "/v1/tokens";
 /// Revoke one token.
@@ -55,6 +61,8 @@ pub const TOKEN: &str = "/v1/tokens/{id}";
 pub const PAIR: &str = "/v1/pair";
 /// Make such a code.
 pub const PAIR_CODE: &str = "/v1/pair/code";
+/// What the daemon counts and measures, for Prometheus.
+pub const METRICS: &str = "/metrics";
 /// Liveness, without a token.
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.
@@ -102,6 +110,11 @@ pub fn job_events(id: u64) -> String {
 /// The path of what holds one job back.
 pub fn job_why(id: u64) -> String {
     fill(JOB_WHY, id)
+}
+
+/// The path of the bytes of one job's file.
+pub fn job_content(id: u64) -> String {
+    fill(JOB_CONTENT, id)
 }
 
 /// The path of verifying one job's file.
@@ -161,6 +174,7 @@ mod tests {
         assert_eq!(job_chunks(17), "/v1/jobs/17/chunks");
         assert_eq!(job_events(17), "/v1/jobs/17/events");
         assert_eq!(job_why(17), "/v1/jobs/17/why");
+        assert_eq!(job_content(17), "/v1/jobs/17/content");
         assert_eq!(job_verify(17), "/v1/jobs/17/verify");
         assert_eq!(job_restore(17), "/v1/jobs/17/restore");
         assert_eq!(job_action(17, Action::Retry), "/v1/jobs/17/retry");

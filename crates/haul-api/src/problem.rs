@@ -177,6 +177,7 @@ problem_codes! {
     VersionChanged "version-changed" 412 "The job is not in the version that was expected",
     BodyTooLarge "body-too-large" 413 "The body is over this route's limit",
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be JSON",
+    RangeNotSatisfiable "range-not-satisfiable" 416 "The file does not have these bytes",
     HostNotAllowed "host-not-allowed" 421 "The API does not answer to this host name",
     IdempotencyKeyReused "idempotency-key-reused" 422 "The key was used for another request",
     InvalidUrl "invalid-url" 422 "The URL cannot be used",

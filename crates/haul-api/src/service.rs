@@ -118,6 +118,16 @@ pub struct Stats {
     pub bandwidth_limit: u64,
 }
 
+/// What is logged: the body and the answer of `PUT /v1/log-level`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter as in the setting `log`.
+    #[cfg_attr(feature = "openapi", schema(example = "info,hauld::driver=debug"))]
+    pub log: String,
+}
+
 /// The answer of `/readyz`: 200 when ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

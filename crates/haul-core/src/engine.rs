@@ -25,6 +25,7 @@
 //! the same effects. Facts about ids that are not known any more are late messages: ignored and counted.
 
 mod caps;
+mod demand;
 mod disk;
 mod heal;
 mod host;
@@ -150,6 +151,10 @@ impl Engine {
             }
             Command::KnowHost(memory) => self.know_host(now, &memory),
             Command::ForgetHost(name) => self.forget_host(now, &name),
+            Command::Demand(id, offsets) => {
+                self.known(id)?;
+                self.demand(now, id, offsets);
+            }
             Command::GiveUp(id, fault) => {
                 self.known(id)?;
                 self.end_job(now, id, Ending::Fail(fault));

@@ -61,6 +61,12 @@ pub fn back_up(path: &Path, to: &Path) -> Result<Copied, OpenError> {
     Ok(Copied { schema: schema::version(&copy)?, jobs: schema::count_jobs(&copy)?, bytes: size(to)? })
 }
 
+/// The version of SQLite that is linked.
+#[must_use]
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 fn look_at(path: &Path) -> Result<Connection, OpenError> {
     let known = schema::MIGRATIONS.last().map_or(0, |migration| migration.number);
     if !is_ours(path, known)? {

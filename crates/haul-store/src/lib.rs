@@ -29,7 +29,7 @@ mod writer;
 pub use cursor::ParseCursorError;
 pub use error::{ActError, OpenError, StoreError, UpdateError};
 pub use event::{EventFilter, EventKind, EventPage, JobEvent, NewEvent, Target, Untold, UntoldId};
-pub use inspect::{Checked, Copied, back_up, check};
+pub use inspect::{Checked, Copied, back_up, check, sqlite_version};
 pub use open::Opened;
 pub use store::Store;
 pub use token::{NewToken, Scope, TokenId, TokenRow};
@@ -38,4 +38,4 @@ pub use types::{
     NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces,
     Private, Reason, RowDigest, Sameness, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
 };
-pub use writer::Stats;
+pub use writer::{Commit, Stats};

@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
 use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, outbox, tokens, validators};
-use crate::writer::{Counters, Lane, Op, Request, Writer};
+use crate::writer::{Commit, Counters, Lane, Op, Request, Writer};
 use crate::{
     ActError, ChunkRow, Cursor, EventFilter, EventPage, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch,
     JobRow, JobRows, Maker, Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError,
@@ -465,6 +465,15 @@ impl Store {
         self.submit(Lane::Written, move |conn| Ok(outbox::note_attempt(conn, id)?)).await
     }
 
+    /// The latest faults and failures of all jobs but hidden ones, the newest first, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn last_errors(&self, limit: u32) -> Result<Vec<JobEvent>, StoreError> {
+        self.read(move |conn| events::last_errors(conn, limit)).await
+    }
+
     /// Notes that a job is being worked on, in so many runs of the process one after the other.
     ///
     /// # Errors
@@ -709,6 +718,18 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.counters.read()
+    }
+
+    /// Tells `watcher` of each commit from now on, on the thread that makes them: it must not block. The first watcher
+    /// stays.
+    pub fn watch_commits(&self, watcher: impl Fn(Commit) + Send + Sync + 'static) {
+        self.0.counters.watch(Box::new(watcher));
+    }
+
+    /// Operations that wait for the writer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.writes.max_capacity() - self.0.writes.capacity()
     }
 
     /// Carries out what was submitted, notes that this run ended in order, and ends all threads. From then on every

@@ -12,8 +12,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -117,16 +118,48 @@ pub struct Stats {
     pub checkpoints: u64,
 }
 
+/// A transaction that was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// It waited for the disk.
+    pub is_durable: bool,
+    /// From its beginning to the end of the commit.
+    pub took: Duration,
+}
+
+/// Who is told of each commit, on the thread that makes them.
+type Watcher = Box<dyn Fn(Commit) + Send + Sync>;
+
 /// The counters behind [`Stats`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Counters {
     operations: AtomicU64,
     durable_commits: AtomicU64,
     written_commits: AtomicU64,
     checkpoints: AtomicU64,
+    watcher: OnceLock<Watcher>,
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.read().fmt(f)
+    }
 }
 
 impl Counters {
+    /// Tells `watcher` of each commit from now on. The first one stays.
+    pub(crate) fn watch(&self, watcher: Watcher) {
+        self.watcher.set(watcher).ok();
+    }
+
+    fn committed(&self, commit: Commit) {
+        let commits = if commit.is_durable { &self.durable_commits } else { &self.written_commits };
+        commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(watcher) = self.watcher.get() {
+            watcher(commit);
+        }
+    }
+
     pub(crate) fn read(&self) -> Stats {
         Stats {
             operations: self.operations.load(Ordering::Relaxed),
@@ -188,13 +221,14 @@ impl Writer {
             return Err(StoreError::Replaced);
         }
         let written = self.written.as_ref().filter(|_| lane == Lane::Written);
-        let (conn, commits) = match written {
-            Some(written) if self.wal_goes_on()? => (written, &self.counters.written_commits),
-            Some(_) | None => (&self.durable, &self.counters.durable_commits),
+        let (conn, is_durable) = match written {
+            Some(written) if self.wal_goes_on()? => (written, false),
+            Some(_) | None => (&self.durable, true),
         };
+        let begun = Instant::now();
         let done = transact(conn, group);
         match done {
-            Ok(()) => _ = commits.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => self.counters.committed(Commit { is_durable, took: begun.elapsed() }),
             Err(_) if conn.is_autocommit() => {}
             Err(_) => execute(conn, schema::ROLLBACK)?,
         }

@@ -154,6 +154,11 @@ pub(crate) enum Command {
     Host(Host),
     /// Look after the daemon's database, also while it runs
     Db(Db),
+    /// Have the daemon examine itself; what is wrong is told with what to do about it
+    ///
+    /// It looks at disks, the database, limits, the clock, hosts and waiting jobs, and exits with 1 where it finds
+    /// something. The report holds no secret: it can be shown to others.
+    Doctor,
     /// Print where the owner's token is, or look after the tokens of other programs
     #[command(args_conflicts_with_subcommands = true)]
     Token {

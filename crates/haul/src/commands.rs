@@ -2,6 +2,7 @@
 
 mod act;
 mod db;
+mod doctor;
 mod host;
 mod limit;
 mod list;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             limit::limit(&daemon.await?, limit, out).await
         }
         Command::Db(args) => db::db(args, out),
+        Command::Doctor => doctor::doctor(&daemon.await?, out).await,
         Command::Token { show, command } => match command {
             None => token::file(&cli.global, *show, out),
             Some(TokenCommand::Ls) => token::ls(&daemon.await?, out).await,

@@ -44,7 +44,7 @@ impl Exit {
     fn meaning(self) -> &'static str {
         match self {
             Self::Fine => "everything asked for was done",
-            Self::Failed => "a job failed, or the daemon refused",
+            Self::Failed => "a job failed, the daemon refused, or `haul doctor` found something",
             Self::Usage => "the command line is wrong",
             Self::Unreachable => "the daemon is not running, or does not answer",
             Self::Unauthorized => "the daemon does not accept the token or the user",

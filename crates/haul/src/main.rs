@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `args` | what can be typed |
 //! | `find` | which daemon is meant, and the token for it |
-//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `db`, ... |
+//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `doctor`, `db`, ... |
 //! | `get`, `adopt`, `state_dir` | `haul get`: through the daemon or by itself, going on where it was |
 //! | `submit` | URLs and options as the API wants them |
 //! | `follow` | polling until jobs are over, also across a restart of the daemon |
@@ -17,7 +17,7 @@
 //! | code | meaning |
 //! | --- | --- |
 //! | 0 | everything asked for was done |
-//! | 1 | a job failed, or the daemon refused |
+//! | 1 | a job failed, the daemon refused, or `haul doctor` found something |
 //! | 2 | the command line is wrong |
 //! | 3 | the daemon is not running, or does not answer |
 //! | 4 | the daemon does not accept the token or the user |

@@ -372,3 +372,35 @@ fn f_sec_05_a_new_token_goes_to_standard_output_alone_and_comes_from_no_argument
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "ABCD-EFGH-JKMN-PQRS\n"), "{run:?}");
     assert_eq!(Home::new().haul(&["token", "add", "x", "--scope", "owner"]).code, Some(2));
 }
+
+/// A daemon's report of itself with these findings.
+fn report(findings: &str) -> String {
+    format!(
+        r#"{{"healthy": false, "findings": [{findings}], "version": "0.1.0", "sqlite": "3.54.1", "system": "Linux 6 x86_64",
+        "uptime_seconds": 5, "clock": {{"now": "2026-11-05T10:00:00Z", "last_error_at": null}}, "log": "info",
+        "configuration": {{}}, "directories": [{{"setting": "download_dir", "path": "/srv\u001b[2J", "file_system": "ext4",
+        "free_bytes": 1000000000, "total_bytes": 2000000000, "reserved_bytes": 1, "trouble": null}}],
+        "limits": {{"open_files_max": 1024, "open_files": 9, "connections_possible": 480, "connections_total": 512}},
+        "database": {{"bytes": 4096, "schema": 9, "jobs": 3, "damage": [], "waiting": 0}}, "last_errors": [], "hosts": [],
+        "waiting": [{{"id": 7, "state": "waiting", "waiting_for": "link", "why": "the link has expired"}}]}}"#
+    )
+}
+
+#[test]
+fn doctor_says_what_to_do_and_its_exit_code_tells_whether_there_is_anything() {
+    let finding =
+        r#"{"code": "link-expired", "message": "job 7 needs a new link", "advice": "Use `haul renew 7 URL`."}"#;
+    let (run, asked) = Home::new().haul_with("200 OK", &report(finding), &["doctor"]);
+    assert!(asked.starts_with("GET /v1/doctor "), "{asked}");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("\nproblem: job 7 needs a new link\n    Use `haul renew 7 URL`.\n"), "{run:?}");
+    assert!(run.stdout.contains("job 7 waiting: the link has expired"), "{run:?}");
+    assert!(run.stdout.contains("download_dir `/srv\\u{1b}[2J` on ext4: 1 GB free"), "{run:?}");
+    let (run, _) = Home::new().haul_with("200 OK", &report(finding), &["-q", "doctor"]);
+    assert_eq!(run.stdout, "\nproblem: job 7 needs a new link\n    Use `haul renew 7 URL`.\n", "{run:?}");
+    let (run, _) = Home::new().haul_with("200 OK", &report(""), &["doctor"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "nothing is wrong\n"), "{run:?}");
+    let (run, _) = Home::new().haul_with("200 OK", &report(finding), &["--json", "doctor"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!((run.code, &json["findings"][0]["code"]), (Some(1), &"link-expired".into()));
+}

@@ -1,5 +1,7 @@
 //! The HTTP API: parse, send one wish, await the answer, convert.
 
+mod content;
+mod doctor;
 mod document;
 mod events;
 mod extract;
@@ -8,6 +10,8 @@ mod health;
 mod hosts;
 mod jobs;
 mod lists;
+mod log;
+mod metrics;
 mod once;
 mod patient;
 mod probe;
@@ -34,7 +38,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::config::Config;
 use crate::driver::Handle;
+use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::submit::Roots;
 
@@ -59,6 +65,8 @@ pub(crate) struct Api {
     pub(crate) roots: Arc<Roots>,
     pub(crate) access: Arc<Access>,
     pub(crate) allowed: Arc<Allowed>,
+    /// The settings as they were at the start.
+    pub(crate) configuration: Arc<Config>,
     /// Requests go through a proxy unless their job says otherwise.
     pub(crate) has_proxy: bool,
     pub(crate) stop: CancellationToken,
@@ -67,6 +75,7 @@ pub(crate) struct Api {
     pub(crate) pulse: Pulse,
     /// Places for streams.
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     /// Keys of submits that are under way.
     pub(crate) keys_in_use: KeysInUse,
     /// The OpenAPI document, once there is a router to make it from.
@@ -81,6 +90,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::chunks))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::why))
+        .routes(routes!(content::content))
         .routes(routes!(jobs::pause))
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::retry))
@@ -96,7 +106,10 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(hosts::show, hosts::patch, hosts::forget))
         .routes(routes!(events::stream))
         .routes(routes!(health::stats))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(settings::show, settings::change))
+        .routes(routes!(log::show, log::change))
+        .routes(routes!(doctor::doctor))
         .routes(routes!(tokens::list, tokens::make))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::pair))
@@ -125,6 +138,7 @@ pub(crate) fn router(mut api: Api) -> Router {
         }))
         // Bodies are read with a limit and a deadline of our own.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(api.metrics.clone(), metrics::measure))
         .with_state(api)
 }
 

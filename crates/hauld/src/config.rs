@@ -63,7 +63,7 @@ macro_rules! settings {
             }
 
             /// Each setting's name and value as TOML.
-            fn entries(&self) -> Vec<(&'static str, String)> {
+            pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
                 vec![$((stringify!($key), toml_text(&self.$key)),)+]
             }
         }

@@ -252,7 +252,7 @@ pub(crate) fn wire_state(state: JobState) -> haul_api::JobState {
     }
 }
 
-fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
+pub(crate) fn wire_waiting(what: WaitingFor) -> haul_api::WaitingFor {
     match what {
         WaitingFor::Retry => haul_api::WaitingFor::Retry,
         WaitingFor::Disk => haul_api::WaitingFor::Disk,

@@ -18,6 +18,7 @@ use crate::access::Access;
 use crate::api::{self, Allowed, Api, Peers, STREAMS_MAX, Server};
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
+use crate::metrics::Metrics;
 use crate::notify::{self, Notifier};
 use crate::pulse::Pulse;
 use crate::submit::{Roots, Volumes};
@@ -197,7 +198,11 @@ impl Daemon {
         let roots = Arc::new(roots);
         let (driver, handle) = Driver::new(config, changes, hosts, store.clone(), Arc::clone(&roots));
         let stop_driver = CancellationToken::new();
+        let metrics = Metrics::new();
+        let of_commits = metrics.clone();
+        store.watch_commits(move |commit| of_commits.committed(commit));
         let driver = driver.watched(system::watchdog_period()).mindful_of(opened.at_work).knowing(netrc);
+        let driver = driver.measured(metrics.clone());
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let notifier = Notifier::start(targets, &store, &handle, config.client()?);
@@ -209,11 +214,13 @@ impl Daemon {
             roots,
             access,
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
+            configuration: Arc::new(config.clone()),
             has_proxy: config.client()?.network.proxy != Proxy::None,
             stop: stop.clone(),
             started: Instant::now(),
             pulse: pulse.clone(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            metrics,
             keys_in_use: Arc::default(),
             document: bytes::Bytes::new(),
         };

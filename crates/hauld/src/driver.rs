@@ -24,6 +24,7 @@ mod nap;
 mod probe;
 mod progress;
 mod queues;
+mod readers;
 mod renew;
 mod running;
 mod seams;
@@ -52,15 +53,19 @@ use tracing::{debug, error};
 use url::Url;
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::netrc::Netrc;
 use crate::submit::Roots;
 use crate::system;
 
 pub(crate) use handle::{
     DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit, Placing, Submitted,
+    Totals,
 };
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 pub(crate) use progress::Moving;
+pub(crate) use readers::{Reading, Version};
+pub(crate) use start::final_name;
 
 use at_work::Suspects;
 use handle::Wish;
@@ -112,7 +117,9 @@ pub(crate) struct Driver {
     marks_fail: bool,
     nap: Nap,
     watchdog: Option<Duration>,
+    readers: readers::Readers,
     done_bytes: u64,
+    metrics: Metrics,
     /// Jobs whose files are being verified on demand, and whether they are to be repaired.
     verifying: HashMap<JobId, bool>,
     /// Followers that read at the moment, and how many may.
@@ -187,7 +194,9 @@ impl Driver {
             marks_fail: false,
             nap: Nap::default(),
             watchdog: None,
+            readers: readers::Readers::default(),
             done_bytes: 0,
+            metrics: Metrics::new(),
             verifying: HashMap::new(),
             followers: 0,
             followers_max: std::thread::available_parallelism().map_or(1, usize::from),
@@ -202,6 +211,12 @@ impl Driver {
     /// Feeds the service manager's watchdog at a third of `period`, from the loop that it shall watch.
     pub(crate) fn watched(mut self, period: Option<Duration>) -> Self {
         self.watchdog = period.map(|period| period / 3);
+        self
+    }
+
+    /// Counts together with the rest of the daemon.
+    pub(crate) fn measured(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
         self
     }
 
@@ -243,6 +258,8 @@ impl Driver {
             }
             if self.nap.is_over() {
                 self.woke();
+            } else if wake_at <= Instant::now() {
+                self.metrics.late(wake_at.elapsed());
             }
             self.sweep_if_due();
             self.save_hosts_if_due();
@@ -307,8 +324,14 @@ impl Driver {
                 Effect::Stop { worker, reason } => self.stop_worker(worker, reason),
                 Effect::Changed(id) => self.job_changed(id),
                 Effect::CompareSeam { job, at, len } => self.compare_seam(job, at, len),
-                Effect::Reset(id) => self.when_synced(id, running::Then::Reset),
-                Effect::Rewrite(id) => self.when_synced(id, running::Then::Rewrite),
+                Effect::Reset(id) => {
+                    self.readers.note_dropped(id);
+                    self.when_synced(id, running::Then::Reset);
+                }
+                Effect::Rewrite(id) => {
+                    self.readers.note_dropped(id);
+                    self.when_synced(id, running::Then::Rewrite);
+                }
                 Effect::CheckDisk(id) => self.check_disk(id),
                 Effect::HostChanged(host) => self.host_changed(&host),
                 Effect::Seal(id) => self.when_synced(id, running::Then::Seal),

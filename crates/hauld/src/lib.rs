@@ -13,8 +13,9 @@
 //! | [`metalink`] | what a Metalink says about files, their URLs and digests |
 //! | [`curl`] | what a command line of curl asks for |
 //! | [`database`] | checking and copying a database without being the daemon |
+//! | `doctor` | what somebody should do something about |
 //! | `convert` | rows and views as JSON |
-//! | `token`, `system`, [`logging`] | the API token, the operating system, log lines |
+//! | `token`, `system`, [`logging`], `metrics` | the API token, the operating system, log lines, metrics |
 
 mod access;
 mod api;
@@ -23,6 +24,7 @@ mod convert;
 pub mod curl;
 mod daemon;
 pub mod database;
+mod doctor;
 mod driver;
 mod embedded;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -30,6 +32,7 @@ mod embedded;
 pub mod fuzzing;
 pub mod logging;
 pub mod metalink;
+mod metrics;
 mod netrc;
 mod notify;
 mod options;

@@ -104,7 +104,10 @@ async fn next(signals: &mut Option<Signal>) -> Option<()> {
 async fn reload(daemon: &Daemon, layers: &Layers) {
     match layers.clone().load() {
         Ok(loaded) => {
-            info!("the configuration was read again; limits are taken over, the rest at the next start");
+            info!("the configuration was read again; limits and the log are taken over, the rest at the next start");
+            if let Err(error) = hauld::logging::reload(&loaded.config) {
+                error!(%error, "the log stays as it was");
+            }
             daemon.reload(&loaded.config).await;
         }
         Err(error) => error!(%error, "the configuration has a mistake; nothing was changed"),

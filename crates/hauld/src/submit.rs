@@ -25,7 +25,9 @@ use confine::confine;
 
 pub(crate) use confine::confine_patch;
 pub(crate) use credentials::Credentials;
-pub(crate) use roots::{Roots, Volumes};
+#[cfg(test)]
+pub(crate) use roots::RootSpace;
+pub(crate) use roots::{RootState, Roots, Volumes, keep_free};
 
 /// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
 pub(crate) const URL_BYTES_MAX: usize = 32 << 10;

@@ -63,6 +63,10 @@ pub(super) struct Job {
     kept: Vec<(HostId, f64, Time)>,
     /// Where the part of a slow place begins that a connection was freed for, and when that was.
     pub(super) shared_place: Option<(u64, Time)>,
+    /// Offsets at which somebody reads the file, the most urgent first.
+    pub(super) demand: Vec<u64>,
+    /// The offset that a connection was last freed for, and when that was.
+    pub(super) freed_for: Option<(u64, Time)>,
     /// When it was handed over.
     pub(super) began: Time,
     /// When one of its connections last broke.
@@ -157,6 +161,8 @@ impl Job {
             usual_speed: None,
             kept: Vec::new(),
             shared_place: None,
+            demand: Vec::new(),
+            freed_for: None,
             began: now,
             broke_at: None,
             ramp: Ramp::default(),

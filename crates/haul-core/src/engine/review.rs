@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use crate::messages::{Alarm, StopReason};
-use crate::{Time, WorkerId};
+use crate::{JobId, Time, WorkerId};
 
 use super::Engine;
 use super::job::Job;
@@ -110,6 +110,10 @@ impl Engine {
             for id in self.running.clone() {
                 self.share_slow_place(now, id);
             }
+        }
+        let read: Vec<JobId> = self.running.iter().copied().filter(|id| !self.jobs[id].demand.is_empty()).collect();
+        for id in read {
+            self.serve_demand(now, id);
         }
         // Speeds have changed, so that a lease may be worth cutting now that was not before; and there may be a sample
         // now, or no place is kept for it any longer.

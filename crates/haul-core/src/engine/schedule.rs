@@ -238,10 +238,11 @@ impl Engine {
         let want = self.lease_bytes(now, job_id, ready, None);
         let job = self.jobs.get_mut(&job_id).expect("the caller holds the job");
         let single = job.is_single();
+        let first = if single { None } else { job.demanded().or_else(|| job.shared_place.take().map(|(at, _)| at)) };
         let (kind, from, end) = match &mut job.ledger {
             Some(ledger) if !single => {
-                let shared = job.shared_place.take().and_then(|(at, _)| ledger.lease_at(at, id, mirror, want));
-                let range = shared.or_else(|| ledger.lease(id, mirror, want)).expect("the caller saw a ready chunk");
+                let chosen = first.and_then(|at| ledger.lease_at(at, id, mirror, want));
+                let range = chosen.or_else(|| ledger.lease(id, mirror, want)).expect("the caller saw a ready chunk");
                 (FetchKind::Range, range.start, Some(range.end))
             }
             Some(ledger) => {

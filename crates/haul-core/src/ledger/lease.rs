@@ -4,6 +4,10 @@ use crate::{ByteRange, MirrorIndex, WorkerId};
 
 use super::{ChunkState, Ledger};
 
+/// Cuts for readers are made at multiples of this, so that seeking back and forth makes few rows. A guess: what a reader asks
+/// for at a time.
+const CUT_BYTES: u64 = 64 << 10;
+
 impl Ledger {
     /// Leases the first ready bytes to `worker`, which fetches them from `mirror`: `want` of them, or fewer where what follows
     /// is not ready. A chunk is cut where the lease ends within it: what a lease has too much or too little is what somebody
@@ -19,6 +23,24 @@ impl Ledger {
     /// The same from the chunk that begins at `start`, if that is ready.
     pub fn lease_at(&mut self, start: u64, worker: WorkerId, mirror: MirrorIndex, want: u64) -> Option<ByteRange> {
         self.ready.contains(&start).then(|| self.lease_from(start, worker, mirror, want))
+    }
+
+    /// The start of the first ready chunk that has missing bytes at or behind `at`. Where `at` lies amid the missing bytes of a
+    /// ready chunk, that is cut there, or a little before.
+    pub fn ready_from(&mut self, at: u64) -> Option<u64> {
+        let at = self.done_until(at);
+        let chunk = *self.chunk_at(at)?;
+        if chunk.state != ChunkState::Ready {
+            return self.ready.range(at..).next().copied();
+        }
+        let cut = (at - at % CUT_BYTES).max(chunk.position());
+        if cut == chunk.position() {
+            return Some(chunk.range.start);
+        }
+        self.cut(cut);
+        // The bytes that are ready are the same; only they are two chunks now.
+        self.ready.insert(cut);
+        Some(cut)
     }
 
     fn lease_from(&mut self, first: u64, worker: WorkerId, mirror: MirrorIndex, want: u64) -> ByteRange {
@@ -228,6 +250,23 @@ mod tests {
         ledger.note(0, |c| c.strikes = 1);
         ledger.note(2 * MIB, |c| c.failures = 1);
         assert_eq!(ledger.lease(W1, M0, 4 * MIB), Some(ByteRange::new(0, 4 * MIB)));
+    }
+
+    #[test]
+    fn what_is_ready_from_an_offset_on_begins_there_or_at_the_next_chunk() {
+        let mut ledger = Ledger::planned(4 * MIB);
+        assert_eq!(ledger.ready_from(0), Some(0));
+        assert_eq!(ledger.ready_from(MIB + 3 * CUT_BYTES + 5), Some(MIB + 3 * CUT_BYTES));
+        assert_eq!((ledger.counts(), ledger.ready_bytes()), ((0, 5), 4 * MIB));
+        let from = MIB + 3 * CUT_BYTES;
+        assert_eq!(ledger.lease_at(from, W1, M0, MIB), Some(ByteRange::new(from, from + MIB)));
+        assert_eq!(ledger.ready_from(from), Some(from + MIB), "what is being fetched is passed over");
+        ledger.advance(from, from + 70_000);
+        ledger.release(from + 70_000, from + MIB);
+        assert_eq!(ledger.ready_from(from), Some(from), "the bytes that are there are passed over");
+        assert_eq!(ledger.lease_at(from, W2, M0, 1), Some(ByteRange::new(from + 70_000, from + 70_001)));
+        assert_eq!(ledger.ready_from(4 * MIB), None);
+        assert_eq!(ledger.ready_from(u64::MAX), None);
     }
 
     #[test]

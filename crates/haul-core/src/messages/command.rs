@@ -26,6 +26,9 @@ pub enum Command {
     KnowHost(HostMemory),
     /// Forget what was learned of a host.
     ForgetHost(String),
+    /// Somebody reads the file at these offsets while it comes, the most urgent first; with none, nobody does any more. They
+    /// replace those of before.
+    Demand(JobId, Vec<u64>),
     /// The job cannot end well, for a reason that lies outside of its transfers: it fails.
     GiveUp(JobId, Fault),
 }

@@ -3,6 +3,7 @@
 //! The script is the shell of the story: it answers `SetEnd`, `Stop`, `Reset` and `Seal` at once, and whatever the
 //! story does not say otherwise. Bytes flow only in [`Script::flow`].
 
+mod demand;
 mod faults;
 mod floor;
 mod hosts;

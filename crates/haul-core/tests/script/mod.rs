@@ -191,6 +191,13 @@ impl Script {
         self.order(Command::Release(id));
     }
 
+    /// Somebody reads the file at these offsets.
+    pub(crate) fn demand(&mut self, id: JobId, offsets: &[u64]) {
+        // Of a job that has ended nobody wants anything any more.
+        self.engine.command(self.now, Command::Demand(id, offsets.to_vec())).ok();
+        self.carry_out();
+    }
+
     pub(crate) fn nudge(&mut self, id: JobId) {
         self.order(Command::Nudge(id));
     }

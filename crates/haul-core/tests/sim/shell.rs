@@ -242,7 +242,9 @@ impl World {
                     self.order(Command::Tune(id, tuning));
                 }
             }
-            Act::Nudge(_) => {}
+            Act::Read(id, at) if self.jobs[&id].held => self.order(Command::Demand(id, vec![at])),
+            Act::StopReading(id) if self.jobs[&id].held => self.order(Command::Demand(id, Vec::new())),
+            Act::Nudge(_) | Act::Read(..) | Act::StopReading(_) => {}
             Act::NameMirrors(id) => self.name_mirrors(id),
             Act::ForgetHost(host) => {
                 let host = host % self.hosts.len();

@@ -13,6 +13,10 @@ pub(crate) enum Act {
     SetCaps(Caps),
     /// The rest of a job's mirrors is found.
     NameMirrors(JobId),
+    /// Somebody reads a job's file at this offset.
+    Read(JobId, u64),
+    /// Nobody does any more.
+    StopReading(JobId),
     /// What is known of the host with this number is forgotten.
     ForgetHost(usize),
     /// The daemon dies, and comes back with what was durable.
@@ -68,6 +72,15 @@ pub(crate) fn acts(rng: &mut Rng, jobs: &[JobId], span_ms: u64, caps: Caps) -> V
     }
     for _ in 0..rng.below(4) {
         acts.push((Time::from_millis(rng.below(span_ms)), Act::LateFact(rng.below(60))));
+    }
+    // Of its own: what else happens in a world does not depend on who reads.
+    let mut readers = rng.clone();
+    for job in jobs.iter().filter(|_| readers.below(4) == 0).collect::<Vec<_>>() {
+        for _ in 0..=readers.below(6) {
+            let at = readers.below(span_ms);
+            acts.push((Time::from_millis(at), Act::Read(*job, readers.below(64 << 20))));
+            acts.push((Time::from_millis(at + readers.below(10_000)), Act::StopReading(*job)));
+        }
     }
     acts
 }

@@ -98,6 +98,11 @@ pub(crate) fn page(conn: &Connection, job: JobId, after: u64, limit: u32) -> rus
     Ok((events, has_more))
 }
 
+/// The latest faults and failures of all jobs but hidden ones, the newest first, `limit` at most.
+pub(crate) fn last_errors(conn: &Connection, limit: u32) -> rusqlite::Result<Vec<JobEvent>> {
+    conn.prepare_cached(SELECT_ERRORS)?.query_map([limit], read)?.collect()
+}
+
 /// Forgets the history of a job that is removed, but for the last word.
 pub(crate) fn forget(conn: &Connection, job: JobId) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM events WHERE job_id = ?1 AND kind <> 'deleted'")?.execute([key(job)])?;
@@ -216,6 +221,9 @@ const NOTE_CUT: &str = "INSERT OR REPLACE INTO events_cut SELECT 0, min(id) - 1 
 
 const FORGET_CUTS_WITHIN: &str = "
     DELETE FROM events_cut WHERE job_id <> 0 AND up_to <= (SELECT up_to FROM events_cut WHERE job_id = 0)";
+const SELECT_ERRORS: &str = "
+    SELECT events.id, job_id, at_ms, kind, data FROM events JOIN jobs ON jobs.id = job_id
+    WHERE kind IN ('fault', 'failed') AND deleted_at_ms IS NULL ORDER BY events.id DESC LIMIT ?1";
 
 const TRIM_ONE_JOB: &str = "
     DELETE FROM events WHERE job_id = ?1 AND id <= (

@@ -69,6 +69,8 @@ refusals! {
     Page: [GUARDED] UnknownField;
     /// Of routes that show something of one job.
     OneJob: [GUARDED] JobNotFound;
+    /// Of the bytes of a job's file.
+    Content: [GUARDED] JobNotFound ConflictState RangeNotSatisfiable;
     /// Of routes that show something of one job, with a query.
     OneJobQuery: [GUARDED] JobNotFound UnknownField;
     /// Of streams.
@@ -105,6 +107,8 @@ refusals! {
     Pairing: [BODY] PairingRefused TooManyAttempts ConflictState StorageUnavailable;
     /// Of changing settings.
     PatchSettings: [GUARDED BODY];
+    /// Of changing what is logged.
+    PutLog: [GUARDED BODY];
 }
 
 /// The answers by which these codes are told, one for each status.

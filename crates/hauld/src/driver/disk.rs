@@ -16,16 +16,10 @@ use super::Driver;
 use super::running::Then;
 use super::tasks::{Done, Ready, blocking};
 use crate::daemon::VOLUMES_SETTING;
-use crate::submit::Roots;
+use crate::submit::{Roots, keep_free};
 
 /// Below this size, space is not reserved: the file is written before the reservation would be.
 const RESERVE_FROM: u64 = 4 << 20;
-
-/// What stays free on a file system (DESIGN.md ruling 9), as far as it is a number.
-const KEEP_FREE_MAX: u64 = 256 << 20;
-
-/// The other bound, as a share of the file system.
-const KEEP_FREE_SHARE: u64 = 50;
 
 /// What is looked for on the disk of a job.
 struct Needs {
@@ -280,11 +274,6 @@ fn reopen(place: &Arc<Place>, stored: &Part, position: u64) -> Result<PartFile, 
         Some(_) | None => None,
     };
     whole.ok_or_else(|| Fault::new(FaultKind::DiskIo, "the part file is gone; `retry` fetches the file again"))
-}
-
-/// What stays free beside the files of jobs.
-fn keep_free(place: &Place) -> Result<u64, Fault> {
-    Ok(KEEP_FREE_MAX.min(place.size_bytes()? / KEEP_FREE_SHARE))
 }
 
 /// Makes the part file of a job, with space for all of it. What is `kept` of an earlier version makes room where it has to.

@@ -314,6 +314,7 @@ impl Driver {
         let Some(running) = self.jobs.remove(&id) else { return };
         self.note_hosts(&running.hosts());
         self.announce(id);
+        self.serve_readers();
         if running.row.lifecycle.phase == Phase::Canceled && !running.removed {
             // Its user gave it up while it was on its way out. The job itself may still be restored, if it is deleted, too.
             self.discard_later(JobRow { deleted_at_ms: None, ..running.row.clone() }, false);

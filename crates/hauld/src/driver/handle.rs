@@ -1,6 +1,7 @@
 //! What the rest of the daemon can ask of the driver.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Weak;
 
 use haul_api::{Problem, Window};
 use haul_core::messages::{JobView, Why};
@@ -11,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::limits::{LimitChanges, Limits, LimitsNow};
 use super::probe::Probed;
 use super::progress::Moving;
+use super::readers::{Reader, Reading};
 use crate::submit::Checked;
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
@@ -119,6 +121,18 @@ pub(crate) struct Totals {
     pub(crate) bytes_per_second: f64,
     /// Bytes received since the start.
     pub(crate) done_bytes: u64,
+    pub(crate) by_class: ConnectionsByClass,
+}
+
+/// Connections in use, by what is known of their hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionsByClass {
+    /// To hosts that have refused none.
+    pub(crate) open: u32,
+    /// To hosts whose refusals suggest a number.
+    pub(crate) capped: u32,
+    /// To hosts whose user allows a number.
+    pub(crate) limited: u32,
 }
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
@@ -160,6 +174,7 @@ pub(crate) enum Wish {
     Host(String, oneshot::Sender<Option<HostView>>),
     ChangeHost(String, HostChanges, Answer<Option<HostView>>),
     ForgetHost(String, Answer<bool>),
+    Read(Reader),
     Totals(oneshot::Sender<Totals>),
     Limits(oneshot::Sender<LimitsNow>),
     SetLimits(Box<LimitChanges>, Answer<LimitsNow>),
@@ -312,6 +327,12 @@ impl Handle {
     /// Forgets a host; tells whether there was anything to forget.
     pub(crate) async fn forget_host(&self, name: String) -> Result<bool, DriverError> {
         self.ask(|answer| Wish::ForgetHost(name, answer)).await
+    }
+
+    /// Waits until the byte at `at` of a job's file is there. As long as `reader` lives what it waits for, and what follows, is
+    /// fetched first.
+    pub(crate) async fn read(&self, id: JobId, at: u64, reader: Weak<()>) -> Result<Reading, DriverError> {
+        self.look(|answer| Wish::Read(Reader::new(id, at, reader, answer))).await
     }
 
     /// What is going on.

@@ -14,7 +14,7 @@ use haul_store::HostRow;
 use tracing::{debug, error};
 
 use super::Driver;
-use super::handle::{Answer, DriverError, HostChanges, HostView};
+use super::handle::{Answer, ConnectionsByClass, DriverError, HostChanges, HostView};
 use super::tasks::Done;
 use crate::convert::now_ms;
 
@@ -150,6 +150,22 @@ impl Driver {
             *active.entry(worker.host.as_str()).or_default() += 1;
         }
         active
+    }
+
+    /// Connections in use, by what is known of their hosts.
+    pub(super) fn connections_by_class(&self) -> ConnectionsByClass {
+        let mut by_class = ConnectionsByClass::default();
+        for (name, active) in self.connections_by_host() {
+            let row = self.hosts.get(name);
+            let is_capped = self.engine.host(self.now(), name).is_some_and(|memory| memory.cap.is_some());
+            let class = match row {
+                Some(row) if row.connections_max.is_some() => &mut by_class.limited,
+                Some(_) | None if is_capped => &mut by_class.capped,
+                Some(_) | None => &mut by_class.open,
+            };
+            *class += active;
+        }
+        by_class
     }
 
     /// Changes what a user wishes of a host, and answers when it is stored. A host that nothing is known of, and

@@ -145,6 +145,7 @@ impl Driver {
         if self.sweep.marks() {
             self.mark_written();
         }
+        self.serve_readers();
         self.checkpoint_if_due();
         self.follow_all();
     }
@@ -204,10 +205,12 @@ impl Driver {
         let sketches = running.sums.sketches(&rows.rows);
         running.syncing = true;
         running.synced_at = Instant::now();
-        let store = self.store.clone();
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
         self.tasks.push(Box::pin(async move {
             let synced = blocking(move || {
+                let begun = Instant::now();
                 part.sync_data()?;
+                metrics.synced(begun.elapsed());
                 let digests = sketches.into_iter().map(|sketch| sketch.complete(part.file()));
                 // Rows without a digest are as good as before; whoever reads them next meets the same disk.
                 Ok(digests.filter_map(|digest| digest.inspect_err(|fault| debug!(%fault, "no digest")).ok()).collect())

@@ -172,6 +172,7 @@ impl Driver {
         let spec = JobSpec { tuning, ..running.spec(chunks) };
         self.introduce(&spec.hosts);
         self.command(Command::Start(id, Box::new(spec)));
+        self.tell_demand_again(id);
         self.announce(id);
     }
 
@@ -363,7 +364,7 @@ fn taken_back(place: &Arc<Place>, row: &JobRow, part: &Part) -> Result<Option<Pa
 }
 
 /// The name that a job's file had, or has, when it was complete.
-pub(super) fn final_name(row: &JobRow) -> Option<&str> {
+pub(crate) fn final_name(row: &JobRow) -> Option<&str> {
     std::path::Path::new(row.path.as_deref()?).file_name()?.to_str()
 }
 

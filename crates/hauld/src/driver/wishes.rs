@@ -69,6 +69,7 @@ impl Driver {
             }
             Wish::ChangeHost(name, changes, answer) => self.change_host(name, changes, answer),
             Wish::ForgetHost(name, answer) => self.forget_host(name, answer),
+            Wish::Read(reader) => self.read(reader),
             Wish::Totals(answer) => {
                 answer.send(self.totals()).ok();
             }
@@ -411,6 +412,7 @@ impl Driver {
             connections: u32::try_from(self.engine.connections()).unwrap_or(u32::MAX),
             bytes_per_second: speeds.sum(),
             done_bytes: self.done_bytes,
+            by_class: self.connections_by_class(),
         }
     }
 }

@@ -123,6 +123,7 @@ impl Driver {
         if let Some(running) = self.workers.get(&worker) {
             debug!(job = running.job.0, worker = worker.0, ?reason, "stopping a worker");
             running.lane.stop();
+            self.metrics.stopped(reason);
             let (job, host) = (running.job, running.host.clone());
             self.tell_replaced(job, host, reason);
         }
@@ -238,6 +239,7 @@ impl Driver {
     /// Writes down what the engine finds worth it, and draws the conclusion that is the driver's.
     pub(super) fn note(&mut self, id: JobId, note: &Note) {
         log(id, self.jobs.get(&id), note);
+        self.metrics.note(note);
         self.tell_note(id, note);
         if let Note::MirrorDropped { mirror, .. } = note
             && let Some(running) = self.jobs.get_mut(&id)

@@ -39,6 +39,42 @@ pub(crate) struct Volumes {
     is_news: bool,
 }
 
+/// How a root is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RootState {
+    pub(crate) path: PathBuf,
+    pub(crate) space: Option<RootSpace>,
+    /// Why nothing can be saved there.
+    pub(crate) trouble: Option<String>,
+}
+
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RootSpace {
+    pub(crate) free: u64,
+    pub(crate) total: u64,
+    /// What jobs leave free.
+    pub(crate) kept_free: u64,
+}
+
+/// What stays free on a file system (DESIGN.md ruling 9), as far as it is a number.
+const KEEP_FREE_MAX: u64 = 256 << 20;
+
+/// The other bound, as a share of the file system.
+const KEEP_FREE_SHARE: u64 = 50;
+
+impl RootSpace {
+    fn of(place: &Place) -> Result<Self, Fault> {
+        let total = place.size_bytes()?;
+        Ok(Self { free: place.free_bytes()?, total, kept_free: KEEP_FREE_MAX.min(total / KEEP_FREE_SHARE) })
+    }
+}
+
+/// What stays free on the file system of a place.
+pub(crate) fn keep_free(place: &Place) -> Result<u64, Fault> {
+    RootSpace::of(place).map(|space| space.kept_free)
+}
+
 impl Roots {
     /// The download directory, made if it is missing, and the further roots, which must exist unless they lie on a volume
     /// that is not mounted now.
@@ -104,6 +140,30 @@ impl Roots {
         }
         self.volumes().note(root, dir, opened.mounts());
         Ok(opened)
+    }
+
+    /// How the roots are, the default one first. Blocks.
+    pub(crate) fn states(&self) -> Vec<RootState> {
+        self.paths.iter().map(|root| self.state(root)).collect()
+    }
+
+    /// How the default root is. Blocks.
+    pub(crate) fn default_state(&self) -> RootState {
+        self.state(&self.paths[0])
+    }
+
+    fn state(&self, root: &Path) -> RootState {
+        let path = root.to_owned();
+        if self.is_unmounted(root, root) {
+            return RootState { path, space: None, trouble: Some("its volume is not mounted".to_owned()) };
+        }
+        if let Some((_, error)) = self.disks.refusal_of(root) {
+            return RootState { path, space: None, trouble: Some(error.to_string()) };
+        }
+        match Place::open(&self.disks, root, Path::new(""), false).and_then(|place| RootSpace::of(&place)) {
+            Ok(space) => RootState { path, space: Some(space), trouble: None },
+            Err(fault) => RootState { path, space: None, trouble: Some(fault.detail) },
+        }
     }
 
     /// The part files that lie directly in a root. Blocks.

@@ -196,6 +196,10 @@ async fn f_api_09_10_f_sec_02_other_routes_refuse_bad_input_as_precisely() {
         ),
         ("PATCH /v1/settings", r#"{"labels": {"canary\u0007": null}}"#, 422, "invalid-value", Some("labels")),
         ("PATCH /v1/settings", "", 400, "malformed-json", None),
+        ("PUT /v1/log-level", r#"{"log": "canary"}"#, 422, "invalid-value", Some("log")),
+        ("PUT /v1/log-level", r#"{"log": "info,canary=canary"}"#, 422, "invalid-value", Some("log")),
+        ("PUT /v1/log-level", r#"{"log": 5}"#, 422, "invalid-value", Some("log")),
+        ("PUT /v1/log-level", r#"{"level": "info"}"#, 422, "unknown-field", Some("level")),
         ("POST /v1/jobs/1/pause", "x", 413, "body-too-large", None),
     ] {
         get(line).json(body).is_refused(&daemon, status, code, field);
@@ -568,7 +572,9 @@ async fn inv_7_f_sec_05_19_20_f_api_14_canaries_stay_where_they_belong() {
         daemon.raw(format!("{line} HTTP/1.1\r\n{head} {token}\r\n\r\n"))
     };
     let mut paths =
-        vec!["/v1/jobs".to_owned(), "/v1/hosts".to_owned(), "/v1/settings".to_owned(), "/v1/tokens".to_owned()];
+        ["/v1/jobs", "/v1/hosts", "/v1/settings", "/v1/tokens", "/v1/doctor", "/v1/log-level", "/metrics", "/readyz"]
+            .map(str::to_owned)
+            .to_vec();
     for id in &ids {
         paths.extend(["", "/events", "/why", "/chunks"].map(|part| format!("/v1/jobs/{id}{part}")));
     }

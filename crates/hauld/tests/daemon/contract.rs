@@ -261,6 +261,15 @@ async fn every_answer_is_as_documented() {
     c.begin(&stream(&format!("?job={done}&types=completed")).with("Last-Event-ID", "0"), "event: completed");
     c.ask(&stream("?types=done"), 422);
     c.ask(&stream("?job=999"), 404);
+    server.add("/text.txt", File::new(Content::literal("a short text")));
+    let short = daemon.submit(&server.url("/text.txt")).await;
+    daemon.completed(short).await;
+    let content = |id: u64| Ask::new("GET", "/v1/jobs/{id}/content", format!("/v1/jobs/{id}/content"));
+    assert_eq!(c.ask(&content(short), 200).body, "a short text");
+    assert_eq!(c.ask(&content(short).with("Range", "bytes=2-6"), 206).body, "short");
+    c.ask(&content(short).with("Range", "bytes=12-"), 416);
+    c.ask(&content(rests), 409);
+    c.ask(&content(999), 404);
     daemon.client().cancel(canceled).await.expect("it can be given up");
     for (path, action, good, bad) in [
         ("/v1/jobs/{id}/pause", "pause", rests, done),
@@ -319,7 +328,21 @@ async fn every_answer_is_as_documented() {
         200,
     );
     c.ask(&Ask::new("PATCH", "/v1/settings", "/v1/settings").json(&json!({"max_active_jobs": 0})), 422);
-    for path in ["/v1/stats", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/page.js", "/docs/page.css"] {
+    let log = |method| Ask::new(method, "/v1/log-level", "/v1/log-level");
+    c.ask(&log("GET"), 200);
+    c.ask(&log("PUT").json(&json!({"log": "debug"})), 200);
+    c.ask(&log("PUT").json(&json!({"log": "loud"})), 422);
+    for path in [
+        "/v1/stats",
+        "/v1/doctor",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/docs/page.js",
+        "/docs/page.css",
+    ] {
         c.ask(&Ask::new("GET", path, path), 200);
     }
     for method in ["GET", "PATCH", "DELETE"] {
@@ -407,7 +430,7 @@ async fn tokens_and_pairing(c: &mut Contract<'_>) {
 
 /// What guard and extractors refuse is documented with every route.
 fn strangers_and_bad_bodies(c: &mut Contract<'_>) {
-    let known = ["get", "post", "patch", "delete"];
+    let known = ["get", "post", "put", "patch", "delete"];
     for (method, path, about) in c.operations() {
         let method = known.iter().find(|word| **word == method).expect("a method that is used");
         let method: &'static str = Box::leak(method.to_uppercase().into_boxed_str());

@@ -17,6 +17,8 @@
 //! | `events` | what has happened to a job can be read afterwards, and is told to streams, webhooks and hooks |
 //! | `soak` | what a daemon uses does not grow with what it has done |
 //! | `control` | pause, resume, retry, cancel, delete, limits and lists do what they say |
+//! | `content` | a file is read while it comes |
+//! | `operator` | metrics, the log, readiness, and what the daemon finds of itself |
 //! | `requests` | repeated submits, versions, ordered and filtered lists, actions on many jobs |
 //! | `contract` | the OpenAPI document and the daemon say the same |
 //! | `schemathesis` | thousands of requests made from the document find no answer that it does not tell |
@@ -39,6 +41,7 @@
 mod attacks;
 mod browser;
 mod clock;
+mod content;
 mod contract;
 mod control;
 mod crash;
@@ -58,6 +61,7 @@ mod metalink;
 mod mirrors;
 mod network;
 mod nginx;
+mod operator;
 mod options;
 mod origin;
 mod power_cut;
