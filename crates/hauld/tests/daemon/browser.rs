@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use haul_api::JobQuery;
 use tempfile::TempDir;
 
-use crate::support::Daemon;
+use crate::support::{Daemon, chromium};
 
 /// Longer than a browser takes to start and to load a page on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -27,11 +26,7 @@ impl Chromium {
     /// Opens a page. `None` on a machine that does not have it, which CI is not. The names `evil.test` and `rebound.test`
     /// mean this machine.
     fn open(url: &str) -> Option<Self> {
-        let Some(program) = program() else {
-            assert!(std::env::var_os("CI").is_none(), "Chromium cannot be found; install the package `chromium`");
-            crate::support::say("skipped: this machine has no Chromium");
-            return None;
-        };
+        let program = chromium()?;
         let profile = tempfile::tempdir().expect("a temporary directory");
         let process = Command::new(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -55,12 +50,6 @@ impl Drop for Chromium {
         self.process.kill().ok();
         self.process.wait().ok();
     }
-}
-
-fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name))).find(|path| path.is_file())
 }
 
 /// What went through a [`forwarder`]: the head of each request, and the status of its answer.

@@ -3,6 +3,7 @@
 mod home;
 mod http;
 mod process;
+mod tools;
 
 use std::fs::File;
 use std::io::Read;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use home::Home;
 pub(crate) use http::Answer;
 pub(crate) use process::{Daemon, refusal};
+pub(crate) use tools::{chromium, tool};
 
 /// One mebibyte.
 pub(crate) const MIB: u64 = 1 << 20;
