@@ -3,6 +3,7 @@
 mod event;
 mod host;
 mod why;
+mod words;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use haul_store::{EventKind, JobEvent};
 use serde_json::{Map, Value};
 
 use super::timestamp;
-use super::why::{count as amount, in_words, name, place, words};
+use super::words::{count as amount, in_words, name, place, words};
 
 /// One event as a client sees it.
 pub(crate) fn event(event: &JobEvent) -> Event {
