@@ -1,6 +1,10 @@
 //! What goes over the wire between `hauld` and its clients: bodies, problem codes, paths, and
 //! the typed [`Client`]. Knows no behaviour.
 //!
+#![doc = include_str!("../README.md")]
+//!
+//! # Bodies
+//!
 //! ```
 //! use haul_api::{ProblemCode, SubmitBody};
 //!
