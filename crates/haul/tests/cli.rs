@@ -395,7 +395,7 @@ fn doctor_says_what_to_do_and_its_exit_code_tells_whether_there_is_anything() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("\nproblem: job 7 needs a new link\n    Use `haul renew 7 URL`.\n"), "{run:?}");
     assert!(run.stdout.contains("job 7 waiting: the link has expired"), "{run:?}");
-    assert!(run.stdout.contains("download_dir `/srv\\u{1b}[2J` on ext4: 1 GB free"), "{run:?}");
+    assert!(run.stdout.contains("download_dir `/srv\\u{1b}[2J` on ext4: 1.00 GB free"), "{run:?}");
     let (run, _) = Home::new().haul_with("200 OK", &report(finding), &["-q", "doctor"]);
     assert_eq!(run.stdout, "\nproblem: job 7 needs a new link\n    Use `haul renew 7 URL`.\n", "{run:?}");
     let (run, _) = Home::new().haul_with("200 OK", &report(""), &["doctor"]);

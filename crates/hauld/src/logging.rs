@@ -90,7 +90,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     if directives().any(|directive| !is_level(directive) && !directive.contains('=')) {
         return Err(format!("has a word that is no level; {LEVELS}"));
     }
-    EnvFilter::try_new(filter).map_err(|_| format!("is no filter; {LEVELS}"))
+    EnvFilter::try_new(directives().collect::<Vec<_>>().join(",")).map_err(|_| format!("is no filter; {LEVELS}"))
 }
 
 const LEVELS: &str = "use `error`, `warn`, `info`, `debug`, `trace`, or a filter like `info,hauld::driver=debug`";

@@ -35,7 +35,9 @@ async fn f_proc_09_while_the_disk_hangs_the_api_answers() {
             rig.client().ready().await.expect("an answer")
         };
         let answer = tokio::time::timeout(AT_ONCE, asked).await;
-        assert!(answer.is_ok_and(|readiness| readiness.ready), "{call:?} holds up the API");
+        let answer = answer.unwrap_or_else(|_| panic!("{call:?} holds up the API"));
+        // It may say that the directory does not answer.
+        assert!(answer.ready || !answer.reasons.is_empty(), "{call:?}: {answer:?}");
         fs.release();
         let id = submitted.await.expect("no panic").expect("it is accepted").id;
         let job = rig.ended(id).await;

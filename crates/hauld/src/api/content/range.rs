@@ -14,7 +14,7 @@ pub(super) enum Asked {
 /// Reads a `Range` header for a file of `total` bytes.
 pub(super) fn asked(header: &str, total: u64) -> Asked {
     let Some((unit, range)) = header.split_once('=') else { return Asked::All };
-    let Some((first, last)) = range.trim().split_once('-').filter(|_| unit.trim().eq_ignore_ascii_case("bytes")) else {
+    let Some((first, last)) = range.split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes")) else {
         return Asked::All;
     };
     let (start, end) = match (number(first), number(last)) {
