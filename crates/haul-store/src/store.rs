@@ -152,6 +152,8 @@ impl Store {
     /// [`StoreError`]
     pub async fn same(&self, wanted: Vec<(Sameness, Option<Maker>)>) -> Result<Vec<JobRow>, StoreError> {
         self.read(move |conn| {
+            // One lock for all of them; where nobody else can hold it there may be a transaction already.
+            let _transaction = conn.is_autocommit().then(|| conn.unchecked_transaction()).transpose()?;
             let mut rows = Vec::new();
             for (sameness, maker) in wanted {
                 rows.extend(jobs::same(conn, sameness, maker)?);

@@ -221,6 +221,7 @@ const NOTE_CUT: &str = "INSERT OR REPLACE INTO events_cut SELECT 0, min(id) - 1 
 
 const FORGET_CUTS_WITHIN: &str = "
     DELETE FROM events_cut WHERE job_id <> 0 AND up_to <= (SELECT up_to FROM events_cut WHERE job_id = 0)";
+
 const SELECT_ERRORS: &str = "
     SELECT events.id, job_id, at_ms, kind, data FROM events JOIN jobs ON jobs.id = job_id
     WHERE kind IN ('fault', 'failed') AND deleted_at_ms IS NULL ORDER BY events.id DESC LIMIT ?1";
