@@ -682,19 +682,37 @@ const SAME: &str = concat!(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::schema::MIGRATIONS;
+    use rusqlite::StatementStatus;
 
-    #[test]
-    fn the_same_is_found_by_an_index() {
+    use super::*;
+    use crate::schema::{self, MIGRATIONS};
+
+    fn database() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
+        schema::set_up(&conn).unwrap();
         for migration in MIGRATIONS {
             conn.execute_batch(migration.sql).unwrap();
         }
+        conn
+    }
+
+    #[test]
+    fn the_same_is_found_by_an_index() {
+        let conn = database();
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
         let steps: Vec<String> =
             plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
         assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
         assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+    }
+
+    #[test]
+    fn a_query_is_parsed_once_whatever_is_bound() {
+        let conn = database();
+        let mut same = conn.prepare(SAME).unwrap();
+        for n in 0..5 {
+            assert!(same.query(params![[n; 16], n]).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(same.get_status(StatementStatus::RePrepare), 0);
     }
 }
