@@ -710,7 +710,7 @@ mod tests {
     fn a_query_is_parsed_once_whatever_is_bound() {
         let conn = database();
         let mut same = conn.prepare(SAME).unwrap();
-        for n in 0..5 {
+        for n in 0..5_u8 {
             assert!(same.query(params![[n; 16], n]).unwrap().next().unwrap().is_none());
         }
         assert_eq!(same.get_status(StatementStatus::RePrepare), 0);
