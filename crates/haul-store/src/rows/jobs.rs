@@ -709,10 +709,9 @@ mod tests {
     #[test]
     fn a_query_is_parsed_once_whatever_is_bound() {
         let conn = database();
-        let mut same = conn.prepare(SAME).unwrap();
-        for n in 0..5_u8 {
-            assert!(same.query(params![[n; 16], n]).unwrap().next().unwrap().is_none());
+        for n in 0..5 {
+            assert!(same(&conn, [n; 16], None).unwrap().is_empty());
         }
-        assert_eq!(same.get_status(StatementStatus::RePrepare), 0);
+        assert_eq!(conn.prepare_cached(SAME).unwrap().get_status(StatementStatus::RePrepare), 0);
     }
 }
