@@ -162,7 +162,7 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         OnDuplicate::Reject => haul_store::OnDuplicate::Reject,
     };
     Ok(Checked {
-        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None },
+        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None, gid: None },
         on_duplicate,
         position: job.position.map(Position::number),
     })
