@@ -23,6 +23,8 @@ mod change;
 mod defaults;
 mod envelope;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod gid;
 mod methods;
 mod notices;
@@ -47,6 +49,8 @@ use crate::token::random_hex;
 use defaults::Defaults;
 use socket::SOCKETS_MAX;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzzing::wanted;
 pub(crate) use transport::serve;
 
 /// What there is for clients of aria2 beyond the API.

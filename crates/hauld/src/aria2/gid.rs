@@ -59,7 +59,7 @@ impl Gid {
         let gid = Self(digits(text).ok_or_else(invalid)?);
         match gid.job().0 {
             0 => Err(invalid()),
-            ..JOBS_EVER => Err(not_unique(text)),
+            1..JOBS_EVER => Err(not_unique(text)),
             JOBS_EVER.. => Ok(gid),
         }
     }

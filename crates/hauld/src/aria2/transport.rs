@@ -127,7 +127,7 @@ fn asker(parts: &Parts, looks_only: bool) -> Result<Asker, Refused> {
 }
 
 /// A call whose members stand in a query, its parameters in base64; or a batch in the parameters alone.
-fn in_query(query: &str) -> Message {
+pub(super) fn in_query(query: &str) -> Message {
     // A plus sign is a digit of base64, and no blank.
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -182,7 +182,7 @@ mod tests {
         }
         let fault = |query: &str| match in_query(query) {
             Message::One(Err(unread)) => unread.fault.status(),
-            other => panic!("{other:?}"),
+            Message::One(Ok(_)) | Message::Many(_) => panic!("{query} is a call"),
         };
         assert_eq!(fault("method=m&id=1&params=%%%"), 500);
         assert_eq!(fault("method=m&id=1&params=e30="), 500, "an object");
