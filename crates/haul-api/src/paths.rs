@@ -63,6 +63,8 @@ pub const PAIR: &str = "/v1/pair";
 pub const PAIR_CODE: &str = "/v1/pair/code";
 /// What the daemon counts and measures, for Prometheus.
 pub const METRICS: &str = "/metrics";
+/// The dialect of aria2: each call brings its own token.
+pub const JSONRPC: &str = "/jsonrpc";
 /// Liveness, without a token.
 pub const HEALTHZ: &str = "/healthz";
 /// Readiness with reasons, without a token.

@@ -11,7 +11,7 @@ mod note;
 mod view;
 mod why;
 
-pub use command::{Caps, Command, JobSpec, OnChange, QueueRule, Source, Tuning, place_by_id};
+pub use command::{Caps, Command, JobSpec, OnChange, QueueRule, Source, Tuning, place_between, place_by_id};
 pub use effect::{Alarm, Effect, Fetch, FetchKind, Outcome, StopReason, Timeouts};
 pub use event::{End, Event};
 pub use note::{Note, Suspect};

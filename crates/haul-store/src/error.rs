@@ -97,6 +97,9 @@ pub enum StoreError {
         /// How many.
         most: u32,
     },
+    /// Another job is called by the name that a client of the aria2 dialect has chosen.
+    #[error("another job has this gid")]
+    GidTaken,
     /// SQLite failed for another reason.
     #[error("the database failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),

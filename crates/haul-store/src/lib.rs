@@ -34,8 +34,9 @@ pub use open::Opened;
 pub use store::Store;
 pub use token::{NewToken, Scope, TokenId, TokenRow};
 pub use types::{
-    ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror,
-    NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part, PhaseChange, Pieces,
-    Private, Reason, RowDigest, Sameness, SortBy, SortKey, Stamp, StateFilter, StoredJob, Validators, Wish,
+    Backlog, ChunkRow, Counts, Cursor, Filter, HostFault, HostRow, Identity, Inserted, JobPatch, JobRow, JobRows,
+    Maker, Mirror, NewJob, OnChange, OnConflict, OnDuplicate, Once, OnceAnswer, OnceRequest, Order, Page, Part,
+    PhaseChange, Pieces, Private, Reason, RowDigest, Sameness, Slice, SortBy, SortKey, Stamp, StateFilter, StoredJob,
+    Validators, Waiting, Wish,
 };
 pub use writer::{Commit, Stats};

@@ -6,12 +6,14 @@
 pub(crate) mod at_work;
 pub(crate) mod chunks;
 pub(crate) mod events;
+pub(crate) mod gids;
 pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mirrors;
 pub(crate) mod outbox;
 pub(crate) mod pieces;
+pub(crate) mod queue;
 pub(crate) mod requests;
 pub(crate) mod tokens;
 pub(crate) mod validators;

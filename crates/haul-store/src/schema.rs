@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 8, name: "tokens", sql: include_str!("../../../migrations/0008_tokens.sql") },
     Migration { number: 9, name: "options", sql: include_str!("../../../migrations/0009_options.sql") },
     Migration { number: 10, name: "outbox", sql: include_str!("../../../migrations/0010_outbox.sql") },
+    Migration { number: 11, name: "gids", sql: include_str!("../../../migrations/0011_gids.sql") },
 ];
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.

@@ -5,7 +5,7 @@
 //! An operation is submitted at the first poll unless the queue is full, and takes effect as a whole or not at all.
 //! Dropping its future once it is submitted forgoes the answer only.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -19,13 +19,15 @@ use crate::error::OpError;
 use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
-use crate::rows::{self, at_work, chunks, chunks::Mark, events, hosts, jobs, list, outbox, tokens, validators};
+use crate::rows::{
+    self, at_work, chunks, chunks::Mark, events, gids, hosts, jobs, list, outbox, queue, tokens, validators,
+};
 use crate::writer::{Commit, Counters, Lane, Op, Request, Writer};
 use crate::{
-    ActError, ChunkRow, Cursor, EventFilter, EventPage, Filter, HostRow, Identity, Inserted, JobEvent, JobPatch,
-    JobRow, JobRows, Maker, Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest, OpenError,
-    Opened, Page, Part, PhaseChange, Reason, Sameness, Stamp, Stats, StoreError, StoredJob, Target, TokenId, TokenRow,
-    Untold, UntoldId, UpdateError, Validators, open, schema,
+    ActError, Backlog, ChunkRow, Cursor, EventFilter, EventPage, Filter, HostRow, Identity, Inserted, JobEvent,
+    JobPatch, JobRow, JobRows, Maker, Mirror, NewEvent, NewJob, NewToken, OnDuplicate, Once, OnceAnswer, OnceRequest,
+    OpenError, Opened, Page, Part, PhaseChange, Reason, Sameness, Slice, Stamp, Stats, StoreError, StoredJob, Target,
+    TokenId, TokenRow, Untold, UntoldId, UpdateError, Validators, Waiting, open, schema,
 };
 
 /// Operations that wait for the writer, at most; who asks beyond that waits to be let in. Four groups: one is being
@@ -637,6 +639,102 @@ impl Store {
     /// [`StoreError`]
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
         self.read(move |conn| jobs::get_visible(conn, id)).await
+    }
+
+    /// Those of these jobs that are not hidden, by their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn jobs_of(&self, ids: Vec<JobId>) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| queue::of(conn, &ids)).await
+    }
+
+    /// Some of the jobs that wait or are paused, the first in turn first; not those that are `at_work`, unless they are to be
+    /// paused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn waiting_jobs(
+        &self,
+        at_work: Vec<JobId>,
+        token: Option<TokenId>,
+        slice: Slice,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| queue::waiting(conn, &at_work, token, slice)).await
+    }
+
+    /// Where all these jobs stand, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn waiting_places(&self, at_work: Vec<JobId>) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |conn| queue::places(conn, &at_work)).await
+    }
+
+    /// Some of the jobs that have ended, the last one first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn ended_jobs(&self, token: Option<TokenId>, slice: Slice) -> Result<Vec<JobRow>, StoreError> {
+        self.read(move |conn| queue::ended(conn, token, slice)).await
+    }
+
+    /// How many jobs wait or are paused, as [`waiting_jobs`](Self::waiting_jobs) has them, and how many have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn backlog(&self, at_work: Vec<JobId>, token: Option<TokenId>) -> Result<Backlog, StoreError> {
+        self.read(move |conn| queue::backlog(conn, &at_work, token)).await
+    }
+
+    /// Hides all jobs that have ended, and tells which those are. Their files stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn hide_ended(&self, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
+        self.durable(move |conn| Ok(queue::hide_ended(conn, now_ms)?)).await
+    }
+
+    /// The ids of all jobs but hidden ones.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+        self.read(queue::ids).await
+    }
+
+    /// The job that a client of the aria2 dialect has chosen to call so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn job_of_gid(&self, gid: String) -> Result<Option<JobId>, StoreError> {
+        self.read(move |conn| gids::find(conn, &gid)).await
+    }
+
+    /// The jobs whose chosen names begin so, two at most.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn gids_beginning(&self, prefix: String) -> Result<Vec<(JobId, String)>, StoreError> {
+        self.read(move |conn| gids::beginning(conn, &prefix)).await
+    }
+
+    /// What those of these jobs are called that have a chosen name, hidden or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub async fn gids_of(&self, jobs: Vec<JobId>) -> Result<BTreeMap<JobId, String>, StoreError> {
+        self.read(move |conn| gids::of(conn, &jobs)).await
     }
 
     /// A job with its chunks, unless it is hidden.

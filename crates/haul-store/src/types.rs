@@ -171,6 +171,8 @@ pub struct NewJob {
     pub pieces: Option<Pieces>,
     /// Whose it is; `None` is the owner.
     pub maker: Option<Maker>,
+    /// What a client of the aria2 dialect has chosen to call it: 16 hexadecimal digits.
+    pub gid: Option<String>,
 }
 
 /// The digests of a file's pieces.
@@ -455,6 +457,35 @@ pub struct Filter {
     pub q: Option<String>,
     /// Submitted with this token.
     pub token: Option<TokenId>,
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// How many come before it.
+    pub skip: u64,
+    /// How many it has at most.
+    pub limit: u64,
+}
+
+/// Where a job stands that waits. Higher priorities come first, then lower places, then lower ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The job.
+    pub id: JobId,
+    /// Its priority.
+    pub priority: i32,
+    /// Its place among those of its priority.
+    pub place: i64,
+}
+
+/// How many jobs wait, and how many have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// They wait, or are paused.
+    pub waiting: u64,
+    /// They have ended, whatever way.
+    pub ended: u64,
 }
 
 /// What a list is ordered by; jobs that are alike in it by their ids.

@@ -28,8 +28,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::IntoResponse;
+use axum::routing::any;
 use bytes::Bytes;
-use haul_api::ProblemCode;
+use haul_api::{ProblemCode, paths};
 use haul_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::aria2::{self, Dialect};
 use crate::config::Config;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
@@ -47,15 +49,16 @@ use crate::submit::Roots;
 pub(crate) use events::STREAMS_MAX;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use extract::job_id;
-pub(crate) use guard::Allowed;
+pub(crate) use extract::read_body;
+pub(crate) use guard::{Allowed, Via, admitted, bearer, beyond_scope};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use hosts::check as check_host_patch;
+pub(crate) use jobs::{checked, driver_error, shown};
 pub(crate) use once::KeysInUse;
+pub(crate) use problem::Refused;
 pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
-
-use problem::Refused;
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -78,6 +81,8 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     /// Keys of submits that are under way.
     pub(crate) keys_in_use: KeysInUse,
+    /// What there is beyond that for clients of aria2.
+    pub(crate) dialect: Arc<Dialect>,
     /// The OpenAPI document, once there is a router to make it from.
     pub(crate) document: Bytes,
 }
@@ -127,6 +132,8 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
 pub(crate) fn router(mut api: Api) -> Router {
     let (router, document) = routes();
     api.document = document::written(&document);
+    // It has errors of its own, and stays outside of the document.
+    let router = if api.configuration.aria2.enabled { router.route(paths::JSONRPC, any(aria2::serve)) } else { router };
     router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

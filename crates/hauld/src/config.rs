@@ -3,6 +3,7 @@
 //! Layers, later ones win: defaults, the configuration file, `HAULD_*` variables, `--set KEY=VALUE`. Each layer is
 //! checked by itself, so that a mistake is reported where it was made, with its line where there is one.
 
+mod aria2;
 mod dirs;
 mod layers;
 mod network;
@@ -19,6 +20,7 @@ use haul_core::Policy;
 use haul_store::Scope;
 use serde::{Deserialize, Serialize};
 
+pub use aria2::Aria2Setting;
 pub use layers::{ConfigError, Layers, Loaded};
 pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
 pub use targets::{HookSetting, WebhookSetting, WebhookUrl};
@@ -91,6 +93,8 @@ settings! {
     allowed_hosts: Vec<String> = Vec::new();
     /// Web origins that may use the API with a token.
     allowed_origins: Vec<String> = Vec::new();
+    /// The dialect of aria2 at `/jsonrpc`: whether it is spoken, by GET too, and at which further addresses.
+    aria2: Aria2Setting = Aria2Setting::default();
     /// Jobs that run at the same time; more wait in the queue.
     max_active_jobs: u32 = 8;
     /// Connections a job may use unless it says otherwise (1 to 64).
@@ -271,6 +275,7 @@ impl Config {
         }
         self.client()?;
         self.check_targets()?;
+        self.check_aria2()?;
         if self.socket_mode()? & 0o002 != 0 && self.socket_scope == SocketScope::Admin {
             let message = format!(
                 "is \"{}\", which lets every user of this machine in; take the last digit back, or set `socket_scope`",

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::access::Access;
 use crate::api::{self, Allowed, Api, Peers, STREAMS_MAX, Server};
+use crate::aria2::Dialect;
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
 use crate::metrics::Metrics;
@@ -192,6 +193,8 @@ impl Daemon {
             }
         };
         let listen = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+        let tcp: Vec<TcpListener> = tcp.into_iter().chain(bind_further(&config.aria2.listen).await).collect();
+        let dialect = Arc::new(Dialect::load(&store).await);
 
         let changes = stored_changes(&store).await;
         let hosts = stored_hosts(&store).await;
@@ -213,7 +216,10 @@ impl Daemon {
             store: store.clone(),
             roots,
             access,
-            allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
+            allowed: Arc::new(
+                Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)
+                    .and_at(&config.aria2.listen),
+            ),
             configuration: Arc::new(config.clone()),
             has_proxy: config.client()?.network.proxy != Proxy::None,
             stop: stop.clone(),
@@ -222,11 +228,13 @@ impl Daemon {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             metrics,
             keys_in_use: Arc::default(),
+            dialect: Arc::clone(&dialect),
             document: bytes::Bytes::new(),
         };
         let peers = Peers { others: config.socket_others()? };
         let server = Server::start(api::router(api), tcp, unix, peers, stop.clone());
-        server.attach(pulse.beat(handle.clone(), stop));
+        server.attach(pulse.beat(handle.clone(), stop.clone()));
+        server.attach(async move { dialect.ended(&stop).await });
         let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(Self { store, handle, driver, stop_driver, server, notifier, socket, listen })
@@ -344,6 +352,21 @@ async fn close(store: &Store) {
 
 async fn bind_tcp(address: &str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address: address.to_owned(), source })
+}
+
+/// Listens where programs made for aria2 look. A real one may be there: then it has the address.
+async fn bind_further(addresses: &[String]) -> Vec<TcpListener> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                info!(address, "clients of aria2 are served here, too");
+                listeners.push(listener);
+            }
+            Err(error) => warn!(%error, address, "cannot listen here for clients of aria2; is aria2 running?"),
+        }
+    }
+    listeners
 }
 
 /// Makes the socket. One that is there already belongs to a daemon that has died: a living one would hold the database.

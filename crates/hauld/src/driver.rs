@@ -66,6 +66,8 @@ pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 pub(crate) use progress::Moving;
 pub(crate) use readers::{Reading, Version};
 pub(crate) use start::final_name;
+#[cfg(test)]
+pub(crate) use wishes::accepted;
 
 use at_work::Suspects;
 use handle::Wish;

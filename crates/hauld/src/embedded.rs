@@ -29,6 +29,7 @@ impl Embedded {
         config.socket = socket.clone();
         config.socket_mode = "0600".to_owned();
         // They belong to the daemon: this process does not live long enough to tell anybody.
+        config.aria2.listen.clear();
         config.webhooks.clear();
         config.hooks.clear();
         crate::system::raise_file_limit();

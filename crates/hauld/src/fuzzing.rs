@@ -13,6 +13,7 @@ use haul_transfer::{Checksum, check_user_name};
 use url::Url;
 
 use crate::api::{Allowed, check_host_patch, check_limits, job_id};
+use crate::aria2;
 use crate::metalink::{self, MetalinkFile};
 use crate::submit::{self, Roots, Volumes};
 
@@ -103,6 +104,16 @@ fn change(bytes: &[u8]) {
         && let Err(problem) = check_host_patch(patch)
     {
         assert_refused(&problem);
+    }
+}
+
+/// A message of the aria2 dialect, as a body and as a query: few calls, and jobs within all bounds, or refusals.
+pub fn jsonrpc(bytes: &[u8]) {
+    for job in aria2::wanted(bytes).into_iter().take(JOBS_MAX) {
+        match submit::check(&job, &ROOTS) {
+            Ok(accepted) => assert_sound(&accepted.job.wish),
+            Err(problem) => assert_refused(&problem),
+        }
     }
 }
 
@@ -248,6 +259,11 @@ mod tests {
     #[test]
     fn the_corpus_of_command_lines_holds() {
         replay("curl", super::curl);
+    }
+
+    #[test]
+    fn the_corpus_of_messages_holds() {
+        replay("jsonrpc", super::jsonrpc);
     }
 
     #[test]

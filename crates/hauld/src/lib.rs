@@ -10,6 +10,7 @@
 //! | `notify` | webhooks and hooks: who else is told of what happens |
 //! | `pulse` | how far jobs are, for all who watch |
 //! | `api` | HTTP: parse, one wish, await, convert |
+//! | `aria2` | the same for clients that were made for aria2 |
 //! | [`metalink`] | what a Metalink says about files, their URLs and digests |
 //! | [`curl`] | what a command line of curl asks for |
 //! | [`database`] | checking and copying a database without being the daemon |
@@ -19,6 +20,7 @@
 
 mod access;
 mod api;
+mod aria2;
 pub mod config;
 mod convert;
 pub mod curl;

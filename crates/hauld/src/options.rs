@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) insecure: bool,
     /// Without user and password.
     pub(crate) proxy: Option<String>,
-    no_proxy: Option<String>,
+    pub(crate) no_proxy: Option<String>,
     source_address: Option<IpAddr>,
     ip_version: IpVersion,
 }
@@ -206,6 +206,17 @@ fn body(job: &SubmitJob) -> Result<Option<String>, Problem> {
 
 fn invalid(field: &str, detail: &str) -> Problem {
     Problem::new(ProblemCode::InvalidValue, detail).with_field(field)
+}
+
+/// The cookies that a job was given, as long as they are kept.
+pub(crate) fn cookies_of(wish: &Wish) -> Vec<Cookie> {
+    wish.secrets.as_deref().map(read::<Secrets>).unwrap_or_default().cookies
+}
+
+/// The proxy that a job was given, with its user and password as long as they are kept.
+pub(crate) fn proxy_of(wish: &Wish) -> Option<String> {
+    let secrets: Secrets = wish.secrets.as_deref().map(read).unwrap_or_default();
+    secrets.proxy.or(Options::of(wish).proxy)
 }
 
 impl Options {

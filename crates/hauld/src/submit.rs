@@ -24,7 +24,7 @@ use crate::token::random_hex;
 use confine::confine;
 
 pub(crate) use confine::confine_patch;
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, basic_login};
 #[cfg(test)]
 pub(crate) use roots::RootSpace;
 pub(crate) use roots::{RootState, Roots, Volumes, keep_free};
@@ -162,7 +162,7 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         OnDuplicate::Reject => haul_store::OnDuplicate::Reject,
     };
     Ok(Checked {
-        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None },
+        job: NewJob { wish, intent, part_token: random_hex(4), pieces, maker: None, gid: None },
         on_duplicate,
         position: job.position.map(Position::number),
     })
@@ -276,6 +276,20 @@ pub(crate) fn mirror(mut url: Url) -> Mirror {
     Mirror { host: origin(&url), url: Private(url.into()), priority: None }
 }
 
+/// A mirror that a job is to get later.
+///
+/// # Errors
+///
+/// Says what is wrong with its URL.
+pub(crate) fn new_mirror(text: &str) -> Result<Mirror, Problem> {
+    let url = url("mirrors", text)?;
+    if has_userinfo(&url) {
+        let detail = "a URL that is added later cannot have a user in it".to_owned();
+        return Err(Problem::new(ProblemCode::InvalidUrl, detail).with_field("mirrors"));
+    }
+    Ok(mirror(url))
+}
+
 fn url(field: &str, text: &str) -> Result<Url, Problem> {
     let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
     if text.len() > URL_BYTES_MAX {
@@ -365,7 +379,7 @@ fn headers(given: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, 
         let known = HeaderName::from_bytes(name.as_bytes());
         // A name that is none may be anything, a secret too: it is not repeated.
         known.map_err(|_| refuse("a header name has characters that it cannot have".to_owned()))?;
-        if FORBIDDEN_HEADERS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+        if is_forbidden_header(&lower) {
             return Err(refuse(format!("the header `{lower}` is set by haul itself")));
         }
         HeaderValue::from_str(value)
@@ -377,6 +391,11 @@ fn headers(given: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, 
         return Err(refuse("the headers are larger than 16 KiB".to_owned()));
     }
     Ok(checked)
+}
+
+/// Whether a header, in lower case, is ours to set.
+pub(crate) fn is_forbidden_header(name: &str) -> bool {
+    FORBIDDEN_HEADERS.contains(&name) || name.starts_with("proxy-")
 }
 
 /// A digest in its one spelling.

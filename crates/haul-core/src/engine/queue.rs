@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::messages::{QueueRule, place_by_id};
+use crate::messages::{QueueRule, place_between, place_by_id};
 use crate::{JobId, QueueId, Time, WaitingFor};
 
 use super::Engine;
 use super::job::{Ending, Rank, Stage};
-
-/// How far a job is put from its neighbour where there is nobody beyond: far enough for many to come between.
-const STEP: i64 = place_by_id(JobId(1));
 
 /// The jobs that wait for a slot, and the rules of their queues.
 #[derive(Debug, Default)]
@@ -165,12 +162,7 @@ impl Engine {
             self.queues.waiting.values().flatten().filter(of_priority).map(|(_, place, _)| *place).collect();
         places.sort_unstable();
         let index = usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX).min(places.len());
-        match (index.checked_sub(1).map(|before| places[before]), places.get(index).copied()) {
-            (None, None) => place_by_id(id),
-            (None, Some(after)) => after.saturating_sub(STEP),
-            (Some(before), None) => before.saturating_add(STEP),
-            // They never meet: it would take more moves between the same two than anyone makes by hand.
-            (Some(before), Some(after)) => before + (after - before) / 2,
-        }
+        let before = index.checked_sub(1).map(|before| places[before]);
+        place_between(before, places.get(index).copied()).unwrap_or_else(|| place_by_id(id))
     }
 }

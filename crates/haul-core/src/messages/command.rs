@@ -73,6 +73,21 @@ pub const fn place_by_id(id: JobId) -> i64 {
     (id.0 as i64).saturating_mul(1 << 32)
 }
 
+/// How far a job is put from its neighbour where there is nobody beyond: far enough for many to come between.
+const STEP: i64 = place_by_id(JobId(1));
+
+/// The place between two neighbours of the same priority, of which either may be missing; `None` where both are.
+#[must_use]
+pub const fn place_between(before: Option<i64>, after: Option<i64>) -> Option<i64> {
+    match (before, after) {
+        (None, None) => None,
+        (None, Some(after)) => Some(after.saturating_sub(STEP)),
+        (Some(before), None) => Some(before.saturating_add(STEP)),
+        // They never meet: it would take more moves between the same two than anyone makes by hand.
+        (Some(before), Some(after)) => Some(before + (after - before) / 2),
+    }
+}
+
 /// What holds for the jobs of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueRule {

@@ -6,7 +6,7 @@ use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, named_params, params};
 
-use super::{Stored, Word, at_work, chunks, events, key, mirrors, pieces, tokens, validators};
+use super::{Stored, Word, at_work, chunks, events, gids, key, mirrors, pieces, tokens, validators};
 use crate::{
     ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, OnDuplicate,
     Part, PhaseChange, Private, Reason, Sameness, Stamp, StoreError, TokenId, UpdateError, Wish,
@@ -85,12 +85,16 @@ fn insert_unless_same(
     }
 }
 
-/// Inserts a job unless its token has as many as it may.
+/// Inserts a job unless its token has as many as it may, or another job is called the same.
 pub(crate) fn insert_within_quota(conn: &Connection, job: &NewJob, now_ms: i64) -> Result<JobId, StoreError> {
     if let Some(maker) = job.maker {
         tokens::check_quota(conn, maker.token)?;
     }
-    Ok(insert(conn, job, now_ms)?)
+    let id = insert(conn, job, now_ms)?;
+    if let Some(gid) = &job.gid {
+        gids::put(conn, id, gid)?;
+    }
+    Ok(id)
 }
 
 /// Jobs that are the same as a wish of this maker and have not ended without a file, the newest first. To a confined maker
@@ -668,7 +672,7 @@ const UPDATE: &str = "
         updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms, version = :version, delete_files = :delete_files
     WHERE id = :id";
 
-const HIDE: &str = "
+pub(super) const HIDE: &str = "
     UPDATE jobs SET deleted_at_ms = :now, delete_files = :delete_files, updated_at_ms = :now, version = version + 1
     WHERE id = :id AND deleted_at_ms IS NULL";
 

@@ -174,8 +174,13 @@ fn way(order: Order) -> &'static str {
 
 /// Ids as one parameter.
 fn list(ids: &[JobId]) -> Value {
+    Value::Text(json_list(ids))
+}
+
+/// Ids as `json_each` reads them.
+pub(super) fn json_list(ids: &[JobId]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
-    Value::Text(format!("[{}]", ids.join(",")))
+    format!("[{}]", ids.join(","))
 }
 
 /// The wished states, each once: a job must not appear in two arms.

@@ -102,6 +102,7 @@ fn new_job(n: u64) -> NewJob {
         part_token: "0123abcd".to_owned(),
         pieces: None,
         maker: None,
+        gid: None,
     }
 }
 

@@ -47,6 +47,7 @@ pub fn job(url: &str) -> NewJob {
         part_token: "0123abcd".to_owned(),
         pieces: None,
         maker: None,
+        gid: None,
     }
 }
 

@@ -138,7 +138,12 @@ fn wrong_media_type(wanted: &str) -> Refused {
 }
 
 async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
-    let body = Limited::new(request.into_body(), bytes_max);
+    read_body(request.into_body(), bytes_max).await
+}
+
+/// A body within a limit and a deadline.
+pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
+    let body = Limited::new(body, bytes_max);
     match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

@@ -48,6 +48,12 @@ impl Allowed {
         Self { hosts, origins: origins.to_vec() }
     }
 
+    /// The same, which is reached at these addresses, too.
+    pub(crate) fn and_at(mut self, addresses: &[String]) -> Self {
+        self.hosts.extend(addresses.iter().map(|address| host_name(address).to_ascii_lowercase()));
+        self
+    }
+
     /// A name that means this daemon, with any port.
     pub(crate) fn host(&self, value: &str) -> bool {
         let name = host_name(value).to_ascii_lowercase();
@@ -111,15 +117,11 @@ impl Asked {
 
     /// Whose request it is, if that may be made at all.
     async fn caller(self, api: &Api) -> Result<Caller, Refused> {
-        if paths::OPEN.contains(&self.route.as_str()) {
+        // Each call of the aria2 dialect brings its own token.
+        if paths::OPEN.contains(&self.route.as_str()) || self.route == paths::JSONRPC {
             return Ok(Caller::NOBODY);
         }
-        let caller = match (&self.token, self.via) {
-            (Some(token), _) => api.access.caller(token).await,
-            (None, Via::Unix(Some(scope))) => Some(Caller { scope, token: None }),
-            (None, Via::Unix(None) | Via::Tcp) => None,
-        };
-        let caller = caller.ok_or_else(unauthorized)?;
+        let caller = admitted(api, self.token.as_deref(), self.via).await.ok_or_else(unauthorized)?;
         if !permits(caller.scope, &self.method, &self.route) {
             return Err(beyond_scope(caller.scope));
         }
@@ -134,6 +136,15 @@ impl Asked {
             }
         }
         Ok(caller)
+    }
+}
+
+/// Whose request it is that has come this way with this token.
+pub(crate) async fn admitted(api: &Api, token: Option<&str>, via: Via) -> Option<Caller> {
+    match (token, via) {
+        (Some(token), _) => api.access.caller(token).await,
+        (None, Via::Unix(Some(scope))) => Some(Caller { scope, token: None }),
+        (None, Via::Unix(None) | Via::Tcp) => None,
     }
 }
 
@@ -176,7 +187,7 @@ fn permits(scope: Scope, method: &Method, route: &str) -> bool {
     }
 }
 
-fn beyond_scope(scope: Scope) -> Refused {
+pub(crate) fn beyond_scope(scope: Scope) -> Refused {
     let may = match scope {
         Scope::Admin => "everything",
         Scope::Read => "look at everything but secrets, and change nothing",
@@ -202,7 +213,8 @@ fn unauthorized() -> Refused {
     )
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+/// The token of a request, if it has one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refused> {
     let Some(value) = only(headers, &header::AUTHORIZATION)? else { return Ok(None) };
     let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // What is there and is no token is a wrong one.

@@ -224,7 +224,7 @@ async fn metalink_jobs(bytes: Bytes) -> Result<(Vec<Result<SubmitJob, Problem>>,
 }
 
 /// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
-pub(super) async fn checked(
+pub(crate) async fn checked(
     api: &Api,
     items: Vec<Result<SubmitJob, Problem>>,
 ) -> Result<Vec<Result<Checked, Problem>>, Refused> {
@@ -489,7 +489,7 @@ async fn shown_one(api: &Api, row: JobRow) -> Result<Job, Refused> {
 }
 
 /// Rows as a client sees them, with what the driver knows beyond them.
-pub(super) async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
+pub(crate) async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refused> {
     let ids: Vec<JobId> = rows.iter().filter(|row| may_run(row)).map(|row| row.id).collect();
     let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
     let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?;
@@ -526,7 +526,7 @@ fn may_run(row: &JobRow) -> bool {
 }
 
 /// The answer to what the driver refused.
-pub(super) fn driver_error(id: Option<JobId>, error: DriverError) -> Refused {
+pub(crate) fn driver_error(id: Option<JobId>, error: DriverError) -> Refused {
     match error {
         DriverError::Refused(refusal) => refused(id.map_or(0, |id| id.0), refusal),
         DriverError::Declined(problem) => Refused(match id {

@@ -72,7 +72,7 @@ impl Server {
     /// Starts serving. `stop` is also seen by handlers that wait for long.
     pub(crate) fn start(
         router: Router,
-        tcp: Option<TcpListener>,
+        tcp: Vec<TcpListener>,
         unix: Option<UnixListener>,
         peers: Peers,
         stop: CancellationToken,
@@ -81,8 +81,9 @@ impl Server {
         let most = (system::connections_possible() as usize).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let places = || Arc::new(Semaphore::new(most / 2));
         let shared = Arc::new(Shared { router, peers, stop: stop.clone(), tasks: tasks.clone() });
-        if let Some(listener) = tcp {
-            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), places()));
+        let on_tcp = places();
+        for listener in tcp {
+            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), Arc::clone(&on_tcp)));
         }
         if let Some(listener) = unix {
             tasks.spawn(accept_unix(listener, shared, places()));
@@ -167,7 +168,9 @@ impl Shared {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_DEADLINE)
                 .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(Patient::new(stream)), service);
+                .serve_connection(TokioIo::new(Patient::new(stream)), service)
+                // A WebSocket takes its connection along, and has a place of its own.
+                .with_upgrades();
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

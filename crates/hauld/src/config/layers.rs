@@ -208,6 +208,9 @@ mod tests {
             ("[labels.iso]\nbandwith_limit = 5", "bandwith_limit"),
             ("[labels.iso]\nbandwidth_limit = \"fast\"", "300KB"),
             ("[labels.\"\"]", "`labels`"),
+            ("[aria2]\nenable = true", "enable"),
+            ("[aria2]\nlisten = [\"6800\"]", "127.0.0.1:6800"),
+            ("[aria2]\nenabled = false\nlisten = [\"127.0.0.1:6800\"]", "`aria2`"),
         ] {
             let error = load(file, &[], &[]).expect_err(file).to_string();
             assert!(error.contains(key), "{file}: {error}");
@@ -227,10 +230,13 @@ mod tests {
             [labels.iso]
             bandwidth_limit = "500KB"
             bandwidth_schedule = [{ from = "08:00", to = "18:00", bandwidth_limit = 0 }]
+            [aria2]
+            get = true
         "#;
         let first = load(file, &[], &[]).expect("right");
         assert_eq!(first.config.labels["iso"].bandwidth_limit.0, 500_000);
         assert_eq!(first.config.bandwidth_schedule[0].bandwidth_limit, 2_000_000);
+        assert!(first.config.aria2.enabled && first.config.aria2.get, "what is not said is as by default");
         let second = load(&first.print(), &[], &[]).expect("what we print is right");
         assert_eq!(first.config, second.config);
     }

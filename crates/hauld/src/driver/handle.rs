@@ -6,7 +6,7 @@ use std::sync::Weak;
 use haul_api::{Problem, Window};
 use haul_core::messages::{JobView, Why};
 use haul_core::{Action, Chunk, JobId, Refusal};
-use haul_store::{Filter, HostRow, JobPatch, JobRow, NewJob, Once, OnceAnswer, OnceRequest, StoreError};
+use haul_store::{Filter, HostRow, JobPatch, JobRow, Mirror, NewJob, Once, OnceAnswer, OnceRequest, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{LimitChanges, Limits, LimitsNow};
@@ -162,6 +162,8 @@ pub(crate) enum Wish {
     ActAll(Action, Filter, Answer<u64>),
     Patch { id: JobId, patch: Box<JobPatch>, place: Option<Placing>, answer: Answer<JobRow> },
     Delete { id: JobId, files: bool, expected: Option<u64>, answer: Answer<()> },
+    ForgetEnded(Answer<u64>),
+    AddMirrors { id: JobId, mirrors: Vec<Mirror>, answer: Answer<usize> },
     Restore(JobId, Answer<JobRow>),
     Verify { id: JobId, repair: bool, answer: Answer<JobRow> },
     Live(Vec<JobId>, oneshot::Sender<(HashMap<JobId, Live>, HashSet<JobId>)>),
@@ -263,6 +265,16 @@ impl Handle {
     /// Forgets a job if it is in the version that is expected, and with `files` removes what it saved.
     pub(crate) async fn delete(&self, id: JobId, files: bool, expected: Option<u64>) -> Result<(), DriverError> {
         self.ask(|answer| Wish::Delete { id, files, expected, answer }).await
+    }
+
+    /// Forgets all jobs that have ended, and keeps their files; tells how many those are.
+    pub(crate) async fn forget_ended(&self) -> Result<u64, DriverError> {
+        self.ask(Wish::ForgetEnded).await
+    }
+
+    /// Adds mirrors to a job, as far as they are new to it and not too many; tells how many it has then.
+    pub(crate) async fn add_mirrors(&self, id: JobId, mirrors: Vec<Mirror>) -> Result<usize, DriverError> {
+        self.ask(|answer| Wish::AddMirrors { id, mirrors, answer }).await
     }
 
     /// Begins to verify the file of a job; with `repair`, what is bad of a complete one is fetched again.

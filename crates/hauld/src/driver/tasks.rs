@@ -42,6 +42,8 @@ pub(super) enum Done {
     SeamCompared { id: JobId, at: u64, differs: Option<Fault> },
     /// A job is hidden and can be let go.
     Hidden { rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()> },
+    /// All jobs that had ended are hidden.
+    EndedHidden { ids: Result<Vec<JobId>, StoreError>, answer: Answer<u64> },
     /// The deletion of a job is taken back, or not.
     Restored { id: JobId, row: Result<JobRow, DriverError>, answer: Answer<JobRow> },
     /// A deleted job has been read, to be removed.
@@ -81,7 +83,7 @@ pub(super) enum Done {
     /// A job's rows are stored anew; its part file, where that had to be opened again.
     Rewritten { id: JobId, part: Result<Option<PartFile>, Fault> },
     /// A job's list of mirrors, with those that it has got.
-    MirrorsAdded { id: JobId, mirrors: Result<Vec<Mirror>, UpdateError> },
+    MirrorsAdded { id: JobId, mirrors: Result<Vec<Mirror>, UpdateError>, answer: Option<Answer<usize>> },
     /// A job's file is in place, or not.
     Sealed { id: JobId, row: Result<JobRow, Unsealed> },
     /// A job is settled and can be forgotten here.

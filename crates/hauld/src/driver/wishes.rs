@@ -25,7 +25,12 @@ impl Driver {
         let now = self.now();
         if matches!(
             wish,
-            Wish::Act(..) | Wish::ActAll(..) | Wish::Patch { .. } | Wish::Delete { .. } | Wish::Restore(..)
+            Wish::Act(..)
+                | Wish::ActAll(..)
+                | Wish::Patch { .. }
+                | Wish::Delete { .. }
+                | Wish::ForgetEnded(..)
+                | Wish::Restore(..)
         ) {
             self.save_events();
         }
@@ -37,6 +42,8 @@ impl Driver {
             Wish::ActAll(action, filter, answer) => self.act_all(action, filter, answer),
             Wish::Patch { id, patch, place, answer } => self.patch(id, *patch, place, answer),
             Wish::Delete { id, files, expected, answer } => self.delete(id, files, expected, answer),
+            Wish::ForgetEnded(answer) => self.forget_ended(answer),
+            Wish::AddMirrors { id, mirrors, answer } => self.add_mirrors(id, mirrors, Some(answer)),
             Wish::Restore(id, answer) => self.restore(id, answer),
             // Whoever asked may have gone; then the answer has nowhere to go, which is fine.
             Wish::Verify { id, repair, answer } => self.verify(id, repair, answer),
@@ -127,6 +134,16 @@ impl Driver {
             }
             Done::SeamCompared { id, at, differs } => self.seam_compared(id, at, differs),
             Done::Hidden { rows, id, answer } => self.hidden(rows, id, answer),
+            Done::EndedHidden { ids, answer } => {
+                let hidden = ids.map_err(DriverError::from).map(|ids| {
+                    for id in &ids {
+                        self.deleted(*id);
+                        self.announce(*id);
+                    }
+                    ids.len() as u64
+                });
+                answer.send(hidden).ok();
+            }
             Done::Restored { id, row, answer } => self.restored(id, row, answer),
             Done::ToDiscard { id, row } => self.discard_deleted(id, row),
             Done::Loaded { id, stored } => self.loaded(id, stored),
@@ -146,7 +163,7 @@ impl Driver {
             Done::Marked(marked) => self.marked(marked),
             Done::Reset { id, row } => self.reset_done(id, row),
             Done::Rewritten { id, part } => self.rewritten(id, part),
-            Done::MirrorsAdded { id, mirrors } => self.mirrors_added(id, mirrors),
+            Done::MirrorsAdded { id, mirrors, answer } => self.mirrors_added(id, mirrors, answer),
             Done::Sealed { id, row } => self.sealed(id, row),
             Done::Settled { id } => self.settled(id),
         }
@@ -332,6 +349,14 @@ impl Driver {
         }));
     }
 
+    fn forget_ended(&mut self, answer: Answer<u64>) {
+        let store = self.store.clone();
+        self.tasks.push(Box::pin(async move {
+            let ids = store.hide_ended(now_ms()).await;
+            Done::EndedHidden { ids, answer }
+        }));
+    }
+
     fn hidden(&mut self, rows: Result<Vec<JobRow>, StoreError>, id: JobId, answer: Answer<()>) {
         let row = match rows {
             Ok(mut rows) => rows.pop(),
@@ -430,7 +455,7 @@ fn became(inserted: &Inserted, job: NewJob, now_ms: i64) -> Submitted {
 }
 
 /// A job that has just been inserted.
-pub(super) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
+pub(crate) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
     let row = JobRow {
         id,
         lifecycle: Lifecycle::accepted(job.intent),

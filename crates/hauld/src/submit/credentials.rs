@@ -54,11 +54,15 @@ impl Credentials {
     }
 }
 
-/// RFC 7617.
+/// The `Authorization` of a user and a password (RFC 7617).
+pub(crate) fn basic_login(user: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> String {
+    let pair = [user.as_ref(), password.as_ref()].join(&b':');
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
 fn basic(url: &Url) -> String {
     let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-    let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
-    format!("Basic {}", STANDARD.encode(pair))
+    basic_login(decoded(url.username()), decoded(url.password().unwrap_or_default()))
 }
 
 /// Keeps the users and passwords in a job's URLs apart.

@@ -258,7 +258,7 @@ fn new_job(home: &Home, url: &str) -> NewJob {
     let origin = url::Url::parse(url).expect("a URL").origin().ascii_serialization();
     let dir = home.downloads().canonicalize().expect("the daemon has made it").display().to_string();
     let wish = Wish { url: url.into(), host: origin, dir, ..Wish::default() };
-    NewJob { wish, intent: Intent::Run, part_token: "0badcafe".to_owned(), pieces: None, maker: None }
+    NewJob { wish, intent: Intent::Run, part_token: "0badcafe".to_owned(), pieces: None, maker: None, gid: None }
 }
 
 fn identity(content: &Content) -> Identity {

@@ -167,7 +167,14 @@ impl Stopped {
         let host = url::Url::parse(&url).expect("a URL").origin().ascii_serialization();
         let dir = home.downloads().canonicalize().expect("the daemon has made it").display().to_string();
         let wish = Wish { url: url.into(), host, dir, ..Wish::default() };
-        let job = NewJob { wish, intent: Intent::Run, part_token: "0badcafe".to_owned(), pieces: None, maker: None };
+        let job = NewJob {
+            wish,
+            intent: Intent::Run,
+            part_token: "0badcafe".to_owned(),
+            pieces: None,
+            maker: None,
+            gid: None,
+        };
         let id = store.insert_jobs(vec![job], 1).await.expect("a new row")[0];
         let identity = Identity {
             name: Some("a.bin".to_owned()),

@@ -26,6 +26,7 @@
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
 //! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
+//! | `aria2` | clients that were made for aria2 do the same here, and nobody more than otherwise |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `options` | what a job is told of its way, its time, its place and its like holds |
 //! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
@@ -38,6 +39,7 @@
 //! | `nginx` | the same with a real nginx |
 //! | `support` | the daemon in a process, and ways to watch it |
 
+mod aria2;
 mod attacks;
 mod browser;
 mod clock;
