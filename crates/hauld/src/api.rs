@@ -57,6 +57,8 @@ pub(crate) use settings::check as check_limits;
 
 use problem::Refused;
 
+pub(crate) use jobs::hand_over;
+
 /// What every handler may use.
 #[derive(Clone)]
 pub(crate) struct Api {

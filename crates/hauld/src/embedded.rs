@@ -31,6 +31,9 @@ impl Embedded {
         // They belong to the daemon: this process does not live long enough to tell anybody.
         config.webhooks.clear();
         config.hooks.clear();
+        config.watch = PathBuf::new();
+        // Everything goes to the one directory.
+        config.rules.clear();
         crate::system::raise_file_limit();
         let daemon = Daemon::start(&config).await?;
         Ok(Self { daemon, socket })

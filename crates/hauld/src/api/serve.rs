@@ -72,8 +72,8 @@ impl Server {
     /// Starts serving. `stop` is also seen by handlers that wait for long.
     pub(crate) fn start(
         router: Router,
-        tcp: Option<TcpListener>,
-        unix: Option<UnixListener>,
+        tcp: Vec<TcpListener>,
+        unix: Vec<UnixListener>,
         peers: Peers,
         stop: CancellationToken,
     ) -> Self {
@@ -81,11 +81,12 @@ impl Server {
         let most = (system::connections_possible() as usize).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let places = || Arc::new(Semaphore::new(most / 2));
         let shared = Arc::new(Shared { router, peers, stop: stop.clone(), tasks: tasks.clone() });
-        if let Some(listener) = tcp {
-            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), places()));
+        let (for_tcp, for_unix) = (places(), places());
+        for listener in tcp {
+            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), Arc::clone(&for_tcp)));
         }
-        if let Some(listener) = unix {
-            tasks.spawn(accept_unix(listener, shared, places()));
+        for listener in unix {
+            tasks.spawn(accept_unix(listener, Arc::clone(&shared), Arc::clone(&for_unix)));
         }
         Self { stop, tasks }
     }
