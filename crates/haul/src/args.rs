@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use haul_api::{OnChange, OnConflict, OnDuplicate, Position, Rate, Size};
 use jiff::Timestamp;
 
@@ -24,13 +24,13 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// Ask the daemon on this Unix socket
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "server")]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "server", value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
     /// Ask the daemon at this address, such as `http://127.0.0.1:4285`
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// Read the token from this file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long, global = true)]
@@ -173,6 +173,34 @@ pub(crate) enum Command {
     /// A browser extension asks for it. The token may submit jobs from public addresses, look at its own ones, and renew
     /// their links.
     Pair,
+    /// Print what completes the command line in a shell
+    ///
+    /// For bash: `haul completions bash > ~/.local/share/bash-completion/completions/haul`. For zsh: into a file `_haul` in a
+    /// directory of `$fpath`. For fish: `haul completions fish > ~/.config/fish/completions/haul.fish`.
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+        /// Whose command line
+        #[arg(value_enum, default_value_t = Program::Haul)]
+        program: Program,
+    },
+    /// Write the manual pages of `haul`, of each of its commands, and of `hauld` into a directory
+    ///
+    /// `man -l DIR/haul-get.1` shows one of them.
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+/// Whose command line is meant.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Program {
+    /// The command line
+    Haul,
+    /// The daemon
+    Hauld,
 }
 
 /// What can be done with tokens.
@@ -206,10 +234,23 @@ pub(crate) struct TokenAdd {
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// What to download: URLs, or Metalinks that lie here
-    #[arg(value_name = "URL|FILE.meta4", required = true)]
+    #[arg(value_name = "URL|FILE.meta4", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
     pub(crate) options: JobOptions,
+}
+
+/// Many URLs at once, the same for `get` and `add`.
+#[derive(Args, Debug)]
+pub(crate) struct Many {
+    /// Make many URLs of one with `{one,two}`, `[1-20]`, `[01-20]`, `[a-f]` or `[0-100:10]` in it, as curl does
+    #[arg(short = 'g', long)]
+    pub(crate) expand: bool,
+    /// Print the URLs, and ask for none of them
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]
@@ -217,11 +258,12 @@ pub(crate) struct Add {
     /// What to download: URLs, or Metalinks that lie here
     #[arg(value_name = "URL|FILE.meta4", required_unless_present_any = ["input", "curl"])]
     pub(crate) urls: Vec<String>,
-    /// Read URLs from a file, one a line; `-` is standard input
-    #[arg(short, long, value_name = "FILE")]
+    /// Read URLs from a file, one a line; `-` is standard input. Mirrors, and options on lines below, as in an input file of
+    /// aria2
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) input: Option<PathBuf>,
     /// Read a command line of curl from standard input, as browsers copy it ("Copy as cURL")
-    #[arg(long, conflicts_with_all = ["urls", "input"])]
+    #[arg(long, conflicts_with_all = ["urls", "input", "expand"])]
     pub(crate) curl: bool,
     /// Do not start yet
     #[arg(long, conflicts_with = "start_at")]
@@ -236,6 +278,8 @@ pub(crate) struct Add {
     #[arg(long, value_name = "top|bottom|N")]
     pub(crate) position: Option<Position>,
     #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
     pub(crate) options: JobOptions,
 }
 
@@ -246,10 +290,10 @@ pub(crate) struct JobOptions {
     #[arg(long = "mirror", value_name = "URL")]
     pub(crate) mirrors: Vec<String>,
     /// Save into this directory
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// Save under this name (one URL only)
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// Use at most this many connections
     #[arg(short = 'x', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -306,7 +350,7 @@ pub(crate) struct JobOptions {
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
     /// Send the cookies of this file (`cookies.txt`), each where it belongs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) cookies: Option<PathBuf>,
     /// Ask by POST, and send this text, or with `@FILE` what is in a file (`@-` is standard input)
     #[arg(long, value_name = "TEXT|@FILE")]
@@ -438,7 +482,7 @@ impl FromStr for HostConnections {
 #[derive(Args, Debug)]
 pub(crate) struct Db {
     /// The database in this directory instead of the daemon's usual one
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: DbCommand,
@@ -452,7 +496,7 @@ pub(crate) enum DbCommand {
     /// back to a copy: stop the daemon, put the copy in the place of `haul.db`, remove `haul.db-wal` and `haul.db-shm`.
     Backup {
         /// The new file
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
     /// Look for damage

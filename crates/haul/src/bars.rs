@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use console::{Alignment, Term, pad_str, truncate_str};
 use haul_api::{JobState, Rate, Size};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::eta::Eta;
@@ -40,7 +40,7 @@ impl Bars {
             if !has_begun || self.jobs.len() >= room {
                 return;
             }
-            let bar = ProgressBar::new(0);
+            let bar = unseen();
             let bar = match &self.total {
                 Some(total) => self.multi.insert_before(total, bar),
                 None => self.multi.add(bar),
@@ -65,7 +65,7 @@ impl Bars {
             return;
         }
         let columns = columns();
-        let total = self.total.get_or_insert_with(|| self.multi.add(ProgressBar::new(0)));
+        let total = self.total.get_or_insert_with(|| self.multi.add(unseen()));
         let sum = Sum::of(tracks);
         self.eta.observe(now, sum.speed, Some(sum.total_bytes.saturating_sub(sum.done_bytes)));
         let left = self.eta.left(now).map_or_else(|| "-".to_owned(), left);
@@ -143,6 +143,11 @@ fn laid_out(columns: usize, done: u64, sizes: &str, speed: u64, left: &str, conn
         60..100 => format!("{:>7} {rate:>9} {left:>11} {connections:>2} conn", Size(done).approx()),
         _ => format!("{sizes:>17} {rate:>9} {left:>11} {connections:>2} conn"),
     }
+}
+
+/// A bar that is not drawn before it belongs to the others and has something to show.
+fn unseen() -> ProgressBar {
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden()).with_style(style(false, columns()))
 }
 
 fn standstill(track: &Track) -> String {

@@ -6,6 +6,7 @@ mod doctor;
 mod host;
 mod limit;
 mod list;
+mod manual;
 mod probe;
 mod renew;
 mod show;
@@ -32,6 +33,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     let daemon = find::find(&cli.global, out);
     match &cli.command {
         Command::Get(args) => get::get(&cli.global, args, out).await,
+        // Nobody has to be there for a look at what would be asked for.
+        Command::Add(args) if args.many.dry_run => added_if(args, out),
         Command::Add(args) => add(&daemon.await?, args, out).await,
         Command::Ls(args) => list::ls(&daemon.await?, args, out).await,
         Command::Show(args) => show::show(&daemon.await?, args, out).await,
@@ -63,6 +66,8 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             Some(TokenCommand::Rm { ids }) => token::rm(&daemon.await?, ids, out).await,
         },
         Command::Pair => token::pair(&daemon.await?, out).await,
+        Command::Completions { shell, program } => manual::completions(*shell, *program, out),
+        Command::Man { dir } => manual::pages(dir, out),
     }
 }
 
@@ -84,6 +89,13 @@ async fn add(daemon: &Daemon, args: &Add, out: &Out) -> Result<Exit, Failure> {
     }
     sent.map_err(|error| daemon.failure(error))?;
     Ok(if accepted.refused.is_empty() { Exit::Fine } else { Exit::Failed })
+}
+
+/// Prints what `add` would ask for.
+fn added_if(args: &Add, out: &Out) -> Result<Exit, Failure> {
+    let wishes = if args.curl { submit::for_curl(args, true)? } else { submit::for_add(args, true)? };
+    wishes.notes.iter().for_each(|note| out.note(note));
+    wishes.preview(out).map(|()| Exit::Fine)
 }
 
 fn added(job: &Job, out: &Out) -> Result<(), Failure> {

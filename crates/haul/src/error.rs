@@ -55,11 +55,16 @@ impl Exit {
         }
     }
 
+    /// All codes with what they mean.
+    pub(crate) fn meanings() -> Vec<(u8, &'static str)> {
+        Self::ALL.iter().map(|exit| (exit.code(), exit.meaning())).collect()
+    }
+
     /// The table under `--help`.
     pub(crate) fn table() -> String {
         let mut table = "Exit codes:\n".to_owned();
-        for exit in Self::ALL {
-            writeln!(table, "  {:>3}  {}", exit.code(), exit.meaning()).expect("a String takes everything");
+        for (code, meaning) in Self::meanings() {
+            writeln!(table, "  {code:>3}  {meaning}").expect("a String takes everything");
         }
         table.pop();
         table

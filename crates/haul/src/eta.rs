@@ -3,14 +3,19 @@
 //! What is smoothed is the *moment of the end*: while the speed is steady it stands still, so the time left goes down
 //! by a second each second; a change of speed moves it over a few seconds.
 
+use std::collections::VecDeque;
+
 /// The estimate for one job. Times are seconds since any fixed moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Eta {
+    /// When how much remained, the oldest first.
+    samples: VecDeque<(f64, u64)>,
     last: Option<Estimate>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Estimate {
+    began: f64,
     at: f64,
     speed: f64,
     ends_at: f64,
@@ -19,29 +24,47 @@ struct Estimate {
 impl Eta {
     /// Takes in what the job says now and answers the smoothed speed in bytes per second.
     pub(crate) fn observe(&mut self, now: f64, speed: u64, remaining: Option<u64>) -> u64 {
-        #[expect(clippy::cast_precision_loss, reason = "an estimate needs no 53 bits")]
-        let (measured, remaining) = (speed as f64, remaining.unwrap_or(0) as f64);
-        let smoothed = match self.last {
-            // Nothing flows: an old estimate would only count down to a lie.
-            _ if speed == 0 => {
-                self.last = None;
-                return 0;
-            }
-            None => Estimate { at: now, speed: measured, ends_at: now + remaining / measured },
-            Some(last) => {
-                let share = 1.0 - (-(now - last.at).max(0.0) / SMOOTHING_SECONDS).exp();
-                let speed = last.speed + (measured - last.speed) * share;
-                let target = now + remaining / speed;
-                Estimate { at: now, speed, ends_at: last.ends_at + (target - last.ends_at) * share }
-            }
+        // Nothing flows: an old estimate would only count down to a lie.
+        if speed == 0 {
+            *self = Self::default();
+            return 0;
+        }
+        let measured = remaining.and_then(|remaining| self.rate(now, remaining)).unwrap_or(float(speed));
+        let remaining = float(remaining.unwrap_or(0));
+        let followed = |last: Estimate| {
+            // What is measured has not been steady for long enough to be smoothed.
+            let is_young = now - last.began < WINDOW_SECONDS;
+            let speed =
+                last.speed + (measured - last.speed) * if is_young { 1.0 } else { share(last, now, SMOOTHING_SECONDS) };
+            let target = now + remaining / speed;
+            let (before, after) = ((last.ends_at - now).max(1.0), (target - now).max(1.0));
+            let is_far_off = before / after > FAR_OFF || after / before > FAR_OFF;
+            let seconds = if is_far_off { CORRECTING_SECONDS } else { SMOOTHING_SECONDS };
+            let share = if is_young { 1.0 } else { share(last, now, seconds) };
+            Estimate { began: last.began, at: now, speed, ends_at: last.ends_at + (target - last.ends_at) * share }
         };
+        let first = || Estimate { began: now, at: now, speed: measured, ends_at: now + remaining / measured };
+        let smoothed = self.last.map_or_else(first, followed);
         self.last = Some(smoothed);
         whole(smoothed.speed)
     }
 
-    /// The seconds left at `now`, unknown while nothing flows. In steps that can be read.
+    /// The speed over the last seconds by what has come. The daemon's own figure begins at nothing and takes some time to rise.
+    fn rate(&mut self, now: f64, remaining: u64) -> Option<f64> {
+        self.samples.push_back((now, remaining));
+        // One that is older stays, or after a pause there would be nothing to compare with.
+        while self.samples.get(1).is_some_and(|(at, _)| now - at >= WINDOW_SECONDS) {
+            self.samples.pop_front();
+        }
+        let (at, remained) = *self.samples.front()?;
+        let came = remained.checked_sub(remaining).filter(|came| *came > 0)?;
+        (now - at >= SPAN_SECONDS).then(|| float(came) / (now - at))
+    }
+
+    /// The seconds left at `now`, unknown at the beginning and while nothing flows. In steps that can be read.
     pub(crate) fn left(&self, now: f64) -> Option<u64> {
-        let seconds = whole((self.last?.ends_at - now).ceil());
+        let last = self.last.filter(|last| now - last.began >= UNSURE_SECONDS)?;
+        let seconds = whole((last.ends_at - now).ceil());
         Some(match seconds {
             0..120 => seconds.max(1),
             120..3600 => seconds.next_multiple_of(5),
@@ -55,8 +78,33 @@ fn whole(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
+/// How much of a change is followed now so that two thirds of it are after `seconds`.
+fn share(last: Estimate, now: f64, seconds: f64) -> f64 {
+    1.0 - (-(now - last.at).max(0.0) / seconds).exp()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate needs no 53 bits")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}
+
 /// How long a change of speed takes to show: two thirds of it after this time. A guess that looked right.
 const SMOOTHING_SECONDS: f64 = 4.0;
+
+/// The same for an estimate that is off by more than [`FAR_OFF`]: it would be wrong for longer than it jumps.
+const CORRECTING_SECONDS: f64 = 1.0;
+
+/// So many times too long or too short. A guess.
+const FAR_OFF: f64 = 1.5;
+
+/// Over how long the speed is measured. Seen to hide the steps in which servers and our own writes come.
+const WINDOW_SECONDS: f64 = 3.0;
+
+/// The shortest time over which it is. A guess: two looks at least.
+const SPAN_SECONDS: f64 = 0.4;
+
+/// How long nothing is said at the beginning, when connections are still being made.
+const UNSURE_SECONDS: f64 = 1.0;
 
 #[cfg(test)]
 mod tests {
@@ -78,11 +126,33 @@ mod tests {
     #[test]
     fn a_steady_transfer_counts_down_by_the_second() {
         let lefts = run(&mut Eta::default(), 100_000_000, 60, |_| 1_000_000);
-        assert_eq!(lefts[0], 100);
+        assert_eq!(lefts[0], 99, "nothing is said in the first second");
         for (tick, left) in lefts.iter().enumerate() {
-            let truth = 100 - tick as u64 / 5;
+            let truth = 99 - tick as u64 / 5;
             assert!(left.abs_diff(truth) <= 1, "{left} instead of {truth}");
         }
+    }
+
+    #[test]
+    fn a_figure_that_rises_slowly_misleads_nobody() {
+        let mut eta = Eta::default();
+        for tick in 0_u32..100 {
+            let (now, left) = (f64::from(tick) / 5.0, 30_000_000 - u64::from(tick) * 200_000);
+            eta.observe(now, 10_000 * u64::from(tick + 1), Some(left));
+            if let Some(said) = eta.left(now) {
+                assert!(said.abs_diff(left / 1_000_000) <= 2, "{said} at {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_between_two_looks_changes_nothing() {
+        let mut eta = Eta::default();
+        for second in 0_u32..10 {
+            eta.observe(f64::from(second), 1000, Some(100_000 - u64::from(second) * 1000));
+        }
+        assert_eq!(eta.observe(30.0, 10, Some(70_000)), 1000);
+        assert_eq!(eta.left(30.0), Some(70));
     }
 
     #[test]
@@ -105,18 +175,19 @@ mod tests {
     fn nothing_is_promised_while_nothing_flows() {
         let mut eta = Eta::default();
         eta.observe(0.0, 1000, Some(10_000));
-        assert_eq!(eta.left(0.0), Some(10));
-        assert_eq!(eta.observe(1.0, 0, Some(9_000)), 0);
-        assert_eq!(eta.left(1.0), None);
+        eta.observe(1.0, 1000, Some(9_000));
+        assert_eq!(eta.left(1.0), Some(9));
+        assert_eq!(eta.observe(2.0, 0, Some(9_000)), 0);
+        assert_eq!(eta.left(2.0), None);
     }
 
     #[test]
     fn long_times_are_rounded_to_steps() {
-        let mut eta = Eta::default();
-        eta.observe(0.0, 1, Some(123));
-        assert_eq!(eta.left(0.0), Some(125));
-        let mut eta = Eta::default();
-        eta.observe(0.0, 1, Some(7_201));
-        assert_eq!(eta.left(0.0), Some(7_260));
+        for (left, said) in [(123, 125), (7_201, 7_260)] {
+            let mut eta = Eta::default();
+            eta.observe(0.0, 1, Some(left + 1));
+            eta.observe(1.0, 1, Some(left));
+            assert_eq!(eta.left(1.0), Some(said));
+        }
     }
 }

@@ -21,6 +21,9 @@ use crate::submit;
 pub(crate) async fn get(global: &Global, args: &Get, out: &Out) -> Result<Exit, Failure> {
     let (dir, wishes) = submit::for_get(args)?;
     wishes.notes.iter().for_each(|note| out.note(note));
+    if args.many.dry_run {
+        return wishes.preview(out).map(|()| Exit::Fine);
+    }
     wishes.refused.iter().for_each(|refused| out.failure(&refused.failure()));
     let (wishes, refused) = (wishes.jobs, wishes.refused.len());
     if wishes.is_empty() {

@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | `args` | what can be typed |
 //! | `find` | which daemon is meant, and the token for it |
-//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `doctor`, `db`, ... |
+//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `doctor`, `db`, `man`, ... |
 //! | `get`, `adopt`, `state_dir` | `haul get`: through the daemon or by itself, going on where it was |
-//! | `submit` | URLs and options as the API wants them |
+//! | `submit`, `expand`, `cookies` | URLs and options as the API wants them |
 //! | `follow` | polling until jobs are over, also across a restart of the daemon |
 //! | `progress`, `bars`, `track`, `eta` | what is shown meanwhile |
 //! | `sentence`, `table`, `text` | words, columns, harmless text |
@@ -33,6 +33,7 @@ mod commands;
 mod cookies;
 mod error;
 mod eta;
+mod expand;
 mod find;
 mod follow;
 mod get;

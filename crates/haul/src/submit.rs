@@ -6,13 +6,17 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use haul_api::{Cookie, IpVersion, Method, RequestBody, Start, SubmitJob};
+use hauld::input::{self, InputError};
 use hauld::metalink;
+use serde_json::json;
 use url::Url;
 
 use crate::adopt::Refused;
 use crate::args::{Add, Get, JobOptions};
 use crate::cookies;
 use crate::error::Failure;
+use crate::expand;
+use crate::out::Out;
 use crate::text::{escaped, shown_url};
 
 /// What a command asks for.
@@ -27,10 +31,9 @@ pub(crate) struct Wishes {
 
 /// What `haul add` asks for.
 pub(crate) fn for_add(add: &Add, is_local: bool) -> Result<Wishes, Failure> {
-    let mut wishes = Wishes::of(&add.urls)?;
+    let mut wishes = Wishes::of(&add.urls, add.many.expand)?;
     if let Some(input) = &add.input {
-        let urls = from_lines(&read_input(input)?, &input.display().to_string())?;
-        wishes.jobs.extend(urls.into_iter().map(SubmitJob::new));
+        wishes.read_list(&read_input(input)?, input, is_local)?;
     }
     if wishes.jobs.is_empty() && wishes.refused.is_empty() {
         return Err(Failure::usage("there is no URL in the input"));
@@ -57,13 +60,7 @@ pub(crate) fn for_curl(add: &Add, is_local: bool) -> Result<Wishes, Failure> {
         other => other,
     };
     let wanted = template(&add.options, target.filename, 1)?;
-    let headers = said.headers.into_iter().chain(wanted.headers).reduce(|mut said, wanted| {
-        for (name, value) in wanted {
-            said.retain(|known, _| !known.eq_ignore_ascii_case(&name));
-            said.insert(name, value);
-        }
-        said
-    });
+    let headers = said.headers.into_iter().chain(wanted.headers).reduce(merged);
     let job = SubmitJob {
         url: said.url,
         dir: dir.map(text_of).transpose()?,
@@ -102,32 +99,64 @@ fn when_added(add: &Add, job: SubmitJob) -> SubmitJob {
 
 /// What `haul get` asks for: each file once, all into a directory that exists.
 pub(crate) fn for_get(get: &Get) -> Result<(PathBuf, Wishes), Failure> {
-    let mut wishes = Wishes::of(&get.urls)?;
+    let mut wishes = Wishes::of(&get.urls, get.many.expand)?;
     let mut seen = BTreeSet::new();
     // The same URL in another spelling would be the same job twice.
     wishes.jobs.retain(|job| seen.insert((Url::parse(job.main_url()).ok(), job.filename.clone())));
     let target = Target::of(&get.options, wishes.jobs.len())?;
-    let dir = absolute(&target.dir.unwrap_or_else(|| ".".into()))?;
-    fs::create_dir_all(&dir).map_err(|error| Failure::local("create the directory", &dir, &error))?;
-    let dir = fs::canonicalize(&dir).map_err(|error| Failure::local("open the directory", &dir, &error))?;
+    let mut dir = absolute(&target.dir.unwrap_or_else(|| ".".into()))?;
+    if !get.many.dry_run {
+        fs::create_dir_all(&dir).map_err(|error| Failure::local("create the directory", &dir, &error))?;
+        dir = fs::canonicalize(&dir).map_err(|error| Failure::local("open the directory", &dir, &error))?;
+    }
     let template = template(&get.options, target.filename, wishes.jobs.len())?;
     let template = SubmitJob { dir: Some(text_of(dir.clone())?), ..template };
     Ok((dir, wishes.all_like(&template)))
 }
 
 impl Wishes {
-    /// Reads URLs, and names of Metalinks that lie here.
-    fn of(words: &[String]) -> Result<Self, Failure> {
+    /// Reads URLs, which may be patterns where they are to be expanded, and names of Metalinks that lie here.
+    fn of(words: &[String], expand: bool) -> Result<Self, Failure> {
         let mut wishes = Self::default();
         for word in words {
             if is_metalink(word) {
                 wishes.read_metalink(word.as_ref())?;
+            } else if expand {
+                let urls = expand::expand(word).map_err(|what| {
+                    Failure::usage(what).with_help("without --expand, brackets and braces are taken as they are")
+                })?;
+                wishes.jobs.extend(checked(&urls)?.into_iter().map(SubmitJob::new));
             } else {
                 let url = check(word).map_err(|what| not_a_url(&what, word))?;
+                if expand::is_pattern(word) {
+                    let shown = shown_url(word);
+                    wishes.notes.push(format!("`{shown}` is taken as it is; --expand would make several URLs of it"));
+                }
                 wishes.jobs.push(SubmitJob::new(url));
             }
         }
         Ok(wishes)
+    }
+
+    /// Reads a list of URLs with their options.
+    fn read_list(&mut self, text: &str, path: &Path, is_local: bool) -> Result<(), Failure> {
+        let place = path.display().to_string();
+        let place = escaped(&place);
+        let listed = input::read(text)
+            .map_err(|InputError { line, problem }| Failure::usage(format!("line {line} of `{place}`: {problem}")))?;
+        for (line, mut job) in listed.jobs {
+            for (_, url) in job.urls() {
+                check(url).map_err(|what| not_a_url(&format!("line {line} of `{place}`: {what}"), url))?;
+            }
+            if let Some(dir) = job.dir.take() {
+                job.dir = Some(if is_local { text_of(absolute(dir.as_ref())?)? } else { dir });
+            }
+            self.jobs.push(job);
+        }
+        for (line, name) in listed.passed_over {
+            self.notes.push(format!("line {line} of `{place}`: `{name}` means nothing here and is passed over"));
+        }
+        Ok(())
     }
 
     fn read_metalink(&mut self, path: &Path) -> Result<(), Failure> {
@@ -150,11 +179,16 @@ impl Wishes {
         Ok(())
     }
 
-    /// Has all jobs done like this one; what it names counts more than what a Metalink says.
+    /// Has all jobs done like this one. It counts more than what a Metalink says, and less than what a list says of one
+    /// file.
     fn all_like(mut self, template: &SubmitJob) -> Self {
         for job in &mut self.jobs {
             let one = std::mem::take(job);
             let mirrors: Vec<_> = one.mirrors.into_iter().chain(template.mirrors.clone()).flatten().collect();
+            let headers = match (one.headers, template.headers.clone()) {
+                (Some(own), Some(all)) => Some(merged(all, own)),
+                (own, all) => own.or(all),
+            };
             *job = SubmitJob {
                 url: one.url,
                 mirrors: (!mirrors.is_empty()).then_some(mirrors),
@@ -163,11 +197,43 @@ impl Wishes {
                 // A checksum of the user's own, or where it is to be had, counts more.
                 checksum: template.checksum.clone().or(one.checksum.filter(|_| template.checksum_url.is_none())),
                 pieces: one.pieces,
+                dir: one.dir.or_else(|| template.dir.clone()),
+                headers,
+                referrer: one.referrer.or_else(|| template.referrer.clone()),
+                user_agent: one.user_agent.or_else(|| template.user_agent.clone()),
+                connections: one.connections.or(template.connections),
+                bandwidth_limit: one.bandwidth_limit.or(template.bandwidth_limit),
+                priority: one.priority.or(template.priority),
+                label: one.label.or_else(|| template.label.clone()),
+                start: one.start.or(template.start),
+                on_conflict: one.on_conflict.or(template.on_conflict),
+                proxy: one.proxy.or_else(|| template.proxy.clone()),
+                no_proxy: one.no_proxy.or_else(|| template.no_proxy.clone()),
+                insecure: one.insecure.or(template.insecure),
                 ..template.clone()
             };
         }
         self
     }
+
+    /// What would be asked for, for a person or a program to look at before it is.
+    pub(crate) fn preview(&self, out: &Out) -> Result<(), Failure> {
+        let urls = |job: &SubmitJob| job.urls().map(|(_, url)| url.to_owned()).collect::<Vec<_>>();
+        if out.is_json() {
+            let jobs = self.jobs.iter().map(|job| json!({"urls": urls(job), "dir": job.dir, "filename": job.filename}));
+            return out.json(&json!({"jobs": jobs.collect::<Vec<_>>()}));
+        }
+        self.jobs.iter().try_for_each(|job| out.foreign(&urls(job).join("\t")))
+    }
+}
+
+/// Headers with others, which count more.
+fn merged(mut headers: BTreeMap<String, String>, others: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, value) in others {
+        headers.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+        headers.insert(name, value);
+    }
+    headers
 }
 
 /// Whether this names a file that is a Metalink, not a URL where one may be.
@@ -297,18 +363,6 @@ fn checked(urls: &[String]) -> Result<Vec<String>, Failure> {
     urls.iter().map(|url| check(url).map_err(|what| not_a_url(&what, url))).collect()
 }
 
-/// Reads URLs one a line; blank lines and those that begin with `#` say nothing, as in `text/uri-list`.
-fn from_lines(text: &str, place: &str) -> Result<Vec<String>, Failure> {
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| {
-            check(line).map_err(|what| not_a_url(&format!("line {number} of `{}`: {what}", escaped(place)), line))
-        })
-        .collect()
-}
-
 /// What the daemon would refuse, too, but here before anything is sent.
 fn check(url: &str) -> Result<String, String> {
     match Url::parse(url) {
@@ -405,7 +459,7 @@ mod tests {
     #[test]
     fn metalinks_that_lie_here_are_read_beside_urls() {
         let (_dir, path) = lying_here("x.Meta4", METALINK);
-        let wishes = Wishes::of(&[path.clone(), "http://h/x.meta4".to_owned()]).expect("both are good");
+        let wishes = Wishes::of(&[path.clone(), "http://h/x.meta4".to_owned()], false).expect("both are good");
         let expected =
             SubmitJob { filename: Some("a.iso".to_owned()), size: Some(5), ..SubmitJob::new("https://a.example/1") };
         assert_eq!(wishes.jobs, [expected, SubmitJob::new("http://h/x.meta4")]);
@@ -424,7 +478,7 @@ mod tests {
             label: Some("iso".to_owned()),
             ..SubmitJob::default()
         };
-        let job = Wishes::of(&[path]).expect("it is good").all_like(&template).jobs.remove(0);
+        let job = Wishes::of(&[path], false).expect("it is good").all_like(&template).jobs.remove(0);
         assert_eq!((job.filename.as_deref(), job.size, job.label.as_deref()), (Some("mine"), Some(5), Some("iso")));
         assert_eq!(job.urls().map(|(_, url)| url).collect::<Vec<_>>(), ["https://a.example/1", "http://c.example/1"]);
     }
@@ -432,10 +486,10 @@ mod tests {
     #[test]
     fn a_metalink_that_is_none_or_is_not_there_is_named() {
         let (dir, path) = lying_here("x.meta4", "\n<html>");
-        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("no Metalink");
+        let failure = Wishes::of(std::slice::from_ref(&path), false).expect_err("no Metalink");
         assert!(failure.message.starts_with(&format!("`{path}`, line 2: this is no Metalink")), "{failure:?}");
         drop(dir);
-        let failure = Wishes::of(std::slice::from_ref(&path)).expect_err("it is gone");
+        let failure = Wishes::of(std::slice::from_ref(&path), false).expect_err("it is gone");
         assert!(failure.message.contains(&path), "{failure:?}");
     }
 
@@ -453,12 +507,57 @@ mod tests {
         }
     }
 
+    fn list(text: &str) -> Result<Wishes, Failure> {
+        let mut wishes = Wishes::default();
+        wishes.read_list(text, "list.txt".as_ref(), true).map(|()| wishes)
+    }
+
     #[test]
     fn lists_may_have_comments_and_windows_line_ends() {
         let text = "# isos\r\nhttp://a/1\r\n\r\n  https://a/2  \n";
-        assert_eq!(from_lines(text, "x").expect("two URLs"), ["http://a/1", "https://a/2"]);
-        let failure = from_lines("http://a/1\nftp://me:s3cret@a/?s3cret\n", "list.txt").expect_err("ftp");
-        assert_eq!(failure.message, "line 2 of `list.txt`: `ftp://a/?...` is neither http nor https");
+        let urls: Vec<_> = list(text).expect("two URLs").jobs;
+        assert_eq!(urls, [SubmitJob::new("http://a/1"), SubmitJob::new("https://a/2")]);
+        for text in ["http://a/1\nftp://me:s3cret@a/?s3cret\n", "http://a/1\nhttp://b/\tftp://me:s3cret@a/?s3cret\n"] {
+            let failure = list(text).expect_err("ftp");
+            assert_eq!(failure.message, "line 2 of `list.txt`: `ftp://a/?...` is neither http nor https");
+        }
+        let failure = list("http://a/1\n bt-tracker=s3cret\n").expect_err("no option");
+        assert!(failure.message.starts_with("line 2 of `list.txt`: there is no option `bt-tracker`"), "{failure:?}");
+    }
+
+    #[test]
+    fn what_a_list_says_of_a_file_counts_more_than_what_is_said_of_all() {
+        let wishes =
+            list("http://a/1\n dir=/srv/one\n header=A: 1\n split=2\n gid=7\nhttp://a/2\n").expect("two files");
+        assert_eq!(wishes.notes, ["line 5 of `list.txt`: `gid` means nothing here and is passed over"]);
+        let headers = |pairs: &[(&str, &str)]| {
+            Some(
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+            )
+        };
+        let template = SubmitJob {
+            dir: Some("/srv/all".to_owned()),
+            headers: headers(&[("a", "2"), ("b", "3")]),
+            connections: Some(9),
+            ..SubmitJob::default()
+        };
+        let jobs = wishes.all_like(&template).jobs;
+        assert_eq!((jobs[0].dir.as_deref(), jobs[0].connections), (Some("/srv/one"), Some(2)));
+        assert_eq!(jobs[0].headers, headers(&[("A", "1"), ("b", "3")]));
+        assert_eq!((jobs[1].dir.as_deref(), jobs[1].connections), (Some("/srv/all"), Some(9)));
+        assert_eq!(jobs[1].headers, template.headers);
+    }
+
+    #[test]
+    fn patterns_are_expanded_where_that_is_asked_for() {
+        let word = ["http://a/[1-2].iso?s3cret".to_owned()];
+        let wishes = Wishes::of(&word, false).expect("a URL");
+        assert_eq!(wishes.jobs, [SubmitJob::new(&word[0])]);
+        assert!(wishes.notes[0].contains("--expand") && !wishes.notes[0].contains("s3cret"), "{:?}", wishes.notes);
+        let wishes = Wishes::of(&word, true).expect("a pattern");
+        let expected = ["http://a/1.iso?s3cret", "http://a/2.iso?s3cret"].map(SubmitJob::new);
+        assert_eq!((wishes.jobs.as_slice(), wishes.notes.len()), (&expected[..], 0));
+        assert_eq!(Wishes::of(&["http://a/[x]".to_owned()], true).expect_err("no range").exit.code(), 2);
     }
 
     #[test]

@@ -177,7 +177,7 @@ mod tests {
             (13.0, active(200_000_000)),
         ]);
         assert_eq!(lines.len(), 4, "{lines:?}");
-        assert!(lines[1].starts_with("a.iso: 10 %, 101 MB / 1.00 GB, 10.0 MB/s, "), "{lines:?}");
+        assert!(lines[1].starts_with("a.iso: 10 %, 101 MB / 1.00 GB, 50.5 MB/s, "), "{lines:?}");
         assert!(lines[2].starts_with("a.iso: 19 %, "), "{lines:?}");
         assert!(lines[3].starts_with("a.iso: 20 %, "), "{lines:?}");
     }

@@ -207,6 +207,77 @@ fn add_reads_a_list_and_reports_each_refusal() {
 }
 
 #[test]
+fn completions_and_manual_pages_know_the_command_line() {
+    let home = Home::new();
+    for (arguments, parts) in [
+        (&["completions", "bash"][..], &["complete -F _haul", "--checksum-url", "haul__subcmd__get"][..]),
+        (&["completions", "zsh"], &["#compdef haul", "--checksum-url"]),
+        (&["completions", "fish"], &["complete -c haul", "checksum-url"]),
+        (&["completions", "zsh", "hauld"], &["#compdef hauld", "--print-config"]),
+    ] {
+        let run = home.haul(arguments);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        for part in parts {
+            assert!(run.stdout.contains(part), "{arguments:?}: {part}");
+        }
+    }
+    assert_eq!(home.haul(&["completions", "tcl"]).code, Some(2));
+
+    let run = home.haul(&["man", "pages/man"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let page = |name: &str| std::fs::read_to_string(home.path().join("pages/man").join(name)).expect(name);
+    for (name, parts) in [
+        ("haul.1", &[".TH haul 1", "haul\\-get(1)", ".SH FILES", "no job has this id", "\\fBhauld\\fR(8)"][..]),
+        ("haul-get.1", &[".TH haul-get 1", "\\-\\-checksum\\-url", ".SH \"EXIT STATUS\"", "\\fBhaul\\fR(1)"]),
+        ("haul-token-add.1", &["\\-\\-scope"]),
+        (
+            "hauld.8",
+            &[".TH hauld 8", "\\-\\-print\\-config", "/etc/hauld/hauld.toml", "another hauld has the database"],
+        ),
+    ] {
+        let text = page(name);
+        for part in parts {
+            assert!(text.contains(part), "{name}: {part}: {text}");
+        }
+    }
+}
+
+#[test]
+fn add_reads_an_input_file_of_aria2_from_standard_input_or_a_file() {
+    let home = Home::new();
+    let list = "http://a/1\thttp://b/1\n  out=one.iso\n  dir=/srv\n  header=X-A: 1\n  gid=7\n";
+    std::fs::write(home.path().join("list"), list).expect("a writable file");
+    let (run, asked) = home.haul_with("201 Created", JOB, &["add", "-x", "3", "-i", "list"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stderr, "line 5 of `list`: `gid` means nothing here and is passed over\n");
+    let body: serde_json::Value = serde_json::from_str(asked.split("\r\n\r\n").nth(1).expect("a body")).expect("JSON");
+    let expected = serde_json::json!({
+        "url": "http://a/1", "mirrors": ["http://b/1"], "filename": "one.iso", "dir": "/srv", "connections": 3,
+        "headers": {"X-A": "1"},
+    });
+    assert_eq!(body, expected);
+    std::fs::write(home.path().join("list"), "http://a/1\n  seed-time=3\n").expect("a writable file");
+    let run = home.haul(&["add", "-i", "list", "--dry-run"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("line 2 of `list`: there is no option `seed-time`"), "{run:?}");
+}
+
+#[test]
+fn a_dry_run_prints_what_would_be_asked_for_and_asks_nobody() {
+    let home = Home::new();
+    let run = home.haul(&["add", "--expand", "--dry-run", "http://a/[08-10].{iso,sum}"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let expected =
+        "http://a/08.iso\nhttp://a/08.sum\nhttp://a/09.iso\nhttp://a/09.sum\nhttp://a/10.iso\nhttp://a/10.sum\n";
+    assert_eq!(run.stdout, expected);
+    let run = home.haul(&["get", "-n", "-d", "sub", "--json", "http://a/[1-2]"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).expect("one document");
+    assert_eq!(json["jobs"][0]["urls"], serde_json::json!(["http://a/[1-2]"]), "nothing is expanded unasked");
+    assert!(run.stderr.contains("--expand would make several URLs"), "{run:?}");
+    assert!(!home.path().join("sub").exists(), "nothing is made");
+}
+
+#[test]
 fn limit_shows_and_sets() {
     let settings = r#"{"bandwidth_limit": 2000000, "bandwidth_schedule": [], "bandwidth_limit_now": 2000000,
         "labels": {"iso": {"bandwidth_limit": 500000, "bandwidth_schedule": [], "bandwidth_limit_now": 500000}},

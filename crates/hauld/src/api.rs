@@ -60,6 +60,8 @@ pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
 
+pub(crate) use jobs::hand_over;
+
 /// What every handler may use.
 #[derive(Clone)]
 pub(crate) struct Api {

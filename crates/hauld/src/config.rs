@@ -7,6 +7,7 @@ mod aria2;
 mod dirs;
 mod layers;
 mod network;
+mod rules;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 pub use aria2::Aria2Setting;
 pub use layers::{ConfigError, Layers, Loaded};
 pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
+pub use rules::Rule;
+pub(crate) use rules::watch_in_root;
 pub use targets::{HookSetting, WebhookSetting, WebhookUrl};
 
 /// Declares every setting once: its name, type, default and what it is for.
@@ -123,6 +126,10 @@ settings! {
     bandwidth_schedule: Vec<Window> = Vec::new();
     /// What holds for the jobs with a label, in a table for each label.
     labels: BTreeMap<String, Label> = BTreeMap::new();
+    /// Where the files of jobs go that do not say so, and what label they get; the first rule that fits counts.
+    rules: Vec<Rule> = Vec::new();
+    /// A directory whose files are submitted: lists of URLs, Metalinks and the like. Empty: none.
+    watch: PathBuf = PathBuf::new();
     /// Certificates (PEM) to trust besides the system's. Empty: none.
     ca_file: PathBuf = PathBuf::new();
     /// The proxy that requests go through unless a job says otherwise: a URL, or `env` for that of the environment.
@@ -274,6 +281,7 @@ impl Config {
             }
         }
         self.client()?;
+        self.check_rules()?;
         self.check_targets()?;
         self.check_aria2()?;
         if self.socket_mode()? & 0o002 != 0 && self.socket_scope == SocketScope::Admin {

@@ -19,12 +19,14 @@ use crate::api::{self, Allowed, Api, Peers, STREAMS_MAX, Server};
 use crate::aria2::Dialect;
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
+use crate::inherited::Inherited;
 use crate::metrics::Metrics;
 use crate::notify::{self, Notifier};
 use crate::pulse::Pulse;
 use crate::submit::{Roots, Volumes};
 use crate::system;
 use crate::token::{TokenCheck, TokenError};
+use crate::watch;
 
 /// The setting under which limits that were changed live are stored.
 pub(crate) const LIMITS_SETTING: &str = "limits";
@@ -106,6 +108,11 @@ pub enum StartError {
     /// The token cannot be used.
     #[error(transparent)]
     Token(Box<dyn std::error::Error + Send + Sync>),
+    /// What the service manager has passed is no socket that can be served on.
+    #[error(
+        "cannot serve on a socket that was passed by the service manager: {0}; it must be a TCP or Unix stream socket"
+    )]
+    Inherited(#[source] io::Error),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}; set another `listen`, or stop the program that has it")]
     Listen {
@@ -138,7 +145,7 @@ impl StartError {
             Self::Config(_) | Self::Database(OpenError::Newer { .. } | OpenError::Foreign { .. }) => 78,
             Self::Database(OpenError::Corrupt { .. }) => 65,
             Self::Locked { .. } => 75,
-            Self::Listen { .. } | Self::Socket { .. } => 69,
+            Self::Inherited(_) | Self::Listen { .. } | Self::Socket { .. } => 69,
             Self::Directory { .. } | Self::Database(_) | Self::Store(_) | Self::Token(_) => 74,
         }
     }
@@ -157,7 +164,7 @@ impl Daemon {
     ///
     /// [`StartError`]; then nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        Self::start_on(config, Arc::default()).await
+        Self::start_with(config, Arc::default(), Inherited::default()).await
     }
 
     /// As [`Daemon::start`], with files on these disks.
@@ -166,33 +173,55 @@ impl Daemon {
     ///
     /// [`StartError`]; then nothing is left running.
     pub async fn start_on(config: &Config, disks: Arc<Disks>) -> Result<Self, StartError> {
+        Self::start_with(config, disks, Inherited::default()).await
+    }
+
+    /// As [`Daemon::start`], on sockets that are there already.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; then nothing is left running.
+    pub async fn start_inheriting(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
+        Self::start_with(config, Arc::default(), inherited).await
+    }
+
+    async fn start_with(config: &Config, disks: Arc<Disks>, inherited: Inherited) -> Result<Self, StartError> {
         config.check()?;
         let netrc = config.check_files()?;
         let targets = config.targets()?;
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
+        let (passed_tcp, passed_unix) = inherited.into_listeners().map_err(StartError::Inherited)?;
         let tcp = match config.listen.as_str() {
-            "" => None,
-            address => Some(bind_tcp(address).await?),
+            _ if !passed_tcp.is_empty() => passed_tcp,
+            "" => Vec::new(),
+            address => vec![bind_tcp(address).await?],
         };
+        // One that we have not made is not ours to remove.
+        let socket = config.socket_path().filter(|_| passed_unix.is_empty());
         let (store, opened) = open_store(config).await?;
         let volumes = stored_volumes(&store).await;
         let roots = Roots::new(&config.download_dir, &config.roots(), disks, volumes)
-            .map(|roots| roots.with_labels(config.dirs_of_labels()))
-            .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source });
-        let unix = config.socket_path().map(|path| bind_unix(&path, config.socket_mode()?)).transpose();
+            .map(|roots| roots.with_labels(config.dirs_of_labels()).with_rules(config.rules.clone()))
+            .map_err(|source| StartError::Directory { path: config.download_dir.clone(), source })
+            .and_then(|roots| Ok((watched(config, &roots)?, roots)));
+        let unix = match &socket {
+            Some(path) => config.socket_mode().map_err(StartError::Config).and_then(|mode| bind_unix(path, mode)),
+            None => Ok(None),
+        };
+        let unix = unix.map(|made| made.into_iter().chain(passed_unix).collect());
         let access = Access::load(token, store.clone()).await.map_err(|error| StartError::Token(Box::new(error)));
         // Before anything happens that they want to be told of.
         let known = notify::note_targets(&store, &targets).await.map_err(StartError::Store);
-        let (roots, unix, access) = match (roots, unix, access, known) {
+        let ((watched, roots), unix, access) = match (roots, unix, access, known) {
             (Ok(roots), Ok(unix), Ok(access), Ok(())) => (roots, unix, Arc::new(access)),
             (Err(error), ..) | (_, Err(error), ..) | (.., Err(error), _) | (.., Err(error)) => {
                 close(&store).await;
                 return Err(error);
             }
         };
-        let listen = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+        let listen = tcp.iter().find_map(|listener| listener.local_addr().ok());
         let tcp: Vec<TcpListener> = tcp.into_iter().chain(bind_further(&config.aria2.listen).await).collect();
         let dialect = Arc::new(Dialect::load(&store).await);
 
@@ -217,7 +246,7 @@ impl Daemon {
             roots,
             access,
             allowed: Arc::new(
-                Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)
+                Allowed::new(&listening_as(config, &tcp), &config.allowed_hosts, &config.allowed_origins)
                     .and_at(&config.aria2.listen),
             ),
             configuration: Arc::new(config.clone()),
@@ -232,10 +261,13 @@ impl Daemon {
             document: bytes::Bytes::new(),
         };
         let peers = Peers { others: config.socket_others()? };
+        let watching = watched.map(|dir| watch::run(dir, api.clone(), stop.clone()));
         let server = Server::start(api::router(api), tcp, unix, peers, stop.clone());
+        if let Some(watching) = watching {
+            server.attach(watching);
+        }
         server.attach(pulse.beat(handle.clone(), stop.clone()));
         server.attach(async move { dialect.ended(&stop).await });
-        let socket = config.socket_path();
         info!(?listen, ?socket, data_dir = ?config.data_dir, version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(Self { store, handle, driver, stop_driver, server, notifier, socket, listen })
     }
@@ -310,6 +342,14 @@ async fn replaced(store: &Store) {
     }
 }
 
+/// The watch folder, if there is one.
+fn watched(config: &Config, roots: &Roots) -> Result<Option<PathBuf>, StartError> {
+    let Some(dir) = config.watched() else { return Ok(None) };
+    let prepared = watch::prepare(dir, roots);
+    let prepared = prepared.map_err(|source| StartError::Directory { path: dir.to_owned(), source })?;
+    Ok(Some(prepared?))
+}
+
 fn remove_socket(socket: Option<&Path>) {
     if let Some(path) = socket
         && let Err(error) = std::fs::remove_file(path)
@@ -370,7 +410,7 @@ async fn bind_further(addresses: &[String]) -> Vec<TcpListener> {
 }
 
 /// Makes the socket. One that is there already belongs to a daemon that has died: a living one would hold the database.
-fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
+fn bind_unix(path: &Path, mode: u32) -> Result<Option<UnixListener>, StartError> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let failed = |source| StartError::Socket { path: path.to_owned(), source };
     if let Some(dir) = path.parent() {
@@ -381,7 +421,13 @@ fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-    Ok(listener)
+    Ok(Some(listener))
+}
+
+/// The addresses that the API is to be had at.
+fn listening_as(config: &Config, tcp: &[TcpListener]) -> Vec<String> {
+    let bound = tcp.iter().filter_map(|listener| listener.local_addr().ok());
+    std::iter::once(config.listen.clone()).chain(bound.map(|address| address.to_string())).collect()
 }
 
 /// What earlier runs' users have changed.

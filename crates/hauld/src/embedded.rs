@@ -32,6 +32,9 @@ impl Embedded {
         config.aria2.listen.clear();
         config.webhooks.clear();
         config.hooks.clear();
+        config.watch = PathBuf::new();
+        // Everything goes to the one directory.
+        config.rules.clear();
         crate::system::raise_file_limit();
         let daemon = Daemon::start(&config).await?;
         Ok(Self { daemon, socket })

@@ -129,7 +129,7 @@ pub fn reference(bytes: &[u8]) {
         assert!(url.path() == "/" && url.query().is_none() && url.username().is_empty(), "{name}");
         assert_eq!(submit::origin(&url), name, "jobs know the host by this name");
     }
-    let allowed = Allowed::new("127.0.0.1:4285", &[], &[]);
+    let allowed = Allowed::new(&["127.0.0.1:4285".to_owned()], &[], &[]);
     // Whoever goes to such a host or comes from such an origin goes to, or comes from, this machine.
     if allowed.host(text) {
         assert_ours(&format!("http://{text}/"));

@@ -1,33 +1,13 @@
 //! `hauld`: the download daemon.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::Parser as _;
 use hauld::config::Layers;
-use hauld::{Daemon, StartError};
+use hauld::{Arguments, Daemon, Inherited, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
-
-/// Downloads files over HTTP(S): hand it a URL, it comes back as a complete, verified file.
-///
-/// It is driven over its HTTP API and by the command line `haul`. Settings come from, later ones win: defaults, the
-/// configuration file (`--config`, else `$XDG_CONFIG_HOME/hauld/hauld.toml`, else `/etc/hauld/hauld.toml`),
-/// `HAULD_*` variables, and `--set`.
-#[derive(Parser)]
-#[command(version, max_term_width = 100)]
-struct Arguments {
-    /// Read this configuration file instead of the usual one.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Set one setting, like `--set listen=127.0.0.1:9000`. Can be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Print every setting, its value and where it came from, and exit.
-    #[arg(long)]
-    print_config: bool,
-}
 
 fn main() -> ExitCode {
     hauld::install_crypto();
@@ -43,6 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
+    let inherited = Inherited::take().map_err(StartError::Inherited)?;
     let layers = Layers::of_process(arguments.config, arguments.set);
     let loaded = layers.clone().load()?;
     if arguments.print_config {
@@ -66,7 +47,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         // A file that may not grow any more is its job's misfortune (FAILURES.md, F-DISK-05): once somebody listens, the
         // signal ends nobody and the write fails.
         let _too_large = signal(SignalKind::from_raw(SIGXFSZ)).ok();
-        let mut daemon = Daemon::start(&loaded.config).await?;
+        let mut daemon = Daemon::start_inheriting(&loaded.config, inherited).await?;
         let ready = daemon.listen().map_or("ready".to_owned(), |address| format!("listening on {address}"));
         hauld::tell_ready(&ready);
         tokio::pin!(stop);

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::access::Caller;
-use crate::config::CONNECTIONS_MAX;
+use crate::config::{CONNECTIONS_MAX, Rule};
 use crate::token::random_hex;
 
 use confine::confine;
@@ -103,6 +103,9 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
     }
     let (options, secrets) = crate::options::check(job, &url)?;
     let label = job.label.as_deref().map(label).transpose()?;
+    let rule = roots.rule(&url, job.filename.as_deref(), label.as_deref());
+    let label = label.or_else(|| rule.and_then(Rule::label).map(str::to_owned));
+    let dir = job.dir.as_deref().or_else(|| rule.and_then(Rule::dir)).or_else(|| roots.of_label(label.as_deref()));
     let gets_headers = |other: &&Url| other.origin() == url.origin();
     let has_user = std::iter::once(&url).chain(&mirrors).filter(gets_headers).any(has_userinfo);
     if has_user && headers.contains_key("authorization") {
@@ -120,7 +123,7 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         host: origin(&url),
         url: Private(url.into()),
         mirrors: mirrors.into_iter().map(mirror).collect(),
-        dir: resolve(job.dir.as_deref().or_else(|| roots.of_label(label.as_deref())))?,
+        dir: resolve(dir)?,
         filename: job.filename.clone(),
         expected_size: job.size,
         checksum: job.checksum.as_deref().map(checksum).transpose()?,
@@ -659,6 +662,35 @@ mod tests {
         assert_eq!(job.wish.dir, dir.path().canonicalize().expect("it exists").display().to_string());
         assert_eq!(job.intent, Intent::Run);
         assert_eq!(job.part_token.len(), 8);
+    }
+
+    #[test]
+    fn rules_say_where_a_file_goes_and_what_label_it_gets_unless_its_job_does() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (_, other) = (std::fs::create_dir(dir.path().join("iso")), dir.path().join("iso"));
+        let rule = |extension: &str, dir: &str, label: &str| Rule {
+            extensions: vec![extension.to_owned()],
+            dir: dir.into(),
+            label: label.to_owned(),
+            ..Rule::default()
+        };
+        let rules = vec![
+            rule("iso", other.to_str().expect("UTF-8"), "disc"),
+            rule("iso", "/never", "never"),
+            rule("zip", "", "archive"),
+        ];
+        let roots = Roots::new(dir.path(), &[], Arc::default(), Volumes::default()).expect("a directory");
+        let roots = roots.with_labels(BTreeMap::from([("archive".to_owned(), other.clone())])).with_rules(rules);
+        let real = |path: &std::path::Path| path.canonicalize().expect("it exists").display().to_string();
+        let wish = |job: SubmitJob| check(&job, &roots).map(|checked| (checked.job.wish.dir, checked.job.wish.label));
+        let (iso, zip) = (|| SubmitJob::new("http://a/x.iso"), || SubmitJob::new("http://a/x.zip"));
+        let label = |text: &str| Some(text.to_owned());
+        assert_eq!(wish(iso()), Ok((real(&other), label("disc"))));
+        assert_eq!(wish(SubmitJob { label: label("mine"), ..iso() }), Ok((real(&other), label("mine"))));
+        let explicit = SubmitJob { dir: Some(real(dir.path())), ..iso() };
+        assert_eq!(wish(explicit), Ok((real(dir.path()), label("disc"))));
+        assert_eq!(wish(zip()), Ok((real(&other), label("archive"))), "the directory of the label that the rule gave");
+        assert_eq!(wish(SubmitJob { filename: label("y.txt"), ..iso() }), Ok((real(dir.path()), None)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The commented configuration file says what is true.
+//! The commented configuration file and the page about all settings say what is true.
 
 use std::fs;
 
@@ -78,5 +78,30 @@ fn the_examples_are_settings_that_work() {
 fn nothing_is_set_unless_a_line_is_uncommented() {
     for line in file().lines() {
         assert!(line.is_empty() || line.starts_with('#'), "{line}");
+    }
+}
+
+/// The page's rows: a setting, its default, and the rest.
+fn rows(page: &str) -> Vec<(&str, &str)> {
+    let cells = page.lines().filter_map(|line| {
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        Some((key, rest.split_once(" | ")?.0))
+    });
+    cells.filter(|(key, _)| !key.starts_with("HAULD_")).collect()
+}
+
+#[test]
+fn the_page_has_every_setting_in_its_order_with_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
+    let page = fs::read_to_string(path).expect("docs/CONFIGURATION.md is part of the source");
+    let rows = rows(&page);
+    assert_eq!(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), KEYS);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let empty = dir.path().join("hauld.toml");
+    fs::write(&empty, "").expect("a writable file");
+    let defaults = Layers { file: Some(empty), ..Layers::default() }.load().expect("nothing is wrong").print();
+    for (key, default) in rows.into_iter().filter(|(key, _)| !EXAMPLES.contains(key)) {
+        let line = format!("{key} = {}  # default", default.trim_matches('`'));
+        assert!(defaults.lines().any(|known| known == line), "`{line}` is not among\n{defaults}");
     }
 }

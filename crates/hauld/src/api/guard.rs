@@ -40,11 +40,11 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 const EXTENSION_SCHEMES: [&str; 2] = ["chrome-extension://", "moz-extension://"];
 
 impl Allowed {
-    /// The loopback names and `listen`'s own address, and what the settings add.
-    pub(crate) fn new(listen: &str, hosts: &[String], origins: &[String]) -> Self {
-        let own = host_name(listen).to_owned();
+    /// The loopback names and the addresses that are listened on, and what the settings add.
+    pub(crate) fn new(listen: &[String], hosts: &[String], origins: &[String]) -> Self {
+        let own = listen.iter().map(|address| host_name(address).to_owned());
         let names = LOOPBACK_NAMES.iter().map(|name| (*name).to_owned());
-        let hosts = names.chain([own]).chain(hosts.iter().cloned()).map(|host| host.to_ascii_lowercase()).collect();
+        let hosts = names.chain(own).chain(hosts.iter().cloned()).map(|host| host.to_ascii_lowercase()).collect();
         Self { hosts, origins: origins.to_vec() }
     }
 
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn f_sec_01_only_names_of_this_machine_are_hosts() {
-        let allowed = Allowed::new("192.168.1.5:4285", &["haul.lan".to_owned()], &[]);
+        let allowed = Allowed::new(&["192.168.1.5:4285".to_owned()], &["haul.lan".to_owned()], &[]);
         for host in ["localhost:4285", "127.0.0.1", "[::1]:4285", "LOCALHOST", "192.168.1.5:4285", "haul.lan:80"] {
             assert!(allowed.host(host), "{host}");
         }
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn f_sec_03_foreign_and_null_origins_are_refused() {
-        let allowed = Allowed::new("127.0.0.1:4285", &[], &["https://front.example".to_owned()]);
+        let allowed = Allowed::new(&["127.0.0.1:4285".to_owned()], &[], &["https://front.example".to_owned()]);
         for origin in
             ["http://127.0.0.1:4285", "chrome-extension://abc", "moz-extension://abc", "https://front.example"]
         {

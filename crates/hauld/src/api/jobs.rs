@@ -134,6 +134,29 @@ async fn accept_many(
     accept(api, request, accepted, answer).await
 }
 
+/// Submits jobs on this side, as a request would; tells of each whether it is there now.
+///
+/// # Errors
+///
+/// When nothing can be submitted now.
+pub(crate) async fn hand_over(
+    api: &Api,
+    items: Vec<Result<SubmitJob, Problem>>,
+) -> Result<Vec<Result<(), Problem>>, Problem> {
+    let checked = checked(api, items).await.map_err(|refused| refused.0)?;
+    let (jobs, outcomes): (Vec<_>, Vec<_>) = checked
+        .into_iter()
+        .map(|item| match item {
+            Ok(job) => (Some(job), Ok(())),
+            Err(problem) => (None, Err(problem)),
+        })
+        .unzip();
+    let jobs: Vec<_> = jobs.into_iter().flatten().collect();
+    let gone = gone(same(api, &jobs).await.map_err(|refused| refused.0)?).await.map_err(|refused| refused.0)?;
+    api.driver.submit(jobs, gone).await.map_err(|error| driver_error(None, error).0)?;
+    Ok(outcomes)
+}
+
 fn duplicate(id: JobId) -> Problem {
     let detail = format!("job {id} is the same; `on_duplicate` can be `attach` or `copy`");
     Problem::new(ProblemCode::Duplicate, detail).with_field("on_duplicate").with_instance(paths::job(id.0))

@@ -73,7 +73,7 @@ impl Server {
     pub(crate) fn start(
         router: Router,
         tcp: Vec<TcpListener>,
-        unix: Option<UnixListener>,
+        unix: Vec<UnixListener>,
         peers: Peers,
         stop: CancellationToken,
     ) -> Self {
@@ -81,12 +81,12 @@ impl Server {
         let most = (system::connections_possible() as usize).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let places = || Arc::new(Semaphore::new(most / 2));
         let shared = Arc::new(Shared { router, peers, stop: stop.clone(), tasks: tasks.clone() });
-        let on_tcp = places();
+        let (for_tcp, for_unix) = (places(), places());
         for listener in tcp {
-            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), Arc::clone(&on_tcp)));
+            tasks.spawn(accept_tcp(listener, Arc::clone(&shared), Arc::clone(&for_tcp)));
         }
-        if let Some(listener) = unix {
-            tasks.spawn(accept_unix(listener, shared, places()));
+        for listener in unix {
+            tasks.spawn(accept_unix(listener, Arc::clone(&shared), Arc::clone(&for_unix)));
         }
         Self { stop, tasks }
     }

@@ -158,7 +158,7 @@ impl Config {
     /// The directories that jobs may write to, besides `download_dir`.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         let mut roots = self.allowed_roots.clone();
-        for dir in self.dirs_of_labels().into_values() {
+        for dir in self.dirs_of_labels().into_values().chain(self.dirs_of_rules()) {
             // What lies in one already is made when it is needed.
             if !roots.iter().chain([&self.download_dir]).any(|root| dir.starts_with(root)) {
                 roots.push(dir);

@@ -10,6 +10,9 @@ use haul_core::{Fault, FaultKind};
 use haul_transfer::{Disks, Place, place};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
+use url::Url;
+
+use crate::config::Rule;
 
 /// The allowed roots, each in its one real spelling. The first one is where files go by default.
 ///
@@ -25,6 +28,8 @@ pub(crate) struct Roots {
     volumes: Mutex<Volumes>,
     /// Where files go whose jobs have a label and name no directory.
     of_labels: BTreeMap<String, PathBuf>,
+    /// Where they go else, and what label they get.
+    rules: Vec<Rule>,
 }
 
 /// What is remembered of volumes, as it is stored.
@@ -101,13 +106,29 @@ impl Roots {
                 }
             }
         }
-        Ok(Self { paths, disks, volumes: Mutex::new(volumes), of_labels: BTreeMap::new() })
+        Ok(Self { paths, disks, volumes: Mutex::new(volumes), of_labels: BTreeMap::new(), rules: Vec::new() })
     }
 
     /// Lets the files of jobs with a label go to a directory of its own.
     pub(crate) fn with_labels(mut self, of_labels: BTreeMap<String, PathBuf>) -> Self {
         self.of_labels = of_labels;
         self
+    }
+
+    /// Lets rules say where files go whose jobs do not.
+    pub(crate) fn with_rules(mut self, rules: Vec<Rule>) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// The first rule that holds for a job.
+    pub(crate) fn rule(&self, url: &Url, filename: Option<&str>, label: Option<&str>) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.fits(url, filename, label))
+    }
+
+    /// The root that a directory lies in, if it does. The directory is in its one real spelling.
+    pub(crate) fn holding(&self, dir: &Path) -> Option<&Path> {
+        self.split(dir).map(|(root, _)| root)
     }
 
     /// Where the files of jobs with this label go, as they would say it.
