@@ -6,6 +6,7 @@ mod doctor;
 mod host;
 mod limit;
 mod list;
+mod open;
 mod probe;
 mod renew;
 mod show;
@@ -63,6 +64,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             Some(TokenCommand::Rm { ids }) => token::rm(&daemon.await?, ids, out).await,
         },
         Command::Pair => token::pair(&daemon.await?, out).await,
+        Command::Open { print } => open::open(&daemon.await?, *print, out).await,
     }
 }
 

@@ -216,6 +216,7 @@ impl Daemon {
             allowed: Arc::new(Allowed::new(&config.listen, &config.allowed_hosts, &config.allowed_origins)),
             configuration: Arc::new(config.clone()),
             has_proxy: config.client()?.network.proxy != Proxy::None,
+            listen,
             stop: stop.clone(),
             started: Instant::now(),
             pulse: pulse.clone(),
