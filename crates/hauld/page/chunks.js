@@ -7,13 +7,13 @@ const ROWS_MAX = 14;
 // Colours of connections, told apart by hue; what a cell means is also in the table below the map.
 const HUES = [210, 30, 140, 330, 265, 185, 55, 0, 95, 300];
 
-// The connections: each has a run of adjoining chunks and is somewhere in it. Its speed is told with each of them.
+// The connections: each has a run of adjoining chunks and is at its first one, with which its speed is told.
 export function flightsOf(chunks) {
   const flights = [];
   for (const chunk of chunks) {
     if (chunk.state !== 'active') continue;
     const last = flights.at(-1);
-    if (last && last.chunks.at(-1).end === chunk.start && last.speed === chunk.speed) last.chunks.push(chunk);
+    if (last && last.chunks.at(-1).end === chunk.start && chunk.speed === null) last.chunks.push(chunk);
     else flights.push({ speed: chunk.speed, chunks: [chunk] });
   }
   for (const flight of flights) {

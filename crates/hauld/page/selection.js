@@ -36,7 +36,17 @@ export class Actions {
     await this.act(jobs, 'retry', canRetry);
     await this.act(jobs, 'resume', (job) => job.state === 'waiting');
   };
-  cancel = (jobs) => this.act(jobs, 'cancel', canCancel);
+
+  // Asks first: what is there of the file goes, and cannot be brought back.
+  cancel = (jobs) => {
+    const what = jobs.length === 1 ? jobs[0].shown.name : count(jobs.length, 'job');
+    openDialog({
+      title: 'Give it up?',
+      content: el('p', {}, `What is there of ${what} is removed, and cannot be brought back.`),
+      submit: 'Give up',
+      onSubmit: () => this.act(jobs, 'cancel', canCancel),
+    });
+  };
 
   // Pauses what runs; where nothing does, lets it go on.
   toggle(jobs) {
