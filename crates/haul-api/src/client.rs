@@ -27,7 +27,7 @@ use crate::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::query::{DeleteQuery, EventQuery, Files, HostQuery, JobQuery, StreamQuery, WAIT_SECONDS_MAX, WaitQuery};
 use crate::service::{Limits, Log, Readiness, Settings, Stats};
 use crate::submit::{BatchRef, CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, SubmitJob};
-use crate::token::{MadeToken, NewToken, Pair, PairCode, TokenList};
+use crate::token::{MadeToken, NewPairCode, NewToken, Pair, PairCode, Scope, TokenList};
 use crate::why::Why;
 
 /// A connection to one daemon. Cheap to clone; the clones share their connections.
@@ -268,9 +268,9 @@ impl Client {
         self.success(self.request(Method::DELETE, &paths::token(id), "")).await.map(|_no_content| ())
     }
 
-    /// Makes a code that can be traded for a token, once and for a short time.
-    pub async fn make_pair_code(&self) -> Result<PairCode, ClientError> {
-        self.call(self.request(Method::POST, paths::PAIR_CODE, "")).await
+    /// Makes a code that can be traded for a token of this scope, once and for a short time.
+    pub async fn make_pair_code(&self, scope: Scope) -> Result<PairCode, ClientError> {
+        self.send(Method::POST, paths::PAIR_CODE, &NewPairCode { scope: Some(scope) }).await
     }
 
     /// Trades a code for a token. Needs no token itself.

@@ -78,8 +78,13 @@ pub const DOCS_SCRIPT: &str = "/docs/page.js";
 /// The page's style sheet.
 pub const DOCS_STYLE: &str = "/docs/page.css";
 
+/// The web page, without a token.
+pub const PAGE: &str = "/";
+/// The files that the web page is made of, without a token.
+pub const PAGE_ASSET: &str = "/assets/{file}";
+
 /// The paths that want no token.
-pub const OPEN: [&str; 7] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
+pub const OPEN: [&str; 9] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE, PAGE, PAGE_ASSET];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,6 +102,17 @@ impl fmt::Debug for MadeToken {
     }
 }
 
+/// The body of `POST /v1/pair/code`, which may be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewPairCode {
+    /// What the token permits that the code is traded for; `submit` unless it is said.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub scope: Option<Scope>,
+}
+
 /// The answer of `POST /v1/pair/code`: what `POST /v1/pair` takes once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -111,6 +122,10 @@ pub struct PairCode {
     /// Until when it can be traded.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires_at: Timestamp,
+    /// What the token permits that it is traded for.
+    pub scope: Scope,
+    /// Where the web page is; `null` where the daemon does not listen on TCP.
+    pub page_url: Option<String>,
 }
 
 /// Without the code.
@@ -153,7 +168,12 @@ mod tests {
             "created_at": "2026-11-05T10:00:00Z", "last_used_at": null, "token": "s3cret"});
         let made: MadeToken = serde_json::from_value(about.clone()).expect("an answer");
         assert_eq!(serde_json::to_value(&made).expect("plain data"), about);
-        let code = PairCode { code: "s3cret".to_owned(), expires_at: Timestamp::UNIX_EPOCH };
+        let code = PairCode {
+            code: "s3cret".to_owned(),
+            expires_at: Timestamp::UNIX_EPOCH,
+            scope: Scope::Submit,
+            page_url: None,
+        };
         let pair = Pair { code: "s3cret".to_owned(), name: None };
         assert!(!format!("{made:?}{code:?}{pair:?}").contains("s3cret"));
     }

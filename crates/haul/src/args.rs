@@ -173,6 +173,15 @@ pub(crate) enum Command {
     /// A browser extension asks for it. The token may submit jobs from public addresses, look at its own ones, and renew
     /// their links.
     Pair,
+    /// Open the web page in a browser
+    ///
+    /// Its address holds a code that the page trades for a token of its own, once and within two minutes. A browser that has
+    /// a token keeps it. Without a screen the address is printed.
+    Open {
+        /// Print the address and open nothing
+        #[arg(long)]
+        print: bool,
+    },
     /// Print what completes the command line in a shell
     ///
     /// For bash: `haul completions bash > ~/.local/share/bash-completion/completions/haul`. For zsh: into a file `_haul` in a

@@ -7,6 +7,7 @@ mod host;
 mod limit;
 mod list;
 mod manual;
+mod open;
 mod probe;
 mod renew;
 mod show;
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Pair => token::pair(&daemon.await?, out).await,
         Command::Completions { shell, program } => manual::completions(*shell, *program, out),
         Command::Man { dir } => manual::pages(dir, out),
+        Command::Open { print } => open::open(&daemon.await?, *print, out).await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `args` | what can be typed |
 //! | `find` | which daemon is meant, and the token for it |
-//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `doctor`, `db`, `man`, ... |
+//! | `commands` | one call or a few, and the answer: `add`, `ls`, `show`, `why`, `pause`, `limit`, `host`, `open`, `doctor`, `db`, `man`, ... |
 //! | `get`, `adopt`, `state_dir` | `haul get`: through the daemon or by itself, going on where it was |
 //! | `submit`, `expand`, `cookies` | URLs and options as the API wants them |
 //! | `follow` | polling until jobs are over, also across a restart of the daemon |

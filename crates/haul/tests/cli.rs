@@ -438,10 +438,24 @@ fn f_sec_05_a_new_token_goes_to_standard_output_alone_and_comes_from_no_argument
     let (run, _) = Home::new().haul_with("200 OK", list, &["token", "ls"]);
     assert!(run.stdout.contains("never") && !run.stdout.contains('\u{1b}'), "{run:?}");
 
-    let code = r#"{"code": "ABCD-EFGH-JKMN-PQRS", "expires_at": "2026-11-05T10:02:00Z"}"#;
+    let code =
+        r#"{"code": "ABCD-EFGH-JKMN-PQRS", "expires_at": "2026-11-05T10:02:00Z", "scope": "submit", "page_url": null}"#;
     let (run, _) = Home::new().haul_with("200 OK", code, &["pair"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "ABCD-EFGH-JKMN-PQRS\n"), "{run:?}");
     assert_eq!(Home::new().haul(&["token", "add", "x", "--scope", "owner"]).code, Some(2));
+}
+
+#[test]
+fn the_address_of_the_page_holds_a_code_of_which_no_server_is_told() {
+    let code =
+        r#"{"code": "ABCD-EFGH-JKMN-PQRS", "expires_at": "2026-11-05T10:02:00Z", "scope": "admin", "page_url": null}"#;
+    let (run, asked) = Home::new().haul_with("200 OK", code, &["open"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout.starts_with("http://127.0.0.1:") && run.stdout.ends_with("/#code=ABCD-EFGH-JKMN-PQRS\n"),
+        "{run:?}"
+    );
+    assert!(asked.starts_with("POST /v1/pair/code ") && asked.ends_with(r#"{"scope":"admin"}"#), "{asked}");
 }
 
 /// A daemon's report of itself with these findings.

@@ -125,13 +125,13 @@ impl Access {
         Ok(revoked)
     }
 
-    /// Makes a code to be traded for a token, in place of the one before.
-    pub(crate) fn make_code(&self) -> String {
-        self.pairing.lock().unwrap_or_else(PoisonError::into_inner).make(Instant::now())
+    /// Makes a code to be traded for a token of this scope, in place of the one before.
+    pub(crate) fn make_code(&self, scope: Scope) -> String {
+        self.pairing.lock().unwrap_or_else(PoisonError::into_inner).make(scope, Instant::now())
     }
 
-    /// Uses a code up.
-    pub(crate) fn take_code(&self, code: &str) -> Result<(), NotTraded> {
+    /// Uses a code up, and tells the scope that it was made for.
+    pub(crate) fn take_code(&self, code: &str) -> Result<Scope, NotTraded> {
         self.pairing.lock().unwrap_or_else(PoisonError::into_inner).take(code, Instant::now())
     }
 }

@@ -13,6 +13,7 @@ mod lists;
 mod log;
 mod metrics;
 mod once;
+mod page;
 mod patient;
 mod probe;
 mod problem;
@@ -21,6 +22,7 @@ mod settings;
 mod tokens;
 mod versions;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,6 +76,8 @@ pub(crate) struct Api {
     pub(crate) configuration: Arc<Config>,
     /// Requests go through a proxy unless their job says otherwise.
     pub(crate) has_proxy: bool,
+    /// Where it listens on TCP, if it does.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
     /// How far jobs are, for those who watch.
@@ -127,6 +131,8 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(document::page))
         .routes(routes!(document::script))
         .routes(routes!(document::style))
+        .routes(routes!(page::page))
+        .routes(routes!(page::asset))
         .split_for_parts()
 }
 

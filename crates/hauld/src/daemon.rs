@@ -251,6 +251,7 @@ impl Daemon {
             ),
             configuration: Arc::new(config.clone()),
             has_proxy: config.client()?.network.proxy != Proxy::None,
+            listen,
             stop: stop.clone(),
             started: Instant::now(),
             pulse: pulse.clone(),

@@ -90,7 +90,7 @@ pub(crate) async fn rm(daemon: &Daemon, ids: &[u64], out: &Out) -> Result<Exit, 
 
 /// Makes a code for a browser extension or another program to trade for a token.
 pub(crate) async fn pair(daemon: &Daemon, out: &Out) -> Result<Exit, Failure> {
-    let code = daemon.client.make_pair_code().await.map_err(|error| daemon.failure(error))?;
+    let code = daemon.client.make_pair_code(Scope::Submit).await.map_err(|error| daemon.failure(error))?;
     if out.is_json() {
         out.json(&code)?;
         return Ok(Exit::Fine);

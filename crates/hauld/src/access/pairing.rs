@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use haul_store::Scope;
 use rand::RngExt as _;
 use subtle::ConstantTimeEq;
 
@@ -28,37 +29,46 @@ pub(crate) enum NotTraded {
     TooMany,
 }
 
+/// A code that was made.
+#[derive(Clone, Copy, Debug)]
+struct Code {
+    hash: [u8; 32],
+    made: Instant,
+    /// Of the token that it is traded for.
+    scope: Scope,
+}
+
 /// The code that is valid, and the attempts of late.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
-    code: Option<([u8; 32], Instant)>,
+    code: Option<Code>,
     attempts: Vec<Instant>,
 }
 
 impl Pairing {
-    /// Makes a code in place of the one before, in groups of four.
-    pub(super) fn make(&mut self, now: Instant) -> String {
+    /// Makes a code for a token of this scope, in place of the one before, in groups of four.
+    pub(super) fn make(&mut self, scope: Scope, now: Instant) -> String {
         let mut rng = rand::rng();
         let code: Vec<u8> = (0..CODE_DIGITS).map(|_| DIGITS[rng.random_range(0..DIGITS.len())]).collect();
-        self.code = Some((digest(&String::from_utf8_lossy(&code)), now));
+        self.code = Some(Code { hash: digest(&String::from_utf8_lossy(&code)), made: now, scope });
         let groups: Vec<_> = code.chunks(4).map(String::from_utf8_lossy).collect();
         groups.join("-")
     }
 
-    /// Uses the code up.
-    pub(super) fn take(&mut self, code: &str, now: Instant) -> Result<(), NotTraded> {
+    /// Uses the code up, and tells the scope that it was made for.
+    pub(super) fn take(&mut self, code: &str, now: Instant) -> Result<Scope, NotTraded> {
         self.attempts.retain(|attempt| now.duration_since(*attempt) < ATTEMPTS_WITHIN);
         if self.attempts.len() >= ATTEMPTS_MAX {
             return Err(NotTraded::TooMany);
         }
         self.attempts.push(now);
-        let (hash, made) = self.code.ok_or(NotTraded::Wrong)?;
+        let Code { hash, made, scope } = self.code.ok_or(NotTraded::Wrong)?;
         let is_right: bool = digest(&plain(code)).ct_eq(&hash).into();
         if !is_right || now.duration_since(made) >= CODE_LIVES {
             return Err(NotTraded::Wrong);
         }
         self.code = None;
-        Ok(())
+        Ok(scope)
     }
 }
 
@@ -81,30 +91,30 @@ mod tests {
     fn a_code_is_traded_once_however_it_is_typed() {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
         assert_eq!(pairing.take("", now), Err(NotTraded::Wrong), "there is none");
-        let code = pairing.make(now);
+        let code = pairing.make(Scope::Submit, now);
         assert_eq!((code.len(), code.matches('-').count()), (19, 3));
         let typed = code.to_lowercase().replace('-', " ").replace('0', "o").replace('1', "l");
-        assert_eq!(pairing.take(&typed, now), Ok(()));
+        assert_eq!(pairing.take(&typed, now), Ok(Scope::Submit));
         assert_eq!(pairing.take(&code, now), Err(NotTraded::Wrong));
     }
 
     #[test]
     fn a_code_ends_with_its_time_and_with_the_next_one() {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
-        let (first, second) = (pairing.make(now), pairing.make(now));
+        let (first, second) = (pairing.make(Scope::Submit, now), pairing.make(Scope::Admin, now));
         assert_eq!(pairing.take(&first, now), Err(NotTraded::Wrong));
         assert_eq!(pairing.take(&second, now + CODE_LIVES), Err(NotTraded::Wrong));
-        assert_eq!(pairing.take(&second, now + CODE_LIVES / 2), Ok(()));
+        assert_eq!(pairing.take(&second, now + CODE_LIVES / 2), Ok(Scope::Admin));
     }
 
     #[test]
     fn f_sec_25_codes_cannot_be_guessed_fast() {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
-        let code = pairing.make(now);
+        let code = pairing.make(Scope::Submit, now);
         for _ in 0..ATTEMPTS_MAX {
             assert_eq!(pairing.take("0000-0000-0000-0000", now), Err(NotTraded::Wrong));
         }
         assert_eq!(pairing.take(&code, now), Err(NotTraded::TooMany));
-        assert_eq!(pairing.take(&code, now + ATTEMPTS_WITHIN), Ok(()));
+        assert_eq!(pairing.take(&code, now + ATTEMPTS_WITHIN), Ok(Scope::Submit));
     }
 }

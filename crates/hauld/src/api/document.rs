@@ -63,6 +63,8 @@ macro_rules! refusals {
 refusals! {
     /// Of routes that want no token.
     Open: [];
+    /// Of the files of the web page.
+    Asset: [] NotFound;
     /// Of routes that only show something.
     Look: [GUARDED];
     /// Of lists.
@@ -102,7 +104,7 @@ refusals! {
     /// Of revoking a token.
     RevokeToken: [GUARDED] TokenNotFound;
     /// Of making a code.
-    MakeCode: [GUARDED] BodyTooLarge;
+    MakeCode: [GUARDED BODY];
     /// Of trading a code.
     Pairing: [BODY] PairingRefused TooManyAttempts ConflictState StorageUnavailable;
     /// Of changing settings.

@@ -104,7 +104,7 @@ struct Asked {
 
 impl Asked {
     fn of(api: &Api, request: &Request) -> Result<Self, Refused> {
-        check_source(api, request.headers())?;
+        check_source(api, request)?;
         let extensions = request.extensions();
         Ok(Self {
             method: request.method().clone(),
@@ -149,7 +149,8 @@ pub(crate) async fn admitted(api: &Api, token: Option<&str>, via: Via) -> Option
 }
 
 /// Refuses what a page makes a browser send that has no business here.
-fn check_source(api: &Api, headers: &HeaderMap) -> Result<(), Refused> {
+fn check_source(api: &Api, request: &Request) -> Result<(), Refused> {
+    let headers = request.headers();
     let host = only(headers, &header::HOST)?.unwrap_or_default();
     if !api.allowed.host(host) {
         return Err(Refused::new(
@@ -165,10 +166,21 @@ fn check_source(api: &Api, headers: &HeaderMap) -> Result<(), Refused> {
     // A browser says where a request comes from even when it leaves the origin out, as in a form's GET.
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
         && headers.get(header::ORIGIN).is_none()
+        && !is_visit(request)
     {
         return Err(foreign_origin());
     }
     Ok(())
+}
+
+/// Whether a browser's window goes to the web page, as by a link on another page. The page shows nothing to whoever has
+/// sent it there, and does nothing; a frame or a request of that page is no visit.
+fn is_visit(request: &Request) -> bool {
+    let says = |name: &str, word: &str| request.headers().get(name).is_some_and(|value| value == word);
+    *request.method() == Method::GET
+        && request.uri().path() == paths::PAGE
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
 }
 
 /// What each scope may ask for. A route that is not named here is closed to `submit`, and one that changes something to

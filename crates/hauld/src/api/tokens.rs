@@ -1,19 +1,19 @@
 //! The routes about tokens and pairing.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use haul_api::{MadeToken, NewToken, Pair, PairCode, ProblemCode, Token, TokenList, body, paths};
+use haul_api::{MadeToken, NewPairCode, NewToken, Pair, PairCode, ProblemCode, Token, TokenList, body, paths};
 use haul_store::{Scope, TokenId, TokenRow};
 use jiff::Timestamp;
 
 use super::Api;
 use super::document;
-use super::extract::{self, job_id, no_body};
+use super::extract::{self, job_id};
 use super::problem::Refused;
 use crate::access::{CODE_LIVES, NotTraded, TOKENS_MAX};
 use crate::convert::timestamp;
@@ -47,12 +47,7 @@ pub(super) async fn make(State(api): State<Api>, extract::Json(bytes): extract::
         let detail = format!("`jobs_max` may be 1 to {JOBS_MAX_MOST}");
         return Err(Refused::field(ProblemCode::InvalidValue, "jobs_max", detail));
     }
-    let scope = match wanted.scope {
-        haul_api::Scope::Admin => Scope::Admin,
-        haul_api::Scope::Read => Scope::Read,
-        haul_api::Scope::Submit => Scope::Submit,
-    };
-    made(&api, name(wanted.name)?, scope, jobs_max).await
+    made(&api, name(wanted.name)?, stored_scope(wanted.scope), jobs_max).await
 }
 
 /// Revokes a token from this moment on. Its jobs stay.
@@ -69,22 +64,35 @@ pub(super) async fn revoke(State(api): State<Api>, Path(id): Path<String>) -> Re
 }
 
 /// Makes a code that can be traded for a token, once and within two minutes.
-#[utoipa::path(post, path = paths::PAIR_CODE, tag = "tokens", responses(
-    (status = 200, description = "The code", body = PairCode), document::MakeCode))]
-pub(super) async fn code(State(api): State<Api>, body: Body) -> Result<Json<PairCode>, Refused> {
-    no_body(body).await?;
-    let code = api.access.make_code();
+#[utoipa::path(post, path = paths::PAIR_CODE, tag = "tokens",
+    request_body(content = Option<NewPairCode>, description = "May be left out"),
+    responses((status = 200, description = "The code", body = PairCode), document::MakeCode))]
+pub(super) async fn code(
+    State(api): State<Api>,
+    extract::OptionalJson(bytes): extract::OptionalJson,
+) -> Result<Json<PairCode>, Refused> {
+    let wanted: NewPairCode = bytes.map_or(Ok(NewPairCode::default()), |bytes| body::parse(&bytes))?;
+    let scope = wanted.scope.unwrap_or(haul_api::Scope::Submit);
+    let code = api.access.make_code(stored_scope(scope));
     let expires_at = Timestamp::try_from(SystemTime::now() + CODE_LIVES).unwrap_or(Timestamp::MAX);
-    Ok(Json(PairCode { code, expires_at }))
+    Ok(Json(PairCode { code, expires_at, scope, page_url: api.listen.map(page_url) }))
 }
 
-/// Trades a code for a token, which may submit and no more. Whoever asks has no token yet.
+/// Where a browser of this machine finds the page.
+fn page_url(listen: SocketAddr) -> String {
+    let loopback: IpAddr = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    // What listens everywhere listens here.
+    let ip = if listen.ip().is_unspecified() { loopback } else { listen.ip() };
+    format!("http://{}/", SocketAddr::new(ip, listen.port()))
+}
+
+/// Trades a code for a token of the scope that the code was made for. Whoever asks has no token yet.
 #[utoipa::path(post, path = paths::PAIR, tag = "tokens", security(()), request_body = Pair, responses(
     (status = 201, description = "The token, which is not shown again", body = MadeToken), document::Pairing))]
 pub(super) async fn pair(State(api): State<Api>, extract::Json(bytes): extract::Json) -> Result<Response, Refused> {
     let wanted: Pair = body::parse(&bytes)?;
     let name = name(wanted.name.unwrap_or_else(|| PAIRED.to_owned()))?;
-    api.access.take_code(&wanted.code).map_err(|reason| match reason {
+    let scope = api.access.take_code(&wanted.code).map_err(|reason| match reason {
         NotTraded::Wrong => {
             let detail = "the code is wrong, used up or older than 2 minutes; `haul pair` makes a new one";
             Refused::field(ProblemCode::PairingRefused, "code", detail)
@@ -93,7 +101,7 @@ pub(super) async fn pair(State(api): State<Api>, extract::Json(bytes): extract::
             Refused::new(ProblemCode::TooManyAttempts, "there were too many attempts; try again in a minute")
         }
     })?;
-    made(&api, name, Scope::Submit, JOBS_MAX_DEFAULT).await
+    made(&api, name, scope, JOBS_MAX_DEFAULT).await
 }
 
 async fn made(api: &Api, name: String, scope: Scope, jobs_max: u32) -> Result<Response, Refused> {
@@ -103,6 +111,14 @@ async fn made(api: &Api, name: String, scope: Scope, jobs_max: u32) -> Result<Re
     }
     let (row, token) = api.access.make(name, scope, jobs_max).await?;
     Ok((StatusCode::CREATED, Json(MadeToken { about: shown(&row), token })).into_response())
+}
+
+fn stored_scope(scope: haul_api::Scope) -> Scope {
+    match scope {
+        haul_api::Scope::Admin => Scope::Admin,
+        haul_api::Scope::Read => Scope::Read,
+        haul_api::Scope::Submit => Scope::Submit,
+    }
 }
 
 fn name(text: String) -> Result<String, Refused> {
@@ -126,5 +142,22 @@ fn shown(row: &TokenRow) -> Token {
         jobs_max: row.jobs_max,
         created_at: timestamp(row.created_at_ms),
         last_used_at: row.last_used_at_ms.map(timestamp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_where_a_browser_of_this_machine_reaches_it() {
+        for (listen, url) in [
+            ("127.0.0.1:4285", "http://127.0.0.1:4285/"),
+            ("0.0.0.0:4285", "http://127.0.0.1:4285/"),
+            ("[::]:4285", "http://[::1]:4285/"),
+            ("192.168.1.5:80", "http://192.168.1.5:80/"),
+        ] {
+            assert_eq!(page_url(listen.parse().expect("an address")), url);
+        }
     }
 }

@@ -345,6 +345,12 @@ async fn every_answer_is_as_documented() {
     ] {
         c.ask(&Ask::new("GET", path, path), 200);
     }
+    for (path, target) in [("/", "/"), ("/assets/{file}", "/assets/app.js")] {
+        let ask = Ask::new("GET", path, target);
+        let etag = c.ask(&ask, 200).header("etag").expect("a tag").to_owned();
+        c.ask(&ask.with("If-None-Match", etag), 304);
+    }
+    c.ask(&Ask::new("GET", "/assets/{file}", "/assets/missing.js"), 404);
     for method in ["GET", "PATCH", "DELETE"] {
         let ask = Ask::new(method, "/v1/jobs/{id}", "/v1/jobs/999");
         c.ask(&if method == "PATCH" { ask.json(&json!({})) } else { ask }, 404);
@@ -403,7 +409,7 @@ async fn tokens_and_pairing(c: &mut Contract<'_>) {
         let answer: Value = serde_json::from_str(&answer.body).expect("a code");
         answer["code"].as_str().expect("the code itself").to_owned()
     };
-    c.ask(&Ask::new("POST", "/v1/pair/code", "/v1/pair/code").json(&json!({})), 413);
+    c.ask(&Ask::new("POST", "/v1/pair/code", "/v1/pair/code").json(&json!({"scope": "owner"})), 422);
     let pair = |code: &str| Ask::new("POST", "/v1/pair", "/v1/pair").json(&json!({"code": code}));
     let good = code(c);
     c.ask(&pair(&good), 201);
@@ -434,7 +440,7 @@ fn strangers_and_bad_bodies(c: &mut Contract<'_>) {
     for (method, path, about) in c.operations() {
         let method = known.iter().find(|word| **word == method).expect("a method that is used");
         let method: &'static str = Box::leak(method.to_uppercase().into_boxed_str());
-        let target = path.replace("{id}", "1").replace("{host}", "example.org");
+        let target = path.replace("{id}", "1").replace("{host}", "example.org").replace("{file}", "app.js");
         let ask = Ask::new(method, Box::leak(path.into_boxed_str()), target);
         c.send(&ask.clone().with("Host", "evil.example"), 421);
         c.send(&ask.clone().with("Host", "localhost").with("Origin", "https://evil.example"), 403);

@@ -25,6 +25,7 @@
 //! | `scale` | what 100,000 jobs cost |
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
+//! | `page` | the web page does what it shows, and nothing else, in a real Chromium |
 //! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `aria2` | clients that were made for aria2 do the same here, and nobody more than otherwise |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
@@ -66,6 +67,7 @@ mod nginx;
 mod operator;
 mod options;
 mod origin;
+mod page;
 mod power_cut;
 mod requests;
 mod scale;

@@ -82,7 +82,7 @@ async fn f_sec_22_a_submit_token_submits_and_sees_its_own_jobs_and_no_more() {
     assert_eq!(code(one.tokens().await), ProblemCode::ScopeNotAllowed);
     let admin = NewToken { name: "x".to_owned(), scope: Scope::Admin, jobs_max: None };
     assert_eq!(code(one.make_token(&admin).await), ProblemCode::ScopeNotAllowed);
-    assert_eq!(code(one.make_pair_code().await), ProblemCode::ScopeNotAllowed);
+    assert_eq!(code(one.make_pair_code(Scope::Submit).await), ProblemCode::ScopeNotAllowed);
     assert_eq!(code(one.revoke_token(1).await), ProblemCode::ScopeNotAllowed);
     let overwrite = SubmitJob { on_conflict: Some(OnConflict::Overwrite), ..paused(SOMEWHERE) };
     let problem = refusal(one.submit(&overwrite).await);
@@ -167,13 +167,27 @@ async fn f_sec_25_a_token_has_no_more_unfinished_jobs_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_code_is_good_for_the_scope_that_its_maker_has_named() {
+    let daemon = Daemon::start().await;
+    let stranger = client(&daemon, None);
+    for scope in [Scope::Admin, Scope::Read] {
+        let made = daemon.client().make_pair_code(scope).await.expect("a code");
+        assert_eq!((made.scope, made.page_url), (scope, Some(format!("http://{}/", daemon.tcp()))));
+        let token = stranger.pair(&Pair { code: made.code, name: None }).await.expect("it is traded");
+        assert_eq!(token.about.scope, scope);
+        let refused = client(&daemon, Some(&token.token)).make_pair_code(Scope::Admin).await.is_err();
+        assert_eq!(refused, scope == Scope::Read, "nobody but an admin makes codes");
+    }
+}
+
+#[tokio::test]
 async fn f_sec_22_a_code_is_traded_once_for_a_token_that_may_submit() {
     let daemon = Daemon::start().await;
     let stranger = client(&daemon, None);
     let trade = |code: &str| Pair { code: code.to_owned(), name: Some("extension".to_owned()) };
-    assert_eq!(code(stranger.make_pair_code().await), ProblemCode::Unauthorized);
+    assert_eq!(code(stranger.make_pair_code(Scope::Submit).await), ProblemCode::Unauthorized);
     assert_eq!(code(stranger.pair(&trade("0000-0000-0000-0000")).await), ProblemCode::PairingRefused);
-    let pair_code = daemon.client().make_pair_code().await.expect("a code").code;
+    let pair_code = daemon.client().make_pair_code(Scope::Submit).await.expect("a code").code;
     let made = stranger.pair(&trade(&pair_code.to_lowercase())).await.expect("it is traded");
     assert_eq!((made.about.scope, made.about.name.as_str()), (Scope::Submit, "extension"));
     assert_eq!(code(stranger.pair(&trade(&pair_code)).await), ProblemCode::PairingRefused, "once");
