@@ -231,7 +231,8 @@ def live(browser, given):
         asked = time.time() * 1000
         rig.call("PATCH", f"/v1/jobs/{given['job']}", {"label": label})
         expect(row.locator(".words")).to_contain_text(label)
-        seen.append(page.evaluate("window.seenAt") - asked)
+        # The row can be there a frame before it is looked at.
+        seen.append(page.wait_for_function("window.seenAt").json_value() - asked)
     print("a change is seen after ms: " + ", ".join(f"{ms:.0f}" for ms in seen) + f"; median {statistics.median(seen):.0f}")
     # The promise is 300 ms; a machine that compiles beside the tests takes longer.
     assert statistics.median(seen) < 1500, seen
