@@ -16,15 +16,15 @@ export async function handedOver(names) {
   const now = Date.now();
   recent = recent.filter(({ at }) => now - at < TOGETHER_MS).concat(names.map((name) => ({ name, at: now })));
   const title = recent.length === 1 ? 'haul has taken over a download' : `haul has taken over ${recent.length} downloads`;
-  if ((await store.settings()).notify) await notify(title, recent.map(({ name }) => name).slice(-5).join('\n'));
+  if ((await store.settings()).notify) notify(title, recent.map(({ name }) => name).slice(-5).join('\n'));
   await refresh();
 }
 
-/** Shows a notification in place of the one before. */
-export async function notify(title, message) {
+/** Shows a notification in place of the one before. Does not wait for it: a system may take its time, and downloads wait. */
+export function notify(title, message) {
   const iconUrl = chrome.runtime.getURL('icons/128.png');
   // A system that shows none is no reason to fail.
-  await chrome.notifications.create('haul', { type: 'basic', iconUrl, title, message }).catch(() => {});
+  chrome.notifications.create('haul', { type: 'basic', iconUrl, title, message }).catch(() => {});
 }
 
 /** Shows that something needs the user: a pairing that is not good any more, or another program in haul's place. */

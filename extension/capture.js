@@ -38,8 +38,8 @@ export async function capture(item) {
   } catch (error) {
     await letGo(item.id);
     await stays(item, error.message);
-    if (settings.notify) await badge.notify(`${nameOf(item)} stays in the browser`, error.message);
-    badge.warn(error);
+    if (settings.notify) badge.notify(`${nameOf(item)} stays in the browser`, error.message);
+    await badge.warn(error);
   } finally {
     held.delete(item.id);
     await keepHeld();
@@ -95,7 +95,7 @@ async function renew(wanted, item, tab) {
   await renewal.carryOut(wanted, change);
   await giveUp(item.id);
   await store.setLast({ name: wanted.name, taken: true, renewed: true });
-  await badge.notify(`${wanted.name} goes on`, 'It has a new link, and keeps the bytes that were there.');
+  badge.notify(`${wanted.name} goes on`, 'It has a new link, and keeps the bytes that were there.');
   await badge.refresh();
 }
 

@@ -64,7 +64,7 @@ export async function download(urls, page, tab) {
     await badge.warn(error);
     if (wanted.length > 1) return badge.notify('haul has not taken the links', error.message);
     await chrome.downloads.download({ url: wanted[0] });
-    await badge.notify('The browser downloads it', error.message);
+    badge.notify('The browser downloads it', error.message);
   }
 }
 

@@ -61,6 +61,8 @@ pub const TOKEN: &str = "/v1/tokens/{id}";
 pub const PAIR: &str = "/v1/pair";
 /// Make such a code.
 pub const PAIR_CODE: &str = "/v1/pair/code";
+/// Have the daemon prove that it knows a token or a code, without a token.
+pub const PROVE: &str = "/v1/prove";
 /// What the daemon counts and measures, for Prometheus.
 pub const METRICS: &str = "/metrics";
 /// Liveness, without a token.
@@ -77,7 +79,7 @@ pub const DOCS_SCRIPT: &str = "/docs/page.js";
 pub const DOCS_STYLE: &str = "/docs/page.css";
 
 /// The paths that want no token.
-pub const OPEN: [&str; 7] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
+pub const OPEN: [&str; 8] = [HEALTHZ, READYZ, PAIR, PROVE, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

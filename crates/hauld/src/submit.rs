@@ -276,7 +276,8 @@ pub(crate) fn mirror(mut url: Url) -> Mirror {
     Mirror { host: origin(&url), url: Private(url.into()), priority: None }
 }
 
-fn url(field: &str, text: &str) -> Result<Url, Problem> {
+/// Reads a URL that is an `http` or `https` one, without its fragment.
+pub(crate) fn url(field: &str, text: &str) -> Result<Url, Problem> {
     let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
     if text.len() > URL_BYTES_MAX {
         return Err(refuse("the URL is longer than 32 KiB"));

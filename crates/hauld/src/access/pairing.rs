@@ -45,6 +45,11 @@ impl Pairing {
         groups.join("-")
     }
 
+    /// The digest of the code, as long as that can be traded.
+    pub(super) fn hash(&self, now: Instant) -> Option<[u8; 32]> {
+        self.code.filter(|(_, made)| now.duration_since(*made) < CODE_LIVES).map(|(hash, _)| hash)
+    }
+
     /// Uses the code up.
     pub(super) fn take(&mut self, code: &str, now: Instant) -> Result<(), NotTraded> {
         self.attempts.retain(|attempt| now.duration_since(*attempt) < ATTEMPTS_WITHIN);
@@ -93,6 +98,8 @@ mod tests {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
         let (first, second) = (pairing.make(now), pairing.make(now));
         assert_eq!(pairing.take(&first, now), Err(NotTraded::Wrong));
+        assert_eq!(pairing.hash(now), Some(digest(&second.replace('-', ""))));
+        assert_eq!(pairing.hash(now + CODE_LIVES), None);
         assert_eq!(pairing.take(&second, now + CODE_LIVES), Err(NotTraded::Wrong));
         assert_eq!(pairing.take(&second, now + CODE_LIVES / 2), Ok(()));
     }

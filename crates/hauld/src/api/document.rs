@@ -105,6 +105,8 @@ refusals! {
     MakeCode: [GUARDED] BodyTooLarge;
     /// Of trading a code.
     Pairing: [BODY] PairingRefused TooManyAttempts ConflictState StorageUnavailable;
+    /// Of proving.
+    Proving: [BODY] PairingRefused TokenNotFound;
     /// Of changing settings.
     PatchSettings: [GUARDED BODY];
     /// Of changing what is logged.

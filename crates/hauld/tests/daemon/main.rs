@@ -26,6 +26,7 @@
 //! | `hosts` | what was learned of a server is kept, shown, changed and forgotten |
 //! | `why` | what holds a job back is told, with its numbers |
 //! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
+//! | `extension` | the browser extension, in a real Chromium, hands downloads over, and loses none |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `options` | what a job is told of its way, its time, its place and its like holds |
 //! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
@@ -50,6 +51,7 @@ mod database;
 mod digests;
 mod disk;
 mod events;
+mod extension;
 mod faults;
 mod hints;
 mod hosts;
