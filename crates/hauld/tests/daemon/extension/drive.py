@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -254,7 +255,7 @@ class Browser:
 
     def list(self):
         """The browser's own downloads."""
-        return self.worker().evaluate("() => chrome.downloads.search({})")
+        return self.popup.evaluate("() => chrome.downloads.search({})")
 
     def saved(self, name):
         return self.home / "Downloads" / name
@@ -418,6 +419,11 @@ def browser_keeps():
     expect(options.locator("#tested")).to_contain_text("haul does not answer at 127.0.0.1:9")
     BROWSER.click(file("down.bin"))
     stayed("down.bin", "haul does not answer")
+    # One that takes the connection and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        set_option(options, "#address", f"127.0.0.1:{mute.getsockname()[1]}")
+        BROWSER.click(file("mute.bin"))
+        stayed("mute.bin", "haul does not answer in time")
 
 
 def impostor():
