@@ -22,6 +22,9 @@ pub struct Job {
     pub id: u64,
     /// The submitted URL, without userinfo; of several, the first.
     pub url: String,
+    /// The page that the link stood on, without userinfo, until the job is complete.
+    #[serde(default)]
+    pub page_url: Option<String>,
     /// All the places where its file is to be had, `url` among them.
     #[serde(default)]
     pub mirrors: Vec<Mirror>,
@@ -96,9 +99,10 @@ pub struct Job {
 
 impl Job {
     /// The names of all fields.
-    pub const FIELDS: [&str; 31] = [
+    pub const FIELDS: [&str; 32] = [
         "id",
         "url",
+        "page_url",
         "mirrors",
         "state",
         "waiting_for",
@@ -491,6 +495,7 @@ pub(crate) mod tests {
         json!({
             "id": 17,
             "url": "https://example.org/a.iso",
+            "page_url": "https://example.org/isos",
             "mirrors": [
                 {
                     "url": "https://example.org/a.iso",

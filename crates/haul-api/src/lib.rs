@@ -64,5 +64,5 @@ pub use schedule::{Bandwidth, Day, TimeOfDay, Window};
 pub use service::{LabelLimits, LabelSettings, Limits, Log, Readiness, Settings, Stats};
 pub use size::{Rate, Size};
 pub use submit::{CURL_MEDIA_TYPE, METALINK_MEDIA_TYPE, OnChange, OnConflict, Pieces, SubmitBody, SubmitJob};
-pub use token::{MadeToken, NewPairCode, NewToken, Pair, PairCode, Scope, Token, TokenList};
+pub use token::{MadeToken, NewPairCode, NewToken, Pair, PairCode, Proof, Prove, Scope, Token, TokenList};
 pub use why::{Why, WhyReason};

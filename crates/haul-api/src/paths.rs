@@ -61,6 +61,8 @@ pub const TOKEN: &str = "/v1/tokens/{id}";
 pub const PAIR: &str = "/v1/pair";
 /// Make such a code.
 pub const PAIR_CODE: &str = "/v1/pair/code";
+/// Have the daemon prove that it knows a token or a code, without a token.
+pub const PROVE: &str = "/v1/prove";
 /// What the daemon counts and measures, for Prometheus.
 pub const METRICS: &str = "/metrics";
 /// The dialect of aria2: each call brings its own token.
@@ -84,7 +86,7 @@ pub const PAGE: &str = "/";
 pub const PAGE_ASSET: &str = "/assets/{file}";
 
 /// The paths that want no token.
-pub const OPEN: [&str; 9] = [HEALTHZ, READYZ, PAIR, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE, PAGE, PAGE_ASSET];
+pub const OPEN: [&str; 10] = [HEALTHZ, READYZ, PAIR, PROVE, OPENAPI, DOCS, DOCS_SCRIPT, DOCS_STYLE, PAGE, PAGE_ASSET];
 
 /// An action on one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,11 @@ pub struct SubmitJob {
     /// The `Referer` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referrer: Option<String>,
+    /// The page that the link stood on: where a new link is to be had when this one has expired. It is shown, and never
+    /// asked for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
+    pub page_url: Option<String>,
     /// The `User-Agent` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
@@ -280,6 +285,7 @@ mod tests {
             "filename": "a.iso",
             "headers": {"X-Key": "1"},
             "referrer": "https://example.org/",
+            "page_url": "https://example.org/isos",
             "user_agent": "test",
             "connections": 8,
             "bandwidth_limit": 1_000_000,

@@ -16,7 +16,7 @@ pub enum Scope {
     Admin,
     /// To look at everything but secrets.
     Read,
-    /// To submit jobs from public addresses, and to look at them and renew their links.
+    /// To submit jobs from public addresses, to look at them, to pause, resume and give them up, and to renew their links.
     Submit,
 }
 
@@ -153,6 +153,29 @@ impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// The body of `POST /v1/prove`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Prove {
+    /// What whoever asks has just made up, at random.
+    #[cfg_attr(feature = "openapi", schema(min_length = 16, max_length = 128))]
+    pub nonce: String,
+    /// The number of the token that is to be known. Default: it is the code that `haul pair` has printed last.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub token: Option<u64>,
+}
+
+/// The answer of `POST /v1/prove`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Proof {
+    /// HMAC-SHA-256 of `haul-proof-v1:` and the nonce, in hexadecimal digits. Its key is the SHA-256 of the token, or of the
+    /// code in capitals without dashes.
+    pub proof: String,
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use haul_store::{NewToken, Scope, Store, StoreError, TokenId, TokenRow};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -130,8 +132,45 @@ impl Access {
         self.pairing.lock().unwrap_or_else(PoisonError::into_inner).make(scope, Instant::now())
     }
 
+    /// Proves that a token is known, if it is.
+    pub(crate) fn prove_token(&self, id: TokenId, nonce: &str) -> Option<String> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().find(|token| token.id == id).map(|token| proof(&token.hash, nonce))
+    }
+
+    /// Proves that the code is known, if there is one.
+    pub(crate) fn prove_code(&self, nonce: &str) -> Option<String> {
+        let pairing = self.pairing.lock().unwrap_or_else(PoisonError::into_inner);
+        pairing.hash(Instant::now()).map(|hash| proof(&hash, nonce))
+    }
+
     /// Uses a code up, and tells the scope that it was made for.
     pub(crate) fn take_code(&self, code: &str) -> Result<Scope, NotTraded> {
         self.pairing.lock().unwrap_or_else(PoisonError::into_inner).take(code, Instant::now())
+    }
+}
+
+/// What only someone can say who knows this digest: of a token, which is stored nowhere, or of a code.
+fn proof(digest: &[u8; 32], nonce: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(digest).expect("HMAC takes keys of every length");
+    mac.update(PROOF_OF);
+    mac.update(nonce.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Keeps a proof from being good for anything else.
+const PROOF_OF: &[u8] = b"haul-proof-v1:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_sec_08_a_proof_is_what_the_documentation_says() {
+        // Python: hmac.new(sha256(b"token").digest(), b"haul-proof-v1:0123456789abcdef", "sha256").hexdigest()
+        let expected = "65c9016277f90ef670c1f12d0669f8380b5f63d077b9ec0e0bcd49d1d519af5b";
+        assert_eq!(proof(&digest("token"), "0123456789abcdef"), expected);
+        assert_ne!(proof(&digest("token"), "0123456789abcdeg"), expected);
+        assert_ne!(proof(&digest("other"), "0123456789abcdef"), expected);
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn job(row: &JobRow, live: Option<&Live>, limits: &Limits) -> haul_ap
     haul_api::Job {
         id: row.id.0,
         url: shown_url(&row.wish.url),
+        page_url: crate::options::page_url_of(&row.wish),
         mirrors: mirrors(row, flowing),
         state: wire_state(state),
         waiting_for: waits_for(state),
@@ -180,7 +181,8 @@ pub(crate) fn shown(url: &Url) -> String {
 
 /// Hides the queries of a job's URLs from those who may not see them (DESIGN.md section 6).
 pub(crate) fn mask_queries(job: &mut haul_api::Job) {
-    for url in std::iter::once(&mut job.url).chain(job.mirrors.iter_mut().map(|mirror| &mut mirror.url)) {
+    let own = std::iter::once(&mut job.url).chain(&mut job.page_url);
+    for url in own.chain(job.mirrors.iter_mut().map(|mirror| &mut mirror.url)) {
         if let Some((address, _)) = url.split_once('?') {
             *url = format!("{address}?…");
         }

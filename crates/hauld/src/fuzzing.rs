@@ -219,7 +219,7 @@ fn with_secrets(mut job: SubmitJob) -> SubmitJob {
     let urls = job.url.iter_mut().chain(job.mirrors.iter_mut().flatten());
     urls.for_each(|url| url.push_str(&format!("?{SECRET}")));
     job.headers.iter_mut().flatten().for_each(|(_, value)| value.push_str(SECRET));
-    job.referrer.iter_mut().for_each(|value| value.push_str(SECRET));
+    job.referrer.iter_mut().chain(&mut job.page_url).for_each(|value| value.push_str(SECRET));
     job
 }
 

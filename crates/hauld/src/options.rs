@@ -48,6 +48,8 @@ struct Secrets {
     cookies: Vec<Cookie>,
     /// In base64.
     body: Option<String>,
+    /// The page that the link stood on. Where somebody was is nobody's business once the file is there.
+    page_url: Option<String>,
 }
 
 /// What a job's requests are made with.
@@ -88,12 +90,28 @@ pub(crate) fn check(job: &SubmitJob, url: &Url) -> Result<Stored, Problem> {
     if options.source_address.is_some_and(|address| !options.ip_version.fits(&address)) {
         return Err(invalid("ip_version", "`ip_version` is not that of the `source_address`"));
     }
-    let secrets = Secrets { proxy: proxy_with_login, cookies: cookies(job, url)?, body: body(job)? };
+    let page_url = job.page_url.as_deref().map(page_url).transpose()?;
+    let secrets = Secrets { proxy: proxy_with_login, cookies: cookies(job, url)?, body: body(job)?, page_url };
     let json = |value: serde_json::Result<String>| value.expect("plain data is JSON");
     Ok((
         (options != Options::default()).then(|| json(serde_json::to_string(&options))),
         (secrets != Secrets::default()).then(|| Private(json(serde_json::to_string(&secrets)))),
     ))
+}
+
+fn page_url(text: &str) -> Result<String, Problem> {
+    crate::submit::url("page_url", text).map(|url| crate::submit::without_userinfo(url).into())
+}
+
+/// The page that the link of a stored wish stood on.
+pub(crate) fn page_url_of(wish: &Wish) -> Option<String> {
+    // Cookies can be long, and lists have many jobs: all else is passed over.
+    #[derive(Default, Deserialize)]
+    struct Page {
+        #[serde(default)]
+        page_url: Option<String>,
+    }
+    wish.secrets.as_deref().and_then(|secrets| read::<Page>(secrets).page_url)
 }
 
 /// Reads a proxy; `None` means that there shall be none.

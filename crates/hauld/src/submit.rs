@@ -293,7 +293,8 @@ pub(crate) fn new_mirror(text: &str) -> Result<Mirror, Problem> {
     Ok(mirror(url))
 }
 
-fn url(field: &str, text: &str) -> Result<Url, Problem> {
+/// Reads a URL that is an `http` or `https` one, without its fragment.
+pub(crate) fn url(field: &str, text: &str) -> Result<Url, Problem> {
     let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
     if text.len() > URL_BYTES_MAX {
         return Err(refuse("the URL is longer than 32 KiB"));

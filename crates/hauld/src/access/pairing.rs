@@ -55,6 +55,11 @@ impl Pairing {
         groups.join("-")
     }
 
+    /// The digest of the code, as long as that can be traded.
+    pub(super) fn hash(&self, now: Instant) -> Option<[u8; 32]> {
+        self.code.filter(|code| now.duration_since(code.made) < CODE_LIVES).map(|code| code.hash)
+    }
+
     /// Uses the code up, and tells the scope that it was made for.
     pub(super) fn take(&mut self, code: &str, now: Instant) -> Result<Scope, NotTraded> {
         self.attempts.retain(|attempt| now.duration_since(*attempt) < ATTEMPTS_WITHIN);
@@ -103,6 +108,8 @@ mod tests {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
         let (first, second) = (pairing.make(Scope::Submit, now), pairing.make(Scope::Admin, now));
         assert_eq!(pairing.take(&first, now), Err(NotTraded::Wrong));
+        assert_eq!(pairing.hash(now), Some(digest(&second.replace('-', ""))));
+        assert_eq!(pairing.hash(now + CODE_LIVES), None);
         assert_eq!(pairing.take(&second, now + CODE_LIVES), Err(NotTraded::Wrong));
         assert_eq!(pairing.take(&second, now + CODE_LIVES / 2), Ok(Scope::Admin));
     }

@@ -107,6 +107,8 @@ refusals! {
     MakeCode: [GUARDED BODY];
     /// Of trading a code.
     Pairing: [BODY] PairingRefused TooManyAttempts ConflictState StorageUnavailable;
+    /// Of proving.
+    Proving: [BODY] PairingRefused TokenNotFound;
     /// Of changing settings.
     PatchSettings: [GUARDED BODY];
     /// Of changing what is logged.

@@ -193,6 +193,7 @@ fn permits(scope: Scope, method: &Method, route: &str) -> bool {
         Scope::Submit => match route {
             paths::JOBS => looks || *method == Method::POST,
             paths::JOB => looks || *method == Method::PATCH,
+            paths::JOB_PAUSE | paths::JOB_RESUME | paths::JOB_CANCEL => *method == Method::POST,
             paths::JOB_CHUNKS | paths::JOB_EVENTS | paths::JOB_WHY | paths::EVENTS => looks,
             _ => false,
         },
@@ -203,7 +204,7 @@ pub(crate) fn beyond_scope(scope: Scope) -> Refused {
     let may = match scope {
         Scope::Admin => "everything",
         Scope::Read => "look at everything but secrets, and change nothing",
-        Scope::Submit => "submit jobs, look at its own ones and renew their links",
+        Scope::Submit => "submit jobs, and look at, pause, resume, give up and renew its own ones",
     };
     Refused::new(
         ProblemCode::ScopeNotAllowed,
@@ -275,13 +276,21 @@ mod tests {
             assert!(!may(Scope::Read, Method::POST, route), "{route}");
         }
         assert!(may(Scope::Read, Method::GET, "/v1/settings") && !may(Scope::Read, Method::GET, "/v1/tokens"));
-        for (method, route) in [(Method::GET, "/v1/jobs"), (Method::POST, "/v1/jobs"), (Method::PATCH, "/v1/jobs/{id}")]
-        {
+        for (method, route) in [
+            (Method::GET, "/v1/jobs"),
+            (Method::POST, "/v1/jobs"),
+            (Method::PATCH, "/v1/jobs/{id}"),
+            (Method::POST, "/v1/jobs/{id}/pause"),
+            (Method::POST, "/v1/jobs/{id}/resume"),
+            (Method::POST, "/v1/jobs/{id}/cancel"),
+        ] {
             assert!(may(Scope::Submit, method, route), "{route}");
         }
         for (method, route) in [
             (Method::DELETE, "/v1/jobs/{id}"),
-            (Method::POST, "/v1/jobs/{id}/pause"),
+            (Method::GET, "/v1/jobs/{id}/pause"),
+            (Method::POST, "/v1/jobs/{id}/verify"),
+            (Method::POST, "/v1/jobs/{id}/restore"),
             (Method::POST, "/v1/jobs/{id}/retry"),
             (Method::GET, "/v1/jobs/{id}/something-new"),
             (Method::GET, "/v1/settings"),

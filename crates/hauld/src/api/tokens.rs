@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use haul_api::{MadeToken, NewPairCode, NewToken, Pair, PairCode, ProblemCode, Token, TokenList, body, paths};
+use haul_api::{
+    MadeToken, NewPairCode, NewToken, Pair, PairCode, ProblemCode, Proof, Prove, Token, TokenList, body, paths,
+};
 use haul_store::{Scope, TokenId, TokenRow};
 use jiff::Timestamp;
 
@@ -26,6 +28,9 @@ const JOBS_MAX_MOST: u32 = 100_000;
 
 /// A guess at what a person would call a name.
 const NAME_CHARS_MAX: usize = 64;
+
+/// Characters of a nonce: enough to be made up only once, and no more than anybody needs.
+const NONCE_CHARS: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// What a token is called whose program did not say.
 const PAIRED: &str = "paired";
@@ -102,6 +107,29 @@ pub(super) async fn pair(State(api): State<Api>, extract::Json(bytes): extract::
         }
     })?;
     made(&api, name, scope, JOBS_MAX_DEFAULT).await
+}
+
+/// Proves that this daemon knows a token, or the code for pairing, and tells neither. Whoever has a token can find out so
+/// that it does not send it to another program that has taken the daemon's port.
+#[utoipa::path(post, path = paths::PROVE, tag = "tokens", security(()), request_body = Prove, responses(
+    (status = 200, description = "The proof", body = Proof), document::Proving))]
+pub(super) async fn prove(State(api): State<Api>, extract::Json(bytes): extract::Json) -> Result<Json<Proof>, Refused> {
+    let wanted: Prove = body::parse(&bytes)?;
+    if !NONCE_CHARS.contains(&wanted.nonce.chars().count()) {
+        let detail = format!("`nonce` has {} to {} characters", NONCE_CHARS.start(), NONCE_CHARS.end());
+        return Err(Refused::field(ProblemCode::InvalidValue, "nonce", detail));
+    }
+    let proof = match wanted.token {
+        Some(id) => api.access.prove_token(TokenId(id), &wanted.nonce).ok_or_else(|| {
+            let detail = "no token has this id any more; `haul pair` makes a code to pair again";
+            Refused::field(ProblemCode::TokenNotFound, "token", detail)
+        }),
+        None => api.access.prove_code(&wanted.nonce).ok_or_else(|| {
+            let detail = "there is no code, or it is used up or older than 2 minutes; `haul pair` makes a new one";
+            Refused::new(ProblemCode::PairingRefused, detail)
+        }),
+    };
+    Ok(Json(Proof { proof: proof? }))
 }
 
 async fn made(api: &Api, name: String, scope: Scope, jobs_max: u32) -> Result<Response, Refused> {

@@ -411,7 +411,12 @@ async fn tokens_and_pairing(c: &mut Contract<'_>) {
     };
     c.ask(&Ask::new("POST", "/v1/pair/code", "/v1/pair/code").json(&json!({"scope": "owner"})), 422);
     let pair = |code: &str| Ask::new("POST", "/v1/pair", "/v1/pair").json(&json!({"code": code}));
+    let prove = |body: &Value| Ask::new("POST", "/v1/prove", "/v1/prove").json(body);
+    c.ask(&prove(&json!({"nonce": "0123456789abcdef"})), 403);
+    c.ask(&prove(&json!({"nonce": "0123456789abcdef", "token": made["id"]})), 404);
+    c.ask(&prove(&json!({"nonce": "short"})), 422);
     let good = code(c);
+    c.ask(&prove(&json!({"nonce": "0123456789abcdef"})), 200);
     c.ask(&pair(&good), 201);
     c.ask(&pair(&good), 403);
     let new = NewToken { name: "a".to_owned(), scope: Scope::Read, jobs_max: None };

@@ -28,6 +28,7 @@
 //! | `page` | the web page does what it shows, and nothing else, in a real Chromium |
 //! | `browser` | a web page of another origin, in a real Chromium, gets nothing done |
 //! | `aria2` | clients that were made for aria2 do the same here, and nobody more than otherwise |
+//! | `extension` | the browser extension, in a real Chromium, hands downloads over, and loses none |
 //! | `attacks` | bad input gets the right refusal, and no secret leaves |
 //! | `options` | what a job is told of its way, its time, its place and its like holds |
 //! | `tokens` | tokens of other programs may do what their scope says, and reach public addresses only |
@@ -53,6 +54,7 @@ mod database;
 mod digests;
 mod disk;
 mod events;
+mod extension;
 mod faults;
 mod hints;
 mod hosts;

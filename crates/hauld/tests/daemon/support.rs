@@ -1,5 +1,6 @@
 //! A daemon in a process of its own, with its own directory, and ways to watch it.
 
+mod apart;
 mod home;
 mod http;
 mod process;
@@ -15,6 +16,7 @@ use haul_api::{Chunk, Job};
 use haul_testkit::Content;
 use sha2::{Digest, Sha256};
 
+pub(crate) use apart::{PUBLIC, is_inside};
 pub(crate) use home::Home;
 pub(crate) use http::Answer;
 pub(crate) use process::{Daemon, refusal};

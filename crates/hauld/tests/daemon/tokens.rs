@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,7 +14,7 @@ use haul_api::{
 };
 use haul_testkit::{Content, File, Server};
 
-use crate::support::{Daemon, MIB, refusal, say};
+use crate::support::{Daemon, MIB, PUBLIC, is_inside, refusal, say};
 
 /// A client over TCP with a new token.
 async fn with_token(daemon: &Daemon, scope: Scope, jobs_max: Option<u32>) -> Client {
@@ -60,7 +60,15 @@ async fn f_sec_22_a_submit_token_submits_and_sees_its_own_jobs_and_no_more() {
     let renewed = one.patch(own.id, &PatchJob { url, ..PatchJob::default() }).await.expect("it may renew its own");
     assert_eq!(renewed.url, "https://files.example/c.bin?…");
 
+    assert_eq!(one.resume(own.id).await.expect("it may let its own go on").id, own.id);
+    one.pause(own.id).await.expect("it may let its own rest");
+    let given_up = one.submit(&paused("https://files.example/d.bin")).await.expect("it may submit").id;
+    assert_eq!(one.cancel(given_up).await.expect("it may give its own up").state, JobState::Canceled);
+
     for foreign in [owners, others, 999] {
+        assert_eq!(code(one.pause(foreign).await), ProblemCode::JobNotFound);
+        assert_eq!(code(one.resume(foreign).await), ProblemCode::JobNotFound);
+        assert_eq!(code(one.cancel(foreign).await), ProblemCode::JobNotFound);
         assert_eq!(code(one.job(foreign).await), ProblemCode::JobNotFound, "as if it were not there");
         assert_eq!(code(one.chunks(foreign).await), ProblemCode::JobNotFound);
         assert_eq!(code(one.why(foreign).await), ProblemCode::JobNotFound);
@@ -70,9 +78,7 @@ async fn f_sec_22_a_submit_token_submits_and_sees_its_own_jobs_and_no_more() {
     let label = PatchJob { label: Some(None), ..PatchJob::default() };
     let problem = refusal(one.patch(own.id, &label).await);
     assert_eq!((&*problem.code, problem.field.as_deref()), ("scope-not-allowed", Some("label")));
-    assert_eq!(code(one.pause(own.id).await), ProblemCode::ScopeNotAllowed);
     assert_eq!(code(one.retry(own.id).await), ProblemCode::ScopeNotAllowed);
-    assert_eq!(code(one.cancel(own.id).await), ProblemCode::ScopeNotAllowed);
     assert_eq!(code(one.delete(own.id, haul_api::Files::Delete).await), ProblemCode::ScopeNotAllowed);
     assert_eq!(code(one.verify(own.id, true, 0).await), ProblemCode::ScopeNotAllowed);
     assert_eq!(code(one.pause_all().await), ProblemCode::ScopeNotAllowed);
@@ -88,6 +94,26 @@ async fn f_sec_22_a_submit_token_submits_and_sees_its_own_jobs_and_no_more() {
     let problem = refusal(one.submit(&overwrite).await);
     assert_eq!((&*problem.code, problem.field.as_deref()), ("scope-not-allowed", Some("on_conflict")));
     assert_eq!(daemon.job(own.id).await.state, JobState::Paused, "nothing of that has changed anything");
+}
+
+#[tokio::test]
+async fn the_page_of_a_link_is_kept_until_the_file_is_there() {
+    let (daemon, server) = (Daemon::start().await, Server::start());
+    server.add("/a.bin", File::new(Content::seeded(3, MIB)));
+    let page_url = Some("https://ann:s3cret@shop.example/orders?session=canary#latest".to_owned());
+    let job = SubmitJob { page_url, ..paused(&server.url("/a.bin")) };
+    let id = daemon.submit_job(&job).await;
+    assert_eq!(daemon.job(id).await.page_url.as_deref(), Some("https://shop.example/orders?session=canary"));
+    let read = with_token(&daemon, Scope::Read, None).await;
+    assert_eq!(read.job(id).await.expect("it may look").page_url.as_deref(), Some("https://shop.example/orders?…"));
+    for wrong in ["shop.example", "file:///etc/passwd", "javascript:alert(1)"] {
+        let job = SubmitJob { page_url: Some(wrong.to_owned()), ..paused(SOMEWHERE) };
+        let problem = refusal(daemon.client().submit(&job).await);
+        assert_eq!((&*problem.code, problem.field.as_deref()), ("invalid-url", Some("page_url")), "{wrong}");
+    }
+    daemon.client().resume(id).await.expect("it is paused");
+    assert_eq!(daemon.completed(id).await.page_url, None, "where somebody was is nobody's business any more");
+    assert!(!daemon.log().contains("canary"), "a query stands in the log");
 }
 
 #[tokio::test]
@@ -371,37 +397,6 @@ async fn f_sec_07_a_peer_who_is_not_the_owner_may_do_what_the_settings_say() {
         assert_eq!(answer.as_deref(), Some("200"), "a token counts more");
         daemon.client().stats().await.expect("the owner may do everything");
     }
-}
-
-/// Set within a network of the test's own.
-const INSIDE: &str = "HAUL_TEST_PUBLIC";
-
-/// An address that is public elsewhere, and that of this machine's own.
-const PUBLIC: &str = "11.0.0.1";
-
-/// Runs one test of this program in a network and a file system view of its own.
-fn inside(test: &str) -> Option<Output> {
-    let here = std::env::current_exe().expect("the test's own program");
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--net", "--mount"]).arg(here).args(["--exact", test, "--nocapture"]);
-    let output = command.env(INSIDE, "1").output().ok()?;
-    let refused = String::from_utf8_lossy(&output.stderr).starts_with("unshare:");
-    (!refused).then_some(output)
-}
-
-/// Whether the test goes on here, in a network where this machine has a public address, too.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", "11.0.0.1/32", "dev", "lo"]] {
-            assert!(Command::new("ip").args(arguments).status().expect("`ip` can be run").success());
-        }
-        return true;
-    }
-    match inside(test) {
-        Some(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-        None => say("skipped: this machine gives no test a network of its own"),
-    }
-    false
 }
 
 /// Puts a file in the place of another, for this test alone.
