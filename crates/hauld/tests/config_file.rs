@@ -27,7 +27,7 @@ fn settings(file: &str) -> Vec<Line<'_>> {
             None => (line.strip_prefix("# ")?, false),
         };
         let key = text.split_once(" = ")?.0;
-        let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         is_key.then_some(Line { key, text, is_example })
     };
     file.lines().filter_map(line).collect()
