@@ -170,7 +170,9 @@ async fn paths_of_the_code_and_of_the_document_are_the_same() {
     let contract = Contract::of(&daemon);
     let source = include_str!("../../../haul-api/src/paths.rs");
     let constants = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \"/"));
-    let in_code: BTreeSet<String> = constants.map(|(_, path)| format!("/{}", path.trim_end_matches("\";"))).collect();
+    let in_code = constants.map(|(_, path)| format!("/{}", path.trim_end_matches("\";")));
+    // The dialect of aria2 has errors of its own and stays outside (DESIGN.md ruling 11).
+    let in_code: BTreeSet<String> = in_code.filter(|path| path != haul_api::paths::JSONRPC).collect();
     let in_document: BTreeSet<String> = contract.operations().into_iter().map(|(_, path, _)| path).collect();
     assert_eq!(in_document, in_code);
     for (method, path, about) in contract.operations() {
