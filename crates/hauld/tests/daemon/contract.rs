@@ -179,7 +179,7 @@ async fn paths_of_the_code_and_of_the_document_are_the_same() {
         let ask = format!(
             "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             method.to_uppercase(),
-            path.replace("{id}", "1")
+            path.replace("{id}", "1").replace("{file}", "app.js")
         );
         let answer = daemon.raw(ask);
         assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
