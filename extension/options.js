@@ -24,6 +24,8 @@ async function show() {
   for (const id of LISTS) $(id).value = settings[id].join('\n');
   for (const id of SWITCHES) $(id).checked = settings[id];
   for (const id of WORDS) $(id).value = settings[id];
+  // Not before: what is typed meanwhile would be lost.
+  $('form').hidden = false;
 }
 
 /** Takes over what was typed, field by field: what cannot be used is marked and left as it was. */

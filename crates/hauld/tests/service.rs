@@ -75,7 +75,11 @@ struct Running(Child);
 impl Running {
     fn terminate(mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.0), Signal::TERM).expect("it runs");
-        self.0.wait().expect("it is our child")
+        self.ended()
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        wait_until("the process has ended", || self.0.try_wait().expect("it is our child"))
     }
 }
 
@@ -136,8 +140,7 @@ fn a_socket_of_another_kind_is_refused() {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let other = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let mut running = home.start_passing([tcp.into(), other.into()]);
-    let status = running.0.wait().expect("it is our child");
-    assert_eq!(status.code(), Some(69), "{}", home.log());
+    assert_eq!(running.ended().code(), Some(69), "{}", home.log());
     assert!(home.log().contains("passed by the service manager"), "{}", home.log());
 }
 
@@ -206,6 +209,6 @@ fn a_watch_folder_among_the_downloads_is_refused_also_behind_a_link() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hauld"));
     command.arg("--set").arg(format!("watch={}", home.path("link").display()));
     let mut running = home.start(command);
-    assert_eq!(running.0.wait().expect("it is our child").code(), Some(78), "{}", home.log());
+    assert_eq!(running.ended().code(), Some(78), "{}", home.log());
     assert!(home.log().contains("where downloads go"), "{}", home.log());
 }
