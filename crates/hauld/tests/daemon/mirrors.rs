@@ -178,7 +178,10 @@ async fn a_wrong_checksum_heals_where_a_mirror_has_sent_wrong_bytes_that_no_samp
     let job = completed(&daemon, id, &content).await;
     assert_eq!(job.verification, Some(Verification::Checksum));
     assert_eq!(job.mirrors.len(), 2);
-    assert!(daemon.log().contains("the checksum does not match"), "the liar has contributed: {}", daemon.log());
+    // The checksum shows it, unless a lease happens to end beside wrong bytes: then the seam does, and before.
+    let log = daemon.log();
+    let shown = ["the checksum does not match", "two answers do not fit together"];
+    assert!(shown.iter().any(|text| log.contains(text)), "the liar has contributed: {log}");
     let again = main.bytes_sent_again(PATH);
     assert!(again < content.len() / 4, "what it has sent already is asked for again: {again} bytes");
     daemon.terminate();
