@@ -76,7 +76,7 @@ async fn metrics_tell_what_happened_and_name_neither_hosts_nor_paths() {
 async fn retries_are_counted_by_their_cause() {
     let (server, daemon) = (Server::start(), Daemon::with("connections_per_job = 2").await);
     let file = File::new(Content::seeded(2, 8 * MIB)).etag("\"v1\"");
-    server.add("/a.bin", file.fault(When::First(1), Do::ResetAfter(MIB)));
+    server.add("/a.bin", file.fault(When::First(1), Do::ResetAfter(200_000)));
     daemon.completed(daemon.submit(&server.url("/a.bin")).await).await;
     let metrics = ask(&daemon, "GET /metrics", &daemon.home().token()).body;
     let retries: Vec<&str> = metrics.lines().filter(|line| line.starts_with("haul_retries_total{")).collect();
