@@ -44,12 +44,17 @@ fn daemon(home: &Path) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hauld"));
     command.arg("--config").arg(home.join("hauld.toml")).env_clear().env("HOME", home).stderr(Stdio::from(log));
     let running = Running(command.spawn().expect("it can be started"));
+    wait_for(&home.join("hauld.sock"), || fs::read_to_string(home.join("log")).unwrap_or_default());
+    running
+}
+
+/// Waits until a file is there.
+fn wait_for(path: &Path, said: impl Fn() -> String) {
     let until = Instant::now() + DEADLINE;
-    while !home.join("hauld.sock").exists() {
-        assert!(Instant::now() < until, "{}", fs::read_to_string(home.join("log")).unwrap_or_default());
+    while !path.exists() {
+        assert!(Instant::now() < until, "{} has not come: {}", path.display(), said());
         std::thread::sleep(Duration::from_millis(10));
     }
-    running
 }
 
 #[test]
@@ -82,10 +87,6 @@ fn every_command_of_the_cookbook_works() {
         assert!(said.contains(part), "{part}: {said}");
     }
     let second = home.path().join("Downloads/isos/b.iso");
-    let until = Instant::now() + DEADLINE;
-    while !second.exists() {
-        assert!(Instant::now() < until, "b.iso has not come: {said}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for(&second, || said.clone());
     assert_eq!(fs::read(second).expect("it is there"), content.bytes());
 }
