@@ -3,6 +3,7 @@
 //! The functions run inside a transaction that the caller owns. A `u64` that SQLite cannot hold is an error, in both
 //! directions; device and inode numbers, of which all 64 bits may be used, are stored as they are.
 
+pub(crate) mod accept;
 pub(crate) mod at_work;
 pub(crate) mod chunks;
 pub(crate) mod events;

@@ -27,7 +27,12 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 9, name: "options", sql: include_str!("../../../migrations/0009_options.sql") },
     Migration { number: 10, name: "outbox", sql: include_str!("../../../migrations/0010_outbox.sql") },
     Migration { number: 11, name: "gids", sql: include_str!("../../../migrations/0011_gids.sql") },
+    Migration { number: 12, name: "inline_checks", sql: include_str!("../../../migrations/0012_inline_checks.sql") },
 ];
+
+/// The pages that a writing connection keeps, in KiB. Measured: with SQLite's own 2 MiB a batch of 10,000 jobs writes pages
+/// several times that it changes again; beyond this nothing is won.
+const WRITER_CACHE_KIB: i64 = 8 << 10;
 
 /// How long to wait for a lock of another process, such as a `sqlite3` shell. Specified: rusqlite's own default.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +71,7 @@ pub(crate) fn mark_as_ours(conn: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn set_up_writer(conn: &Connection, journal: &str, synchronous: &str) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.execute_batch(
         "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON;",
     )

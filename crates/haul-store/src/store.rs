@@ -20,7 +20,8 @@ use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
 use crate::rows::{
-    self, at_work, chunks, chunks::Mark, events, gids, hosts, jobs, list, outbox, queue, tokens, validators,
+    self, accept, accept::Accepting, at_work, chunks, chunks::Mark, events, gids, hosts, jobs, list, outbox, queue,
+    tokens, validators,
 };
 use crate::writer::{Commit, Counters, Lane, Op, Request, Writer};
 use crate::{
@@ -98,7 +99,11 @@ impl Store {
     ///
     /// [`StoreError`]; then no job was accepted. [`StoreError::TooManyJobs`] where a token would have more than it may.
     pub async fn insert_jobs(&self, new: Vec<NewJob>, now_ms: i64) -> Result<Vec<JobId>, StoreError> {
-        self.durable(move |conn| new.iter().map(|job| jobs::insert_within_quota(conn, job, now_ms)).collect()).await
+        self.durable(move |conn| {
+            let mut accepting = Accepting::begin(conn, now_ms)?;
+            new.iter().map(|job| accepting.insert_within_quota(job)).collect()
+        })
+        .await
     }
 
     /// Accepts jobs, all or none of them, but those that are the same as one that is there. Answers in the same order.
@@ -110,11 +115,11 @@ impl Store {
     /// [`StoreError`]; then no job was accepted.
     pub async fn insert_unless_same(
         &self,
-        new: Vec<(NewJob, OnDuplicate)>,
+        new: Arc<[(NewJob, OnDuplicate)]>,
         gone: Vec<JobId>,
         now_ms: i64,
     ) -> Result<Vec<Inserted>, StoreError> {
-        self.durable(move |conn| jobs::insert_all_unless_same(conn, &new, &gone, now_ms)).await
+        self.durable(move |conn| accept::insert_all_unless_same(conn, &new, &gone, now_ms)).await
     }
 
     /// The same, unless this request has been carried out before; its answer, which `answer` makes of what became of the
@@ -125,7 +130,7 @@ impl Store {
     /// [`StoreError`]; then no job was accepted.
     pub async fn insert_once(
         &self,
-        new: Vec<(NewJob, OnDuplicate)>,
+        new: Arc<[(NewJob, OnDuplicate)]>,
         gone: Vec<JobId>,
         request: OnceRequest,
         answer: impl FnOnce(&[Inserted]) -> OnceAnswer + Send + 'static,
@@ -137,7 +142,7 @@ impl Store {
                 Known::Other => return Ok(Once::Other),
                 Known::No => {}
             }
-            let inserted = jobs::insert_all_unless_same(conn, &new, &gone, now_ms)?;
+            let inserted = accept::insert_all_unless_same(conn, &new, &gone, now_ms)?;
             let answer = answer(&inserted);
             if answer.status < 400 {
                 requests::put(conn, &request, &answer, now_ms)?;
@@ -158,7 +163,7 @@ impl Store {
             let _transaction = conn.is_autocommit().then(|| conn.unchecked_transaction()).transpose()?;
             let mut rows = Vec::new();
             for (sameness, maker) in wanted {
-                rows.extend(jobs::same(conn, sameness, maker)?);
+                rows.extend(accept::same(conn, sameness, maker)?);
             }
             Ok(rows)
         })

@@ -207,11 +207,12 @@ impl Writer {
     fn carry_out(&self, lane: Lane, mut group: Vec<Box<dyn Work>>) {
         let commit = self.commit(lane, &mut group);
         self.tell_newest_event();
-        self.checkpoint_if_due();
         self.counters.operations.fetch_add(group.len() as u64, Ordering::Relaxed);
         for op in group {
             op.answer(commit.clone());
         }
+        // Nobody has to wait for this one.
+        self.checkpoint_if_due();
     }
 
     fn commit(&self, lane: Lane, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {

@@ -205,7 +205,7 @@ async fn the_same_is_inserted_once_unless_it_is_to_be_a_copy() {
         (new, on_duplicate)
     };
     let insert = async |new: Vec<(NewJob, OnDuplicate)>, gone: Vec<JobId>| {
-        let inserted = store.insert_unless_same(new, gone, 1).await.unwrap();
+        let inserted = store.insert_unless_same(new.into(), gone, 1).await.unwrap();
         let told = inserted.into_iter().map(|inserted| match inserted {
             Inserted::New(id) => ("new", id.0),
             Inserted::There(row) => ("there", row.id.0),

@@ -19,6 +19,7 @@ mod probe;
 mod problem;
 mod serve;
 mod settings;
+mod submits;
 mod tokens;
 mod versions;
 
@@ -55,14 +56,14 @@ pub(crate) use extract::read_body;
 pub(crate) use guard::{Allowed, Via, admitted, bearer, beyond_scope};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use hosts::check as check_host_patch;
-pub(crate) use jobs::{checked, driver_error, shown};
+pub(crate) use jobs::{driver_error, shown};
 pub(crate) use once::KeysInUse;
 pub(crate) use problem::Refused;
 pub(crate) use serve::{Peers, Server};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use settings::check as check_limits;
 
-pub(crate) use jobs::hand_over;
+pub(crate) use submits::{checked, hand_over};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -96,7 +97,7 @@ pub(crate) struct Api {
 /// All routes, and the document that they make.
 fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(document::empty())
-        .routes(routes!(lists::list, jobs::submit))
+        .routes(routes!(lists::list, submits::submit))
         .routes(routes!(jobs::show, jobs::patch, jobs::delete))
         .routes(routes!(jobs::chunks))
         .routes(routes!(jobs::events))

@@ -30,6 +30,7 @@ mod running;
 mod seams;
 mod sidecar;
 mod start;
+mod submits;
 mod sums;
 mod tasks;
 mod verify;
@@ -59,15 +60,15 @@ use crate::submit::Roots;
 use crate::system;
 
 pub(crate) use handle::{
-    DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit, Placing, Submitted,
-    Totals,
+    DriverError, Explained, Handle, HostChanges, HostView, LimitOf, LimitOn, Live, OnceSubmit, Placing, Totals,
 };
 pub(crate) use limits::{LimitChanges, Limits, LimitsNow};
 pub(crate) use progress::Moving;
 pub(crate) use readers::{Reading, Version};
 pub(crate) use start::final_name;
 #[cfg(test)]
-pub(crate) use wishes::accepted;
+pub(crate) use submits::accepted;
+pub(crate) use submits::{Became, Submitted};
 
 use at_work::Suspects;
 use handle::Wish;

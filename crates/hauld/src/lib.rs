@@ -46,6 +46,7 @@ mod netrc;
 mod notify;
 mod options;
 mod pulse;
+mod spread;
 mod submit;
 mod system;
 mod token;

@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::access::Caller;
 use crate::config::{CONNECTIONS_MAX, Rule};
+use crate::spread::spread;
 use crate::token::random_hex;
 
 use confine::confine;
@@ -70,7 +71,7 @@ pub(crate) fn check(job: &SubmitJob, roots: &Roots) -> Result<Checked, Problem> 
     check_in(job, roots, &mut |dir| roots.resolve(dir))
 }
 
-/// Checks many jobs of one caller; each directory is looked at once. `has_proxy` says whether requests go through a proxy
+/// Checks many jobs of one caller; each directory is looked at once, or a few times. `has_proxy` says whether requests go through a proxy
 /// unless their job says otherwise.
 pub(crate) fn check_all(
     items: Vec<Result<SubmitJob, Problem>>,
@@ -78,17 +79,20 @@ pub(crate) fn check_all(
     caller: Caller,
     has_proxy: bool,
 ) -> Vec<Result<Checked, Problem>> {
-    let mut known = HashMap::new();
-    let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
-        let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
-        found.clone()
+    let check_run = |items: Vec<Result<SubmitJob, Problem>>| -> Vec<_> {
+        let mut known = HashMap::new();
+        let mut resolve = |dir: Option<&str>| -> Result<String, Problem> {
+            let found = known.entry(dir.map(str::to_owned)).or_insert_with(|| roots.resolve(dir));
+            found.clone()
+        };
+        let mut check = |item: Result<SubmitJob, Problem>| {
+            let item = item?;
+            let checked = check_in(&item, roots, &mut resolve)?;
+            Ok(Checked { job: confine(caller, &item, checked.job, has_proxy)?, ..checked })
+        };
+        items.into_iter().map(&mut check).collect()
     };
-    let mut check = |item: Result<SubmitJob, Problem>| {
-        let item = item?;
-        let checked = check_in(&item, roots, &mut resolve)?;
-        Ok(Checked { job: confine(caller, &item, checked.job, has_proxy)?, ..checked })
-    };
-    items.into_iter().map(&mut check).collect()
+    spread(items, check_run).into_iter().flatten().collect()
 }
 
 /// Finds the directory that a job names.

@@ -2,7 +2,7 @@
 
 use haul_core::{Action, JobId, Phase};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use serde_json::{Value, json};
 
 use super::{key, outbox};
@@ -19,23 +19,38 @@ const COUNT_EVERY: i64 = 1000;
 
 /// Appends what has happened to a job, and forgets the oldest that is one too many.
 pub(crate) fn append(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
-    begin(conn, job, at_ms, kind)?;
+    Beginning::new(conn)?.append(job, at_ms, kind)?;
     if conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])? > 0 {
         conn.prepare_cached(NOTE_CUT_OF_JOB)?.execute([key(job)])?;
     }
     Ok(())
 }
 
-/// Writes down the first that has happened to a job: there is nothing of it to forget yet.
-pub(crate) fn begin(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
-    let (word, data) = stored(kind)?;
-    conn.prepare_cached(INSERT)?.execute(params![key(job), at_ms, word, data])?;
-    let id = conn.last_insert_rowid();
-    if id % COUNT_EVERY == 0 && conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])? > 0 {
-        conn.prepare_cached(NOTE_CUT)?.execute([])?;
-        conn.prepare_cached(FORGET_CUTS_WITHIN)?.execute([])?;
+/// Writes down the first that has happened to jobs: there is nothing of them to forget yet.
+pub(crate) struct Beginning<'conn> {
+    conn: &'conn Connection,
+    insert: CachedStatement<'conn>,
+    has_targets: bool,
+}
+
+impl<'conn> Beginning<'conn> {
+    pub(crate) fn new(conn: &'conn Connection) -> rusqlite::Result<Self> {
+        Ok(Self { conn, insert: conn.prepare_cached(INSERT)?, has_targets: outbox::has_targets(conn)? })
     }
-    outbox::put(conn, id, job, at_ms, &word, data.as_deref())
+
+    pub(crate) fn append(&mut self, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
+        let (word, data) = stored(kind)?;
+        self.insert.execute(params![key(job), at_ms, word, data])?;
+        let id = self.conn.last_insert_rowid();
+        if id % COUNT_EVERY == 0 && self.conn.prepare_cached(TRIM_ALL)?.execute([OF_ALL_MAX])? > 0 {
+            self.conn.prepare_cached(NOTE_CUT)?.execute([])?;
+            self.conn.prepare_cached(FORGET_CUTS_WITHIN)?.execute([])?;
+        }
+        if self.has_targets {
+            outbox::put(self.conn, id, job, at_ms, &word, data.as_deref())?;
+        }
+        Ok(())
+    }
 }
 
 /// The id of the newest event that there has ever been.

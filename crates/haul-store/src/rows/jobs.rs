@@ -1,108 +1,16 @@
-//! One job at a time: insert, read, change, remove.
+//! One job at a time: read, change, remove.
 
 use std::collections::HashSet;
 
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row, named_params, params};
+use rusqlite::{Connection, Params, Row, Statement, named_params};
 
-use super::{Stored, Word, at_work, chunks, events, gids, key, mirrors, pieces, tokens, validators};
+use super::{Stored, Word, at_work, chunks, events, key, mirrors, validators};
 use crate::{
-    ActError, Counts, EventKind, Identity, Inserted, JobPatch, JobRow, JobRows, Maker, Mirror, NewJob, OnDuplicate,
-    Part, PhaseChange, Private, Reason, Sameness, Stamp, StoreError, TokenId, UpdateError, Wish,
+    ActError, Counts, EventKind, Identity, JobPatch, JobRow, JobRows, Maker, Mirror, Part, PhaseChange, Private,
+    Reason, Stamp, TokenId, UpdateError, Wish,
 };
-
-pub(crate) fn insert(conn: &Connection, job: &NewJob, now_ms: i64) -> rusqlite::Result<JobId> {
-    let wish = &job.wish;
-    conn.prepare_cached(INSERT)?.execute(named_params! {
-        ":url": &*wish.url,
-        ":host": wish.host,
-        ":dir": wish.dir,
-        ":filename": wish.filename,
-        ":expected_size": wish.expected_size,
-        ":checksum": wish.checksum,
-        ":checksum_url": wish.checksum_url.as_deref(),
-        ":on_conflict": wish.on_conflict.word(),
-        ":on_change": wish.on_change.word(),
-        ":headers": wish.headers.as_deref(),
-        ":referrer": wish.referrer.as_deref(),
-        ":user_agent": wish.user_agent,
-        ":connections": wish.connections,
-        ":bandwidth_limit": wish.bandwidth_limit,
-        ":priority": wish.priority,
-        ":label": wish.label,
-        ":options": wish.options,
-        ":secrets": wish.secrets.as_deref(),
-        ":start_at_ms": wish.start_at_ms,
-        ":place": wish.place,
-        ":sameness": wish.sameness,
-        ":once": wish.once,
-        ":credentials": wish.credentials.as_deref(),
-        ":token_id": job.maker.map(|maker| tokens::key(maker.token)),
-        ":public_only": job.maker.is_some_and(|maker| maker.public_only),
-        ":intent": job.intent.word(),
-        ":part_token": job.part_token,
-        ":now": now_ms,
-    })?;
-    let id = u64::try_from(conn.last_insert_rowid()).map(JobId);
-    let id = id.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-    mirrors::append(conn, id, &wish.mirrors)?;
-    if let Some(pieces) = &job.pieces {
-        pieces::insert(conn, id, pieces)?;
-    }
-    events::begin(conn, id, now_ms, &EventKind::Accepted { paused: job.intent == Intent::Pause })?;
-    Ok(id)
-}
-
-/// Inserts jobs, but those that are the same as one that is there; `gone` are complete ones whose files are not there any
-/// more.
-pub(crate) fn insert_all_unless_same(
-    conn: &Connection,
-    new: &[(NewJob, OnDuplicate)],
-    gone: &[JobId],
-    now_ms: i64,
-) -> Result<Vec<Inserted>, StoreError> {
-    new.iter().map(|(job, on_duplicate)| insert_unless_same(conn, job, on_duplicate, gone, now_ms)).collect()
-}
-
-fn insert_unless_same(
-    conn: &Connection,
-    job: &NewJob,
-    on_duplicate: &OnDuplicate,
-    gone: &[JobId],
-    now_ms: i64,
-) -> Result<Inserted, StoreError> {
-    let same = match (on_duplicate, job.wish.sameness) {
-        (OnDuplicate::Copy, _) | (_, None) => None,
-        (OnDuplicate::Attach | OnDuplicate::Reject, Some(sameness)) => {
-            same(conn, sameness, job.maker)?.into_iter().find(|row| !gone.contains(&row.id))
-        }
-    };
-    match (on_duplicate, same) {
-        (_, None) => insert_within_quota(conn, job, now_ms).map(Inserted::New),
-        (OnDuplicate::Reject, Some(row)) => Ok(Inserted::Rejected(row.id)),
-        (OnDuplicate::Attach | OnDuplicate::Copy, Some(row)) => Ok(Inserted::There(Box::new(row))),
-    }
-}
-
-/// Inserts a job unless its token has as many as it may, or another job is called the same.
-pub(crate) fn insert_within_quota(conn: &Connection, job: &NewJob, now_ms: i64) -> Result<JobId, StoreError> {
-    if let Some(maker) = job.maker {
-        tokens::check_quota(conn, maker.token)?;
-    }
-    let id = insert(conn, job, now_ms)?;
-    if let Some(gid) = &job.gid {
-        gids::put(conn, id, gid)?;
-    }
-    Ok(id)
-}
-
-/// Jobs that are the same as a wish of this maker and have not ended without a file, the newest first. To a confined maker
-/// only its own ones are; to all others none of a confined one is, who may have changed its URL since.
-pub(crate) fn same(conn: &Connection, sameness: Sameness, maker: Option<Maker>) -> rusqlite::Result<Vec<JobRow>> {
-    let confined = maker.filter(|maker| maker.public_only).map(|maker| tokens::key(maker.token));
-    query(conn, SAME, params![sameness, confined])
-}
 
 /// The names of all part files.
 pub(crate) fn part_names(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
@@ -117,7 +25,15 @@ pub(crate) fn get(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRo
 
 /// The jobs that a query for [`columns`] finds, with their mirrors.
 pub(super) fn query(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<JobRow>> {
-    let mut rows: Vec<JobRow> = conn.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
+    found(conn, &mut *conn.prepare_cached(sql)?, params)
+}
+
+pub(super) fn found(
+    conn: &Connection,
+    query: &mut Statement<'_>,
+    params: impl Params,
+) -> rusqlite::Result<Vec<JobRow>> {
+    let mut rows: Vec<JobRow> = query.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
     for row in &mut rows {
         row.wish.mirrors = mirrors::all(conn, row.id)?;
     }
@@ -645,18 +561,6 @@ const PART_NAMES: &str = "
     SELECT part_name FROM jobs WHERE part_name IS NOT NULL
     UNION SELECT kept_part FROM jobs WHERE kept_part IS NOT NULL";
 
-const INSERT: &str = "
-    INSERT INTO jobs (
-        url, host, dir, filename, expected_size, checksum, checksum_url, on_conflict, on_change, headers, referrer,
-        user_agent, connections, bandwidth_limit, priority, label, options, secrets, start_at_ms, place, sameness, once,
-        credentials, token_id, public_only, phase, intent, part_token, created_at_ms, updated_at_ms
-    ) VALUES (
-        :url, :host, :dir, :filename, :expected_size, :checksum, :checksum_url, :on_conflict, :on_change, :headers,
-        :referrer, :user_agent,
-        :connections, :bandwidth_limit, :priority, :label, :options, :secrets, :start_at_ms, :place, :sameness, :once,
-        :credentials, :token_id, :public_only, 'fetching', :intent, :part_token, :now, :now
-    )";
-
 const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
@@ -675,47 +579,3 @@ const UPDATE: &str = "
 pub(super) const HIDE: &str = "
     UPDATE jobs SET deleted_at_ms = :now, delete_files = :delete_files, updated_at_ms = :now, version = version + 1
     WHERE id = :id AND deleted_at_ms IS NULL";
-
-const SAME: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM jobs INDEXED BY jobs_by_sameness
-    WHERE sameness = ?1 AND iif(public_only, token_id, NULL) IS ?2 AND deleted_at_ms IS NULL AND phase IN ('fetching', 'verifying', 'completed')
-    ORDER BY id DESC LIMIT 16"
-);
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::*;
-    use crate::schema::{self, MIGRATIONS};
-
-    fn database() -> Connection {
-        let conn = Connection::open_in_memory().unwrap();
-        schema::set_up(&conn).unwrap();
-        for migration in MIGRATIONS {
-            conn.execute_batch(migration.sql).unwrap();
-        }
-        conn
-    }
-
-    #[test]
-    fn the_same_is_found_by_an_index() {
-        let conn = database();
-        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {SAME}")).unwrap();
-        let steps: Vec<String> =
-            plan.query_map(params![[0_u8; 16], 7], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
-        assert!(steps[0].contains("USING INDEX jobs_by_sameness (sameness=?)"), "{steps:?}");
-        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
-    }
-
-    #[test]
-    fn a_query_is_parsed_once_whatever_is_bound() {
-        let conn = database();
-        for n in 0..5 {
-            assert!(same(&conn, [n; 16], None).unwrap().is_empty());
-        }
-        assert_eq!(conn.prepare_cached(SAME).unwrap().get_status(StatementStatus::RePrepare), 0);
-    }
-}

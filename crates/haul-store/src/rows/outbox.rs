@@ -14,6 +14,11 @@ const OF_ONE_TARGET_MAX: i64 = 10_000;
 /// How often that is looked after, in events: it takes a millisecond for each target that is far behind.
 const TRIM_EVERY: i64 = 256;
 
+/// Whether anybody is told of events.
+pub(crate) fn has_targets(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM targets")?.exists([])
+}
+
 /// Puts an event into the outbox of each target that wants it.
 pub(crate) fn put(
     conn: &Connection,

@@ -1,7 +1,6 @@
 //! The routes about jobs.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,254 +8,24 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use bytes::Bytes;
-use haul_api::openapi::{OneOrMany, SubmitOneOrMany};
 use haul_api::{
-    BatchItem, BatchResult, ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobState, PatchJob, Problem,
-    ProblemCode, SubmitBody, SubmitJob, VerifyJob, WaitQuery, Why, body, paths, query,
+    ChunkList, DeleteQuery, EventList, EventQuery, Files, Job, JobState, PatchJob, ProblemCode, VerifyJob, WaitQuery,
+    Why, body, paths, query,
 };
 use haul_core::{Action, JobId, Phase, Policy};
-use haul_store::{JobRow, Once, OnceAnswer, OnceRequest};
+use haul_store::JobRow;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::Api;
 use super::document;
-use super::extract::{self, Id, Submitted as Sent, no_body};
-use super::once::{self, OptionalKey};
+use super::extract::{self, Id, no_body};
 use super::problem::{Refused, refused};
 use super::versions;
 use crate::access::Caller;
 use crate::convert;
-use crate::curl;
-use crate::driver::{DriverError, Limits, Live, OnceSubmit, Placing, Submitted};
-use crate::metalink::{self, MetalinkFile};
-use crate::submit::{self, Checked};
-
-/// Submits one job, several, a list of URLs, a Metalink, or what a command line of curl asks for.
-#[utoipa::path(post, path = paths::JOBS, tag = "jobs", params(
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Names the request: within 24
-      hours it is carried out once, and answered the same however often it comes")),
-    request_body(description = "One job, several, a list of URLs, a Metalink (RFC 5854), or a command line of curl", content(
-        (SubmitOneOrMany = "application/json", example = json!({"url": "https://example.org/a.iso"})),
-        (String = "text/uri-list", example = "https://example.org/a.iso"),
-        (String = "application/metalink4+xml"),
-        (String = "application/x-curl", example = "curl 'https://example.org/a.iso' -H 'Referer: https://example.org/'"))),
-    responses(
-        (status = 201, description = "The job was accepted", body = Job, headers(
-            ("Location" = String, description = "The job's path"))),
-        (status = 200, description = "What became of each, in their order; or of a single one, the job that is the same",
-            body = OneOrMany),
-        document::Submit))]
-pub(super) async fn submit(
-    State(api): State<Api>,
-    OptionalKey(key): OptionalKey,
-    body: Sent,
-) -> Result<Response, Refused> {
-    let request = key.as_ref().map(|key| key.request(&body.parts()));
-    let body = match body {
-        Sent::Json(bytes) => SubmitBody::parse(&bytes)?,
-        Sent::UriList(bytes) => submit::uri_list(&bytes)?,
-        Sent::Curl(bytes) => SubmitBody::One(Box::new(curl_command(&bytes)?)),
-        Sent::Metalink(bytes) => {
-            let (items, dropped) = metalink_jobs(bytes).await?;
-            let checked = checked(&api, items).await?;
-            return accept_many(&api, request, checked, dropped).await;
-        }
-    };
-    match body {
-        SubmitBody::One(job) => {
-            let job = checked(&api, vec![Ok(*job)]).await?.pop().expect("one result for one job")?;
-            accept(&api, request, vec![job], one_answer).await
-        }
-        SubmitBody::Many(items) => {
-            let checked = checked(&api, items).await?;
-            accept_many(&api, request, checked, Vec::new()).await
-        }
-    }
-}
-
-/// Reads a command line of curl.
-fn curl_command(bytes: &[u8]) -> Result<SubmitJob, Refused> {
-    curl::read(bytes).map_err(|error| Refused::new(ProblemCode::InvalidCurl, error.to_string()))
-}
-
-/// The answer to a single submit.
-fn one_answer(submitted: &[Submitted], seen: &Seen) -> OnceAnswer {
-    let (status, row) = match submitted.first().expect("one result for one job") {
-        Submitted::New(row) => (201, row),
-        Submitted::There(row) => (200, row),
-        Submitted::Rejected(id) => {
-            let problem = duplicate(*id);
-            return OnceAnswer { status: problem.status, location: None, body: written(&problem) };
-        }
-    };
-    let job = seen.job(row);
-    OnceAnswer { status, location: Some(paths::job(job.id)), body: written(&job) }
-}
-
-/// Accepts what can be accepted, in one transaction, and answers in the order of the request.
-async fn accept_many(
-    api: &Api,
-    request: Option<OnceRequest>,
-    checked: Vec<Result<Checked, Problem>>,
-    urls_dropped: Vec<usize>,
-) -> Result<Response, Refused> {
-    let mut accepted = Vec::with_capacity(checked.len());
-    let mut refusals = Vec::with_capacity(checked.len());
-    for item in checked {
-        match item {
-            Ok(job) => {
-                accepted.push(job);
-                refusals.push(None);
-            }
-            Err(problem) => refusals.push(Some(problem)),
-        }
-    }
-    let answer = move |submitted: &[Submitted], seen: &Seen| {
-        let mut submitted = submitted.iter();
-        let mut results: Vec<BatchItem> = refusals
-            .into_iter()
-            .map(|refusal| match refusal {
-                None => match submitted.next().expect("a result for each accepted job") {
-                    Submitted::New(row) => BatchItem::created(seen.job(row)),
-                    Submitted::There(row) => BatchItem::there(seen.job(row)),
-                    Submitted::Rejected(id) => BatchItem::refused(duplicate(*id)),
-                },
-                Some(problem) => BatchItem::refused(problem),
-            })
-            .collect();
-        for (item, dropped) in results.iter_mut().zip(urls_dropped) {
-            item.urls_dropped = dropped;
-        }
-        OnceAnswer { status: 200, location: None, body: written(&BatchResult { results }) }
-    };
-    accept(api, request, accepted, answer).await
-}
-
-/// Submits jobs on this side, as a request would; tells of each whether it is there now.
-///
-/// # Errors
-///
-/// When nothing can be submitted now.
-pub(crate) async fn hand_over(
-    api: &Api,
-    items: Vec<Result<SubmitJob, Problem>>,
-) -> Result<Vec<Result<(), Problem>>, Problem> {
-    let checked = checked(api, items).await.map_err(|refused| refused.0)?;
-    let (jobs, outcomes): (Vec<_>, Vec<_>) = checked
-        .into_iter()
-        .map(|item| match item {
-            Ok(job) => (Some(job), Ok(())),
-            Err(problem) => (None, Err(problem)),
-        })
-        .unzip();
-    let jobs: Vec<_> = jobs.into_iter().flatten().collect();
-    let gone = gone(same(api, &jobs).await.map_err(|refused| refused.0)?).await.map_err(|refused| refused.0)?;
-    api.driver.submit(jobs, gone).await.map_err(|error| driver_error(None, error).0)?;
-    Ok(outcomes)
-}
-
-fn duplicate(id: JobId) -> Problem {
-    let detail = format!("job {id} is the same; `on_duplicate` can be `attach` or `copy`");
-    Problem::new(ProblemCode::Duplicate, detail).with_field("on_duplicate").with_instance(paths::job(id.0))
-}
-
-/// Accepts jobs but those that are the same as one that is there, or answers what a request with the same key was answered
-/// before. New jobs are shown as they were accepted.
-async fn accept(
-    api: &Api,
-    request: Option<OnceRequest>,
-    jobs: Vec<Checked>,
-    answer: impl FnOnce(&[Submitted], &Seen) -> OnceAnswer + Send + 'static,
-) -> Result<Response, Refused> {
-    let same = same(api, &jobs).await?;
-    let ids = same.iter().filter(|row| may_run(row)).map(|row| row.id).collect();
-    let gone = gone(same).await?;
-    let (live, verifying) = api.driver.live(ids).await.map_err(|e| driver_error(None, e))?;
-    let limits = api.driver.limits().await.map_err(|e| driver_error(None, e))?.limits;
-    let seen = Seen { caller: Caller::current(), live, verifying, limits };
-    let Some(request) = request else {
-        let submitted = api.driver.submit(jobs, gone).await.map_err(|e| driver_error(None, e))?;
-        return Ok(once::response(answer(&submitted, &seen), false));
-    };
-    let submit = OnceSubmit { request, answer: Box::new(move |submitted| answer(submitted, &seen)) };
-    match api.driver.submit_once(jobs, gone, submit).await.map_err(|e| driver_error(None, e))? {
-        Once::First(_, answer) => Ok(once::response(answer, false)),
-        Once::Again(answer) => Ok(once::response(answer, true)),
-        Once::Other => Err(once::reused()),
-    }
-}
-
-/// What was known of the jobs that are there just before others were accepted.
-struct Seen {
-    caller: Caller,
-    live: HashMap<JobId, Live>,
-    verifying: HashSet<JobId>,
-    limits: Limits,
-}
-
-impl Seen {
-    fn job(&self, row: &JobRow) -> Job {
-        told(self.caller, row, self.live.get(&row.id), &self.verifying, &self.limits)
-    }
-}
-
-/// The jobs that are the same as one of these, as far as anybody wants to know.
-async fn same(api: &Api, jobs: &[Checked]) -> Result<Vec<JobRow>, Refused> {
-    let wanted = jobs.iter().filter(|job| job.on_duplicate != haul_store::OnDuplicate::Copy);
-    let wanted: Vec<_> = wanted.filter_map(|job| Some((job.job.wish.sameness?, job.job.maker))).collect();
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(api.store.same(wanted).await?)
-}
-
-/// Those of these jobs that are complete and whose files are not there any more.
-async fn gone(mut rows: Vec<JobRow>) -> Result<Vec<JobId>, Refused> {
-    rows.retain(|row| row.lifecycle.phase == Phase::Completed);
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    // A disk may hang.
-    let gone = move || rows.iter().filter(|row| !has_file(row)).map(|row| row.id).collect();
-    let gone = tokio::task::spawn_blocking(gone).await;
-    gone.map_err(|_| Refused::new(ProblemCode::Internal, "a file could not be looked at"))
-}
-
-/// Whether the file of a complete job is where it was put, and as long. Blocks.
-fn has_file(row: &JobRow) -> bool {
-    let metadata = row.path.as_deref().and_then(|path| std::fs::symlink_metadata(path).ok());
-    metadata.is_some_and(|found| found.is_file() && row.identity.total_bytes.is_none_or(|total| total == found.len()))
-}
-
-fn written(body: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(body).expect("an answer is plain JSON")
-}
-
-/// The files of a Metalink as jobs, and how many URLs of each are not used.
-async fn metalink_jobs(bytes: Bytes) -> Result<(Vec<Result<SubmitJob, Problem>>, Vec<usize>), Refused> {
-    // Many MiB of XML take longer to read than the other clients should wait.
-    let files = tokio::task::spawn_blocking(move || metalink::read(&bytes)).await;
-    let files = files.map_err(|_| Refused::new(ProblemCode::Internal, "the Metalink could not be read"))?;
-    let files = files
-        .map_err(|error| Refused::new(ProblemCode::InvalidMetalink, format!("the Metalink cannot be read: {error}")))?;
-    let entries: Vec<_> = files.iter().map(MetalinkFile::entry).collect();
-    let dropped = entries.iter().map(|entry| entry.as_ref().map_or(0, |entry| entry.urls_dropped)).collect();
-    Ok((entries.into_iter().map(|entry| entry.map(|entry| entry.job)).collect(), dropped))
-}
-
-/// Checks jobs where that harms nobody: their directories are looked at, and a disk may hang.
-pub(crate) async fn checked(
-    api: &Api,
-    items: Vec<Result<SubmitJob, Problem>>,
-) -> Result<Vec<Result<Checked, Problem>>, Refused> {
-    let roots = Arc::clone(&api.roots);
-    let (caller, has_proxy) = (Caller::current(), api.has_proxy);
-    let check = move || submit::check_all(items, &roots, caller, has_proxy);
-    let checked = tokio::task::spawn_blocking(check).await;
-    checked.map_err(|_| Refused::new(ProblemCode::Internal, "the job could not be checked; the daemon's log says why"))
-}
+use crate::driver::{DriverError, Limits, Live, Placing};
+use crate::submit;
 
 /// Shows one job; with `wait` once something has happened.
 #[utoipa::path(get, path = paths::JOB, tag = "jobs", params(("id" = u64, Path, description = "The job's number"),
@@ -531,7 +300,13 @@ pub(crate) async fn shown(api: &Api, rows: &[JobRow]) -> Result<Vec<Job>, Refuse
 }
 
 /// A row and what is known beyond it, as this caller sees them.
-fn told(caller: Caller, row: &JobRow, live: Option<&Live>, verifying: &HashSet<JobId>, limits: &Limits) -> Job {
+pub(super) fn told(
+    caller: Caller,
+    row: &JobRow,
+    live: Option<&Live>,
+    verifying: &HashSet<JobId>,
+    limits: &Limits,
+) -> Job {
     let mut job = convert::job(row, live.filter(|_| may_run(row)), limits);
     if !caller.sees_queries() {
         convert::mask_queries(&mut job);
@@ -544,7 +319,7 @@ fn told(caller: Caller, row: &JobRow, live: Option<&Live>, verifying: &HashSet<J
 }
 
 /// Tells whether the driver may know more of a job than its row says. What has ended is as its row says.
-fn may_run(row: &JobRow) -> bool {
+pub(super) fn may_run(row: &JobRow) -> bool {
     matches!(row.lifecycle.phase, Phase::Fetching | Phase::Verifying)
 }
 

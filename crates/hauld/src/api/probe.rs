@@ -5,11 +5,11 @@ use axum::extract::State;
 use haul_api::openapi::SubmitOne;
 use haul_api::{Probe, SubmitBody, SubmitJob, paths};
 
-use super::Api;
 use super::document;
 use super::extract;
-use super::jobs::{checked, driver_error};
+use super::jobs::driver_error;
 use super::problem::Refused;
+use super::{Api, checked};
 use crate::convert::shown;
 use crate::options::Options;
 

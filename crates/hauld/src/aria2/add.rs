@@ -14,7 +14,7 @@ use super::params::Params;
 use super::secret::Secrets;
 use crate::access::Caller;
 use crate::api::checked;
-use crate::driver::{DriverError, Submitted};
+use crate::driver::{Became, DriverError};
 use crate::metalink::{self, MetalinkFile};
 use crate::submit::{Checked, MIRRORS_MAX};
 
@@ -74,10 +74,10 @@ impl Session<'_> {
             }
             submitted => submitted?,
         };
-        let gids = submitted.into_iter().zip(chosen).filter_map(|(submitted, chosen)| match submitted {
-            Submitted::New(row) | Submitted::There(row) => Some(chosen.unwrap_or_else(|| Gid::of(row.id).to_string())),
+        let gids = chosen.into_iter().enumerate().filter_map(|(index, chosen)| match submitted.became(index) {
+            Became::New(row) | Became::There(row) => Some(chosen.unwrap_or_else(|| Gid::of(row.id).to_string())),
             // None is the same as another one here.
-            Submitted::Rejected(_) => None,
+            Became::Rejected(_) => None,
         });
         Ok(gids.collect())
     }

@@ -13,6 +13,7 @@ use super::limits::{LimitChanges, Limits, LimitsNow};
 use super::probe::Probed;
 use super::progress::Moving;
 use super::readers::{Reader, Reading};
+use super::submits::Submitted;
 use crate::submit::Checked;
 
 /// A way to reach the driver. Every method is cancel safe: once the wish is sent it is carried out, whether or not
@@ -94,17 +95,6 @@ pub(crate) struct HostChanges {
     pub(crate) unblock: bool,
 }
 
-/// What became of a submit.
-#[derive(Clone, Debug)]
-pub(crate) enum Submitted {
-    /// It is this new job.
-    New(JobRow),
-    /// This job is the same.
-    There(JobRow),
-    /// It was refused, because this job is the same.
-    Rejected(JobId),
-}
-
 /// Where a job is put in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placing {
@@ -138,7 +128,7 @@ pub(crate) struct ConnectionsByClass {
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
 
 /// Makes the answer to a submit of what became of its jobs.
-pub(crate) type MakeAnswer = Box<dyn FnOnce(&[Submitted]) -> OnceAnswer + Send>;
+pub(crate) type MakeAnswer = Box<dyn FnOnce(Submitted) -> OnceAnswer + Send>;
 
 /// A request to accept jobs that is to be carried out once, and how its answer is made of what became of them.
 pub(crate) struct OnceSubmit {
@@ -155,7 +145,7 @@ impl std::fmt::Debug for OnceSubmit {
 /// A wish on its way to the driver.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    Submit { jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>> },
+    Submit { jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Submitted> },
     SubmitOnce { jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once> },
     Probe(Box<NewJob>, Answer<Probed>),
     Act(JobId, Action, Answer<JobRow>),
@@ -218,7 +208,7 @@ impl Handle {
 
     /// Accepts jobs, all or none, but those that are the same as one that is there; they survive a power cut once this
     /// returns. `gone` are complete jobs whose files are not there any more.
-    pub(crate) async fn submit(&self, jobs: Vec<Checked>, gone: Vec<JobId>) -> Result<Vec<Submitted>, DriverError> {
+    pub(crate) async fn submit(&self, jobs: Vec<Checked>, gone: Vec<JobId>) -> Result<Submitted, DriverError> {
         self.ask(|answer| Wish::Submit { jobs, gone, answer }).await
     }
 

@@ -432,8 +432,8 @@ mod tests {
         let job = submit::check(&SubmitJob::new(server.url("/a")), &roots).expect("a good job");
         let limit = |limit| HostChanges { bandwidth_limit: Some(limit), ..HostChanges::default() };
         handle.change_host(job.job.wish.host.clone(), limit(Some(1000))).await.expect("it runs");
-        let submitted = handle.submit(vec![job], Vec::new()).await.expect("it runs").pop();
-        let Some(crate::driver::Submitted::New(row)) = submitted else { panic!("one row for one job") };
+        let submitted = handle.submit(vec![job], Vec::new()).await.expect("it runs");
+        let crate::driver::Became::New(row) = submitted.became(0) else { panic!("it is the first one") };
         let begun = until(&store, row.id, |row| row.counts.done_bytes > 0).await;
         assert!(begun.counts.done_bytes < len / 100, "{:?}", begun.counts);
         handle.change_host(row.wish.host, limit(None)).await.expect("it runs");

@@ -16,8 +16,8 @@ use url::Url;
 use super::Driver;
 use super::handle::{Answer, DriverError};
 use super::running::Running;
+use super::submits::accepted;
 use super::tasks::Done;
-use super::wishes::accepted;
 use crate::convert::now_ms;
 
 /// How long the server may take. Somebody waits for the answer.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Chunk, Fault, FaultKind, JobId, WorkerId};
-use haul_store::{Inserted, JobRow, JobRows, Mirror, NewJob, Once, StoreError, StoredJob, UpdateError};
+use haul_store::{JobRow, JobRows, Mirror, Once, StoreError, StoredJob, UpdateError};
 use haul_transfer::{Checksum, DiskFile, PartFile, Place, Span};
 use tokio::sync::oneshot;
 
 use super::check::Unsealed;
 use super::follow::Follower;
-use super::handle::{Answer, DriverError, Submitted};
+use super::handle::{Answer, DriverError};
+use super::submits::{NewJobs, Submitted};
 use super::sums;
 
 pub(super) type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -27,9 +28,9 @@ pub(super) enum Done {
     /// Canceled and deleted jobs whose bytes are still there.
     Leftovers(Vec<JobRow>),
     /// Jobs have been accepted.
-    Submitted { jobs: Result<Vec<(Inserted, NewJob)>, StoreError>, now_ms: i64, answer: Answer<Vec<Submitted>> },
+    Submitted { submitted: Result<Submitted, StoreError>, answer: Answer<Submitted> },
     /// A request to accept jobs has been carried out, now or before.
-    SubmittedOnce { made: Result<(Vec<StoredJob>, Once), StoreError>, answer: Answer<Once> },
+    SubmittedOnce { jobs: NewJobs, once: Result<Once, StoreError>, now_ms: i64, answer: Answer<Once> },
     /// A user's action is stored.
     Acted { row: Result<JobRow, DriverError>, answer: Answer<JobRow>, nudge: bool },
     /// A user's action on many jobs is stored.

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use haul_api::{Problem, ProblemCode};
 use haul_core::messages::Command;
-use haul_core::{Action, JobId, JobState, Lifecycle, Phase, Refusal, WaitingFor};
-use haul_store::{
-    ActError, Counts, Filter, Identity, Inserted, JobPatch, JobRow, NewJob, OnDuplicate, Once, Store, StoreError,
-    StoredJob, UpdateError,
-};
+use haul_core::{Action, JobId, JobState, Phase, Refusal, WaitingFor};
+use haul_store::{ActError, Filter, JobPatch, JobRow, Once, Store, StoreError, UpdateError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Driver;
 use super::ending::remove_stored;
-use super::handle::{Answer, DriverError, Explained, Live, OnceSubmit, Placing, Submitted, Totals, Wish};
+use super::handle::{Answer, DriverError, Explained, Live, Placing, Totals, Wish};
+use super::submits::Submitted;
 use super::tasks::{Done, blocking};
 use crate::convert::now_ms;
-use crate::submit::{Checked, Roots};
+use crate::submit::Roots;
 
 impl Driver {
     pub(super) fn wish(&mut self, wish: Wish) {
@@ -93,15 +91,22 @@ impl Driver {
             Done::Nothing => {}
             Done::Stored(page) => self.stored(page),
             Done::Leftovers(rows) => self.discard_leftovers(rows),
-            Done::Submitted { jobs, now_ms, answer } => self.submitted(jobs, now_ms, answer),
-            Done::SubmittedOnce { made, answer } => {
-                let made = made.map(|(jobs, once)| {
-                    for job in jobs {
-                        self.newly_accepted(job);
+            Done::Submitted { submitted, answer } => {
+                if let Ok(submitted) = &submitted {
+                    self.newly_accepted(submitted);
+                }
+                answer.send(submitted.map_err(DriverError::from)).ok();
+            }
+            Done::SubmittedOnce { jobs, once, now_ms, answer } => {
+                let once = once.map(|once| match once {
+                    Once::First(inserted, answer) => {
+                        let submitted = Submitted::new(jobs, inserted, now_ms);
+                        self.newly_accepted(&submitted);
+                        Once::First(submitted.inserted, answer)
                     }
-                    once
+                    Once::Again(_) | Once::Other => once,
                 });
-                answer.send(made.map_err(DriverError::from)).ok();
+                answer.send(once.map_err(DriverError::from)).ok();
             }
             Done::Acted { row, answer, nudge } => {
                 if let Ok(row) = &row {
@@ -166,92 +171,6 @@ impl Driver {
             Done::MirrorsAdded { id, mirrors, answer } => self.mirrors_added(id, mirrors, answer),
             Done::Sealed { id, row } => self.sealed(id, row),
             Done::Settled { id } => self.settled(id),
-        }
-    }
-
-    fn submit(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, answer: Answer<Vec<Submitted>>) {
-        let jobs = self.placed(jobs);
-        let store = self.store.clone();
-        self.tasks.push(Box::pin(async move {
-            let now_ms = now_ms();
-            let inserted = store.insert_unless_same(jobs.clone(), gone, now_ms).await;
-            let jobs = jobs.into_iter().map(|(job, _)| job);
-            let jobs = inserted.map(|inserted| inserted.into_iter().zip(jobs).collect());
-            Done::Submitted { jobs, now_ms, answer }
-        }));
-    }
-
-    fn submit_once(&mut self, jobs: Vec<Checked>, gone: Vec<JobId>, once: OnceSubmit, answer: Answer<Once>) {
-        let jobs = self.placed(jobs);
-        let store = self.store.clone();
-        let OnceSubmit { request, answer: make } = once;
-        self.tasks.push(Box::pin(async move {
-            let now_ms = now_ms();
-            let make = {
-                let jobs = jobs.clone();
-                move |inserted: &[Inserted]| {
-                    let submitted: Vec<_> =
-                        inserted.iter().zip(jobs).map(|(inserted, (job, _))| became(inserted, job, now_ms)).collect();
-                    make(&submitted)
-                }
-            };
-            let made = store.insert_once(jobs.clone(), gone, request, make, now_ms).await;
-            let made = made.map(|once| {
-                let inserted = if let Once::First(inserted, _) = &once { inserted.as_slice() } else { &[] };
-                let new = inserted.iter().zip(jobs).filter_map(|(inserted, (job, _))| match inserted {
-                    Inserted::New(id) => Some(accepted(*id, job, now_ms)),
-                    Inserted::There(_) | Inserted::Rejected(_) => None,
-                });
-                (new.collect(), once)
-            });
-            Done::SubmittedOnce { made, answer }
-        }));
-    }
-
-    /// Jobs with their places in the queue, where they name one, and what is to happen where one is there already.
-    fn placed(&self, mut jobs: Vec<Checked>) -> Vec<(NewJob, OnDuplicate)> {
-        for checked in &mut jobs {
-            // The newest is the last by itself.
-            if let Some(position) = checked.position.filter(|position| *position < u64::MAX) {
-                let wish = &mut checked.job.wish;
-                wish.place = Some(self.engine.place_at(NOT_YET, wish.priority, position));
-            }
-        }
-        jobs.into_iter().map(|checked| (checked.job, checked.on_duplicate)).collect()
-    }
-
-    fn submitted(
-        &mut self,
-        jobs: Result<Vec<(Inserted, NewJob)>, StoreError>,
-        now_ms: i64,
-        answer: Answer<Vec<Submitted>>,
-    ) {
-        let submitted = jobs.map(|jobs| {
-            let submitted = jobs.into_iter().map(|(inserted, job)| {
-                if let Inserted::New(id) = inserted {
-                    self.newly_accepted(accepted(id, job.clone(), now_ms));
-                }
-                became(&inserted, job, now_ms)
-            });
-            submitted.collect()
-        });
-        answer.send(submitted.map_err(DriverError::from)).ok();
-    }
-
-    /// Takes up a job that has just been stored.
-    fn newly_accepted(&mut self, job: StoredJob) {
-        let row = &job.row;
-        info!(job = row.id.0, host = row.wish.host, "accepted");
-        if crate::options::Options::of(&row.wish).insecure {
-            warn!(
-                job = row.id.0,
-                host = row.wish.host,
-                "the server's certificate is not looked at, as its user wants it"
-            );
-        }
-        // What is read at the start may already hold a job that was accepted meanwhile.
-        if row.lifecycle.wants_to_run() && !self.jobs.contains_key(&row.id) {
-            self.take_up_in_time(job);
         }
     }
 
@@ -440,49 +359,6 @@ impl Driver {
             by_class: self.connections_by_class(),
         }
     }
-}
-
-/// Stands for a job that has no id yet: it comes behind all others.
-const NOT_YET: JobId = JobId(u64::MAX >> 33);
-
-/// What became of a submit.
-fn became(inserted: &Inserted, job: NewJob, now_ms: i64) -> Submitted {
-    match inserted {
-        Inserted::New(id) => Submitted::New(accepted(*id, job, now_ms).row),
-        Inserted::There(row) => Submitted::There(JobRow::clone(row)),
-        Inserted::Rejected(id) => Submitted::Rejected(*id),
-    }
-}
-
-/// A job that has just been inserted.
-pub(crate) fn accepted(id: JobId, job: NewJob, now_ms: i64) -> StoredJob {
-    let row = JobRow {
-        id,
-        lifecycle: Lifecycle::accepted(job.intent),
-        wish: job.wish,
-        maker: job.maker,
-        reason: None,
-        restarts: 0,
-        identity: Identity::default(),
-        path: None,
-        part_token: job.part_token,
-        part: None,
-        stamp: None,
-        kept_part: None,
-        renewed: false,
-        verification: None,
-        verified: None,
-        counts: Counts::default(),
-        created_at_ms: now_ms,
-        started_at_ms: None,
-        finished_at_ms: None,
-        updated_at_ms: now_ms,
-        deleted_at_ms: None,
-        version: 1,
-        delete_files: false,
-    };
-    let (chunks, durable, digests, validators) = Default::default();
-    StoredJob { row, chunks, durable, digests, pieces: job.pieces, validators }
 }
 
 /// Why a user's change was not made.
