@@ -33,13 +33,14 @@ pub fn json(bytes: &[u8]) -> Result<Value, Problem> {
 /// # Errors
 ///
 /// `unknown-field` or `invalid-value`, with the field.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Problem> {
     // Serde would take an array for a struct, field by field.
     if !value.is_object() {
         let detail = "the body must be a JSON object";
         return Err(Problem::new(ProblemCode::InvalidValue, detail));
     }
-    serde_path_to_error::deserialize(whole_numbers(value)).map_err(|error| refuse(&error))
+    whole_numbers(&mut value);
+    serde_path_to_error::deserialize(value).map_err(|error| refuse(&error))
 }
 
 /// Reads a field that was sent, so that `null` is not taken for an absent one.
@@ -65,23 +66,25 @@ pub(crate) fn invalid_value(field: &str, expected: &str) -> Problem {
 }
 
 /// Turns `29.0` into `29`: JSON Schema calls both an integer, serde does not.
-fn whole_numbers(value: Value) -> Value {
+fn whole_numbers(value: &mut Value) {
     match value {
-        Value::Number(number) => Value::Number(whole_number(number)),
-        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
-        Value::Object(members) => members.into_iter().map(|(name, value)| (name, whole_numbers(value))).collect(),
-        Value::Null | Value::Bool(_) | Value::String(_) => value,
+        Value::Number(number) => {
+            if let Some(whole) = whole_number(number) {
+                *number = whole;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
-fn whole_number(number: Number) -> Number {
-    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
-        return number;
-    };
+fn whole_number(number: &Number) -> Option<Number> {
+    let float = number.as_f64().filter(|_| number.is_f64())?;
     if float.fract() != 0.0 || float.abs() > WHOLE_FLOAT_MAX {
-        return number;
+        return None;
     }
-    format!("{float:.0}").parse::<i64>().map_or(number, Number::from)
+    format!("{float:.0}").parse::<i64>().ok().map(Number::from)
 }
 
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {

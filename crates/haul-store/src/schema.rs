@@ -92,9 +92,10 @@ pub(crate) fn wal_frames(conn: &Connection) -> rusqlite::Result<(i64, i64)> {
     conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
-/// Moves frames from the WAL into the database file, as many as readers let it.
+/// Moves frames from the WAL into the database file, as many as readers let it, and gives the memory of their pages back.
 pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
+    conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
+    conn.execute_batch("PRAGMA shrink_memory")
 }
 
 /// Moves all frames into the database file and empties the WAL.

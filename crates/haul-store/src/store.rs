@@ -20,8 +20,11 @@ use crate::place::Place;
 use crate::reader::{self, Read};
 use crate::rows::requests::{self, Known};
 use crate::rows::{
-    self, accept, accept::Accepting, at_work, chunks, chunks::Mark, events, gids, hosts, jobs, list, outbox, queue,
-    tokens, validators,
+    self, accept,
+    accept::{Accepting, Same},
+    at_work, chunks,
+    chunks::Mark,
+    events, gids, hosts, jobs, list, outbox, queue, tokens, validators,
 };
 use crate::writer::{Commit, Counters, Lane, Op, Request, Writer};
 use crate::{
@@ -161,9 +164,10 @@ impl Store {
         self.read(move |conn| {
             // One lock for all of them; where nobody else can hold it there may be a transaction already.
             let _transaction = conn.is_autocommit().then(|| conn.unchecked_transaction()).transpose()?;
+            let mut same = Same::new(conn)?;
             let mut rows = Vec::new();
             for (sameness, maker) in wanted {
-                rows.extend(accept::same(conn, sameness, maker)?);
+                rows.extend(same.rows(sameness, maker)?);
             }
             Ok(rows)
         })

@@ -225,7 +225,7 @@ const SELECT_ONE: &str = "SELECT * FROM chunks WHERE job_id = ?1 AND start = ?2"
 
 const SELECT_ALL: &str = "SELECT * FROM chunks WHERE job_id = ?1 ORDER BY start";
 
-const PUT: &str = "
+pub(super) const PUT: &str = "
     INSERT INTO chunks (job_id, start, end_, durable, written, state, retries, strikes, mirror, digest)
     VALUES (:job_id, :start, :end_, :durable, :written, :state, :retries, :strikes, :mirror, :digest)
     ON CONFLICT DO UPDATE SET

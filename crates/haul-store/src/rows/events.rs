@@ -207,7 +207,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<JobEvent> {
     })
 }
 
-const INSERT: &str = "INSERT INTO events (job_id, at_ms, kind, data) VALUES (?1, ?2, ?3, ?4)";
+pub(super) const INSERT: &str = "INSERT INTO events (job_id, at_ms, kind, data) VALUES (?1, ?2, ?3, ?4)";
 
 const SELECT: &str = "
     SELECT id, job_id, at_ms, kind, data FROM events WHERE job_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";

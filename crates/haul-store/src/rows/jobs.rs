@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use haul_core::{Action, Changed, Intent, JobId, Lifecycle, MirrorIndex, Phase};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row, Statement, named_params};
+use rusqlite::{Connection, Params, Row, named_params};
 
 use super::{Stored, Word, at_work, chunks, events, key, mirrors, validators};
 use crate::{
@@ -25,15 +25,7 @@ pub(crate) fn get(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRo
 
 /// The jobs that a query for [`columns`] finds, with their mirrors.
 pub(super) fn query(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<JobRow>> {
-    found(conn, &mut *conn.prepare_cached(sql)?, params)
-}
-
-pub(super) fn found(
-    conn: &Connection,
-    query: &mut Statement<'_>,
-    params: impl Params,
-) -> rusqlite::Result<Vec<JobRow>> {
-    let mut rows: Vec<JobRow> = query.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
+    let mut rows: Vec<JobRow> = conn.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
     for row in &mut rows {
         row.wish.mirrors = mirrors::all(conn, row.id)?;
     }
@@ -561,7 +553,7 @@ const PART_NAMES: &str = "
     SELECT part_name FROM jobs WHERE part_name IS NOT NULL
     UNION SELECT kept_part FROM jobs WHERE kept_part IS NOT NULL";
 
-const UPDATE: &str = "
+pub(super) const UPDATE: &str = "
     UPDATE jobs SET
         url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
         headers = :headers, credentials = :credentials, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
