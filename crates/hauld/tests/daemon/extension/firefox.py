@@ -33,6 +33,18 @@ PREFS = {
     "network.connectivity-service.enabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,
     "security.notification_enable_delay": 0,
+    "browser.startup.page": 0,
+    "browser.startup.homepage_override.mstone": "ignore",
+    "startup.homepage_welcome_url": "about:blank",
+    "browser.aboutwelcome.enabled": False,
+    "browser.newtabpage.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "browser.safebrowsing.downloads.enabled": False,
+    "app.normandy.enabled": False,
+    "extensions.update.enabled": False,
+    "extensions.getAddons.cache.enabled": False,
+    "nimbus.rollouts.enabled": False,
 }
 
 
@@ -80,7 +92,10 @@ class Browser:
             [SETTINGS["browser"], "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile", profile],
             env={**os.environ, "HOME": str(self.home)}, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
-        port = profile / "MarionetteActivePort"
+
+    def begin(self):
+        """Waits for Firefox, and installs the extension."""
+        port = self.home / "profile" / "MarionetteActivePort"
         until("Firefox listens", lambda: port.is_file() and port.read_text().strip())
         self.ask = Marionette(int(port.read_text()))
         self.id = self.ask("Addon:Install", path=str(EXTENSION), temporary=True)
@@ -177,7 +192,7 @@ class Browser:
           .filter((it) => !(it.flags & Ci.nsIScriptError.warningFlag)).map(String)""")
 
     def end(self):
-        self.process.terminate()
+        self.process.kill()
         self.process.wait()
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
@@ -295,10 +310,10 @@ def explain():
     traceback.print_exc(file=sys.stdout)
     print("--- requests", json.dumps(SITE.seen)[:4000])
     print("--- jobs", json.dumps(jobs(), indent=1)[:4000])
-    for look in (BROWSER.errors, lambda: BROWSER.text("body"), BROWSER.list):
+    for look in (lambda: BROWSER.errors(), lambda: BROWSER.text("body"), lambda: BROWSER.list()):
         try:
             print("---", look())
-        except AssertionError as error:
+        except (AssertionError, AttributeError, OSError) as error:
             print("--- cannot be had:", error)
     print("--- its files", [str(path) for path in BROWSER.downloads.iterdir()])
     print("--- its log", (BROWSER.home / "log").read_text()[-4000:])
@@ -306,9 +321,10 @@ def explain():
 
 BROWSER = Browser()
 try:
+    BROWSER.begin()
     SCENARIOS[SCENARIO]()
     assert BROWSER.errors() == [], BROWSER.errors()
-except AssertionError:
+except (AssertionError, OSError):
     explain()
     sys.exit(1)
 finally:
