@@ -3,13 +3,12 @@
 
 import * as badge from './badge.js';
 import * as menus from './menus.js';
-import { capture, recover } from './capture.js';
+import { HOLDS, capture, recover } from './capture.js';
 import { note, register } from './keys.js';
 
-const determining = chrome.downloads.onDeterminingFilename;
-if (determining) {
-  // Chromium: the file cannot be finished before `suggest` is called.
-  determining.addListener((item, suggest) => {
+if (HOLDS) {
+  // The file cannot be finished before `suggest` is called.
+  chrome.downloads.onDeterminingFilename.addListener((item, suggest) => {
     capture(item).catch(report).finally(() => suggest());
     return true;
   });

@@ -1,5 +1,7 @@
-// A download that the browser has begun: it is held, handed to haul, and given up by the browser only once haul is fetching
-// it. Whatever goes wrong in between, the browser goes on with its own.
+// A download that the browser has begun: it is handed to haul, and given up by the browser only once haul is fetching it.
+// Whatever goes wrong in between, the browser goes on with its own. Chromium holds it meanwhile. Firefox cannot: its pause hangs
+// up, and what a server gives only from the start, or only once, could not be resumed. There the browser goes on, and what it
+// has whole before haul is ready stays there.
 
 import * as badge from './badge.js';
 import * as cookies from './cookies.js';
@@ -7,7 +9,11 @@ import * as daemon from './daemon.js';
 import * as renewal from './renew.js';
 import * as store from './store.js';
 import { WHY, decide, webUrl } from './rules.js';
+import { referrer } from './links.js';
 import { wasHeld } from './keys.js';
+
+/** Whether the browser can hold a download until this extension has decided, and tells at once its size and plain name. */
+export const HOLDS = Boolean(chrome.downloads.onDeterminingFilename);
 
 /** A download older than this is not one that somebody has just clicked: it comes back with the browser or its worker. */
 const FRESH_MS = 10_000;
@@ -15,14 +21,18 @@ const FRESH_MS = 10_000;
 /** How long haul may take to get a first answer from the server before it counts as having the file. */
 const SETTLED_MS = 4000;
 
+/** How long a browser that does not hold downloads may take to tell how large one is: its first progress, as a guess. */
+const SIZE_MS = 500;
+
 /** What a job waits for that it was just submitted, and that the browser's own connection does not have to wait for. */
 const NOT_HAULS = ['retry', 'host', 'network', 'link'];
 
 /** Looks at a download that has begun. Resolves once the browser may go on with it, if it is still there. */
-export async function capture(item) {
+export async function capture(created) {
   const settings = await store.settings();
   // Nothing changes for a browser that is not paired.
   if (!(await store.pairing())) return;
+  const item = HOLDS ? created : await measured(created);
   const verdict = decide(described(item), settings, wasHeld(settings.browserKey));
   if (!verdict.take) {
     // What was switched off need not say so each time.
@@ -80,6 +90,7 @@ async function handOver(item, tab) {
   if (!(await giveUp(item.id))) {
     // The browser was faster, or somebody has canceled it there.
     await drop(submitted);
+    await stays(item, WHY.done);
     return;
   }
   const name = now.filename ?? nameOf(item);
@@ -124,14 +135,15 @@ async function jobOf(item, tab) {
   const page = webUrl(tab?.url ?? '') ? tab.url : item.referrer || undefined;
   const own = await cookies.gather([item.url, item.finalUrl].filter(Boolean), page, storeOf(item));
   const job = { url: item.url, user_agent: navigator.userAgent };
-  if (item.referrer) job.referrer = item.referrer;
+  // Firefox tells all of it, also what the server was not told.
+  if (webUrl(item.referrer ?? '')) job.referrer = referrer(webUrl(item.referrer), webUrl(item.finalUrl ?? item.url));
   if (webUrl(page ?? '')) job.page_url = page;
   if (own.length > 0) job.cookies = own;
   const bytes = bytesOf(item);
   // An error page in the place of the file does not have its size.
   if (bytes !== null) job.size = bytes;
   // Firefox tells a path that is numbered already.
-  if (chrome.downloads.onDeterminingFilename && isName(item.filename)) job.filename = item.filename;
+  if (HOLDS && isName(item.filename)) job.filename = item.filename;
   return job;
 }
 
@@ -146,8 +158,20 @@ function described(item) {
     bytes: bytesOf(item),
     isPrivate: item.incognito,
     isExtensions: Boolean(item.byExtensionId),
-    isOld: item.state !== 'in_progress' || Date.now() - Date.parse(item.startTime) > FRESH_MS,
+    isOld: Date.now() - Date.parse(item.startTime) > FRESH_MS,
+    isDone: item.state !== 'in_progress',
   };
+}
+
+/** A download as soon as its size is known, or when that is not to be awaited. */
+async function measured(created) {
+  const until = Date.now() + SIZE_MS;
+  let now = created;
+  while (now.state === 'in_progress' && bytesOf(now) === null && Date.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    [now = created] = await chrome.downloads.search({ id: created.id });
+  }
+  return now;
 }
 
 function bytesOf(item) {
@@ -182,6 +206,7 @@ function keepHeld() {
 }
 
 async function hold(id) {
+  if (!HOLDS) return;
   held.add(id);
   await keepHeld();
   // One that cannot be paused any more is still held until its name is determined.
@@ -189,6 +214,7 @@ async function hold(id) {
 }
 
 async function letGo(id) {
+  if (!HOLDS) return;
   await chrome.downloads.resume(id).catch(() => {});
 }
 

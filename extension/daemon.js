@@ -11,13 +11,16 @@ const SUBMIT_MS = 2000;
 /** How long anything else may take. */
 const ANSWER_MS = 5000;
 
+/** Where a daemon can be. To talk to it there is the browser's to permit, and the user's to take back. */
+export const ACCESS = { origins: ['http://127.0.0.1/*', 'http://localhost/*'] };
+
 /** How long a proof is believed: long enough for the requests of one step. */
 const PROOF_MS = 2000;
 
 /** What has gone wrong, with a text for people. */
 export class Trouble extends Error {
   /**
-   * @param kind 'unpaired', 'unreachable', 'late', 'impostor', 'revoked' or 'refused'
+   * @param kind 'unpaired', 'forbidden', 'unreachable', 'late', 'impostor', 'revoked' or 'refused'
    * @param problem the problem document of a refusal
    */
   constructor(kind, text, problem = {}) {
@@ -81,6 +84,11 @@ export async function check() {
   const { address } = await store.settings();
   if (await store.pairing()) await jobs(1);
   else await send(address, 'GET', '/readyz');
+}
+
+/** Whether the browser lets this extension talk to the daemon. */
+export function mayTalk() {
+  return chrome.permissions.contains(ACCESS);
 }
 
 /** A code as it was made, however it was typed. */
@@ -157,6 +165,7 @@ async function send(address, method, path, { body, key, token, ms = ANSWER_MS } 
     });
   } catch (error) {
     if (error.name === 'TimeoutError') throw new Trouble('late', `haul does not answer in time at ${host}.`);
+    if (!(await mayTalk())) throw new Trouble('forbidden', 'The browser does not let this extension talk to haul; allow it in the options.');
     throw new Trouble('unreachable', `haul does not answer at ${host}. Is it running?`);
   }
   if (response.ok && answer) return { status: response.status, answer };

@@ -38,6 +38,12 @@ export function unique(urls) {
   return [...known];
 }
 
+/** What a browser tells a server of the page that a link stands on: another site learns where it is, but not what. */
+export function referrer(page, url) {
+  if (page.protocol === 'https:' && url.protocol === 'http:') return undefined;
+  return page.origin === url.origin ? page.href.replace(/#.*/, '') : `${page.origin}/`;
+}
+
 /** Links `{url, text}` of a page, each URL once with its first text that is not empty. */
 export function uniqueLinks(links) {
   const known = new Map();

@@ -4,7 +4,7 @@ import * as badge from './badge.js';
 import * as cookies from './cookies.js';
 import * as daemon from './daemon.js';
 import * as store from './store.js';
-import { unique, uniqueLinks, urlsIn } from './links.js';
+import { referrer, unique, uniqueLinks, urlsIn } from './links.js';
 import { webUrl } from './rules.js';
 
 const MENUS = [
@@ -93,12 +93,6 @@ async function jobOf(url, page, tab) {
   const own = await cookies.gather([url], from?.href, tab?.cookieStoreId ?? privateStore);
   if (own.length > 0) job.cookies = own;
   return job;
-}
-
-/** What a browser tells a server of the page that a link stands on: another site learns where it is, but not what. */
-function referrer(page, url) {
-  if (page.protocol === 'https:' && url.protocol === 'http:') return undefined;
-  return page.origin === url.origin ? page.href.replace(/#.*/, '') : `${page.origin}/`;
 }
 
 async function tell(results) {

@@ -70,7 +70,8 @@ async function test() {
   }
 }
 
-function showAccess() {
+async function showAccess() {
+  $('forbidden').hidden = await daemon.mayTalk();
   const has = cookies.mayRead();
   $('access').textContent = has ? 'Cookies are handed over.' : 'Cookies are not handed over.';
   $('allow').hidden = has;
@@ -80,9 +81,10 @@ function showAccess() {
 $('form').addEventListener('submit', (event) => event.preventDefault());
 $('form').addEventListener('change', save);
 $('test').addEventListener('click', () => save().then(test));
+$('allow-daemon').addEventListener('click', () => chrome.permissions.request(daemon.ACCESS).then(showAccess));
 $('allow').addEventListener('click', () => chrome.permissions.request(ACCESS).then(showAccess));
 $('disallow').addEventListener('click', () => chrome.permissions.remove(ACCESS).then(showAccess, showAccess));
 chrome.permissions.onAdded.addListener(showAccess);
 chrome.permissions.onRemoved.addListener(showAccess);
 await show();
-showAccess();
+await showAccess();

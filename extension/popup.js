@@ -51,6 +51,7 @@ on('unpair', 'click', async () => {
   await store.setPairing(null);
   await badge.refresh();
 });
+on('allow-daemon', 'click', () => chrome.permissions.request(daemon.ACCESS));
 // The browser's own question needs the click to be the last thing that has happened.
 on('allow', 'click', () => chrome.permissions.request(ACCESS));
 on('not-now', 'click', () => store.change({ cookiesAsked: true }));
@@ -83,11 +84,13 @@ async function refresh() {
     const jobs = pairing ? await daemon.jobs() : await daemon.check().then(() => []);
     $('standing').textContent = pairing ? `Paired as “${pairing.name}”` : 'haul is there, and not paired yet';
     $('pairing').hidden = Boolean(pairing);
+    $('forbidden').hidden = true;
     await showJobs(jobs);
     $('nothing').hidden = !pairing || jobs.length > 0;
   } catch (error) {
     $('standing').textContent = error.message;
-    $('pairing').hidden = error.kind === 'unreachable' || (Boolean(pairing) && error.kind !== 'revoked');
+    $('forbidden').hidden = error.kind !== 'forbidden';
+    $('pairing').hidden = ['forbidden', 'unreachable'].includes(error.kind) || (Boolean(pairing) && error.kind !== 'revoked');
     $('nothing').hidden = true;
     await showJobs([]);
   }

@@ -25,6 +25,7 @@ export const WHY = Object.freeze({
   extension: 'another extension has started it',
   scheme: 'only http and https can be handed over',
   old: 'it began before haul was there',
+  done: 'the browser had it before haul did',
   private: 'it comes from a private window',
   key: 'you held the key that leaves it to the browser',
   site: 'you have set this site to stay in the browser',
@@ -38,13 +39,21 @@ export const WHY = Object.freeze({
 /**
  * Decides about a download.
  *
- * @param download `{url, finalUrl, referrer, mime, name, bytes, isPrivate, isExtensions, isOld}`; `bytes` is null while unknown
+ * @param download `{url, finalUrl, referrer, mime, name, bytes, isPrivate, isExtensions, isOld, isDone}`; `bytes` is null
+ *   while unknown
  * @param settings as in DEFAULTS
  * @param hasKey whether the key was held that leaves a download to the browser
  * @returns `{take: true}`, or `{take: false, why}` with a key of WHY
  */
 export function decide(download, settings, hasKey = false) {
-  const stays = (why) => ({ take: false, why });
+  const verdict = wanted(download, settings, hasKey);
+  return verdict.take && download.isDone ? stays('done') : verdict;
+}
+
+const stays = (why) => ({ take: false, why });
+
+/** What the user wants, whether it can be had or not. */
+function wanted(download, settings, hasKey) {
   if (!settings.enabled) return stays('off');
   if (download.isExtensions) return stays('extension');
   const urls = [download.url, download.finalUrl].filter(Boolean).map(webUrl);

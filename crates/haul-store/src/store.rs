@@ -218,7 +218,22 @@ impl Store {
     ///
     /// [`UpdateError::NameTaken`] when another live job has that name: choose another one.
     pub async fn set_opened(&self, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
-        self.durable(move |conn| jobs::set_opened(conn, id, identity, now_ms)).await
+        self.durable(move |conn| jobs::set_opened(conn, id, identity, None, now_ms)).await
+    }
+
+    /// [`Store::set_opened`] for a file that goes to this directory, because of what the server said of it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn set_opened_in(
+        &self,
+        id: JobId,
+        identity: Identity,
+        dir: String,
+        now_ms: i64,
+    ) -> Result<JobRow, UpdateError> {
+        self.durable(move |conn| jobs::set_opened(conn, id, identity, Some(dir), now_ms)).await
     }
 
     /// Notes the part file that was created for a job, or that it is gone.

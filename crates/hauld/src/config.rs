@@ -25,7 +25,7 @@ pub use aria2::Aria2Setting;
 pub use layers::{ConfigError, Layers, Loaded};
 pub use network::{ClientCertSetting, Label, ProxySetting, RunWindow};
 pub use rules::Rule;
-pub(crate) use rules::watch_in_root;
+pub(crate) use rules::{DirByType, watch_in_root};
 pub use targets::{HookSetting, WebhookSetting, WebhookUrl};
 
 /// Declares every setting once: its name, type, default and what it is for.

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 use url::Url;
 
+use crate::config::DirByType;
+
 /// Bytes of a request's body. A guess: what a form holds, and not a file.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// Cookies that may be given along. A guess: what a browser has of a few sites.
@@ -37,6 +39,9 @@ pub(crate) struct Options {
     pub(crate) no_proxy: Option<String>,
     source_address: Option<IpAddr>,
     ip_version: IpVersion,
+    /// Where the file goes if it turns out to be of some type; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dirs_by_type: Vec<DirByType>,
 }
 
 /// What may not.
@@ -73,7 +78,7 @@ pub(crate) struct Way {
 pub(crate) type Stored = (Option<String>, Option<Private>);
 
 /// Checks what a submit says of its requests to this URL.
-pub(crate) fn check(job: &SubmitJob, url: &Url) -> Result<Stored, Problem> {
+pub(crate) fn check(job: &SubmitJob, url: &Url, dirs_by_type: Vec<DirByType>) -> Result<Stored, Problem> {
     let (proxy, proxy_with_login) = match job.proxy.as_deref().map(proxy).transpose()? {
         Some(Some(url)) => (Some(String::from(crate::submit::without_userinfo(url.clone()))), Some(url.into())),
         Some(None) => (Some(NO_PROXY.to_owned()), None),
@@ -86,6 +91,7 @@ pub(crate) fn check(job: &SubmitJob, url: &Url) -> Result<Stored, Problem> {
         no_proxy: job.no_proxy.as_deref().map(|text| no_proxy("no_proxy", text)).transpose()?,
         source_address: job.source_address.map(source_address).transpose()?,
         ip_version: job.ip_version.unwrap_or_default(),
+        dirs_by_type,
     };
     if options.source_address.is_some_and(|address| !options.ip_version.fits(&address)) {
         return Err(invalid("ip_version", "`ip_version` is not that of the `source_address`"));
@@ -328,12 +334,12 @@ mod tests {
 
     fn wish(job: &SubmitJob) -> Wish {
         let url = Url::parse("https://a.example/x").expect("a URL");
-        let (options, secrets) = check(job, &url).expect("good options");
+        let (options, secrets) = check(job, &url, Vec::new()).expect("good options");
         Wish { options, secrets, ..Wish::default() }
     }
 
     fn refused(job: &SubmitJob) -> String {
-        let problem = check(job, &Url::parse("https://a.example/x").expect("a URL")).expect_err("wrong");
+        let problem = check(job, &Url::parse("https://a.example/x").expect("a URL"), Vec::new()).expect_err("wrong");
         assert!(!problem.detail.contains("s3cret"), "{problem}");
         problem.field.expect("it names the field")
     }

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::access::Caller;
-use crate::config::{CONNECTIONS_MAX, Rule};
+use crate::config::{CONNECTIONS_MAX, DirByType, Rule};
 use crate::spread::spread;
 use crate::token::random_hex;
 
@@ -105,9 +105,10 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
     if once && !mirrors.is_empty() {
         return Err(invalid("mirrors", "a file that is asked for by `POST` has one URL".to_owned()));
     }
-    let (options, secrets) = crate::options::check(job, &url)?;
     let label = job.label.as_deref().map(label).transpose()?;
-    let rule = roots.rule(&url, job.filename.as_deref(), label.as_deref());
+    let (rule, by_type) = roots.rule(&url, job.filename.as_deref(), label.as_deref());
+    let by_type = if job.dir.is_none() { dirs_by_type(&by_type, resolve)? } else { Vec::new() };
+    let (options, secrets) = crate::options::check(job, &url, by_type)?;
     let label = label.or_else(|| rule.and_then(Rule::label).map(str::to_owned));
     let dir = job.dir.as_deref().or_else(|| rule.and_then(Rule::dir)).or_else(|| roots.of_label(label.as_deref()));
     let gets_headers = |other: &&Url| other.origin() == url.origin();
@@ -173,6 +174,11 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         on_duplicate,
         position: job.position.map(Position::number),
     })
+}
+
+/// Where the file goes if it turns out to be of some type, the first that fits first.
+fn dirs_by_type(rules: &[&Rule], resolve: &mut Resolve<'_>) -> Result<Vec<DirByType>, Problem> {
+    rules.iter().map(|rule| Ok(DirByType { types: rule.types.clone(), dir: resolve(rule.dir())? })).collect()
 }
 
 /// A submit that can be accepted.
@@ -696,6 +702,34 @@ mod tests {
         assert_eq!(wish(explicit), Ok((real(dir.path()), label("disc"))));
         assert_eq!(wish(zip()), Ok((real(&other), label("archive"))), "the directory of the label that the rule gave");
         assert_eq!(wish(SubmitJob { filename: label("y.txt"), ..iso() }), Ok((real(dir.path()), None)));
+    }
+
+    #[test]
+    fn rules_about_types_count_where_no_rule_before_them_does_and_the_job_names_no_directory() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (_, films) = (std::fs::create_dir(dir.path().join("films")), dir.path().join("films"));
+        let rule = |extension: &str, kind: &str| Rule {
+            extensions: Some(extension).filter(|it| !it.is_empty()).into_iter().map(str::to_owned).collect(),
+            types: Some(kind).filter(|it| !it.is_empty()).into_iter().map(str::to_owned).collect(),
+            dir: films.clone(),
+            ..Rule::default()
+        };
+        let rules = vec![rule("", "video/mp4"), rule("iso", ""), rule("", "video/*"), rule("zip", "a/b")];
+        let roots = Roots::new(dir.path(), &[], Arc::default(), Volumes::default()).expect("a directory");
+        let roots = roots.with_rules(rules);
+        let by_type = |job: SubmitJob| {
+            let wish = check(&job, &roots).expect("a good job").job.wish;
+            let dirs = crate::options::Options::of(&wish).dirs_by_type;
+            dirs.into_iter().flat_map(|by_type| by_type.types).collect::<Vec<_>>()
+        };
+        assert_eq!(by_type(SubmitJob::new("http://a/x")), ["video/mp4", "video/*"]);
+        assert_eq!(
+            by_type(SubmitJob::new("http://a/x.iso")),
+            ["video/mp4"],
+            "the second rule holds for it whatever it is"
+        );
+        let named = SubmitJob { dir: Some("films".to_owned()), ..SubmitJob::new("http://a/x") };
+        assert_eq!(by_type(named), Vec::<String>::new());
     }
 
     #[test]

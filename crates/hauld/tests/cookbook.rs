@@ -1,4 +1,5 @@
-//! Every command of `docs/COOKBOOK.md` does what it says, in its order, against a real daemon and a real server.
+//! Every command of `docs/COOKBOOK.md`, and of the README's section about curl, does what it says, in its order, against a
+//! real daemon and a real server.
 
 use std::fs::{self, File as Log};
 use std::path::Path;
@@ -13,10 +14,11 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// What the reader is to set differs from machine to machine; here the test does.
 const SET_BY_THE_READER: [&str; 3] = ["SOCKET=", "URL=", "MIRROR="];
 
-/// The commands of a document: all lines between "```sh" and "```".
+/// The commands of a document: all lines between "```sh" and "```", but for blocks that build the programs.
 fn commands(document: &str) -> String {
     let blocks = document.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
-    let lines = blocks.flat_map(|(block, _)| block.lines());
+    let blocks = blocks.map(|(block, _)| block).filter(|block| !block.contains("cargo run"));
+    let lines = blocks.flat_map(str::lines);
     let lines = lines.filter(|line| !SET_BY_THE_READER.iter().any(|name| line.starts_with(name)));
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -57,6 +59,48 @@ fn wait_for(path: &Path, said: impl Fn() -> String) {
     }
 }
 
+/// Runs a script, which must succeed, and tells what it has said.
+fn run(arguments: &[&str], home: &Path, url: &str, mirror: &str) -> String {
+    let output = Command::new("bash")
+        .args(arguments)
+        .env("HOME", home)
+        .env("SOCKET", home.join("hauld.sock"))
+        .env("URL", url)
+        .env("MIRROR", mirror)
+        .output()
+        .expect("bash can be started");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    said
+}
+
+/// In the README curl tells of a refusal by its answer, and follows events until somebody stops it.
+const CURL: &str = r#"
+curl() {
+  case "$*" in
+    *--no-buffer*) command curl --silent --max-time 2 "$@" || true ;;
+    *) command curl --silent --show-error --fail-with-body "$@" ;;
+  esac
+}
+"#;
+
+#[test]
+fn every_command_of_the_readme_about_curl_works() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let document = fs::read_to_string(document).expect("it is part of the source");
+    let section = document.split("\n## The daemon, with curl\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let commands = commands(section.expect("the README has this section"));
+    assert!(commands.lines().count() > 25, "{commands}");
+    let server = Server::start();
+    server.add("/SHA256SUMS", File::new(Content::seeded(3, 2_000)).etag("\"1\""));
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let _running = daemon(home.path());
+    let said = run(&["-c", &format!("set -eu\n{CURL}\n{commands}\n")], home.path(), &server.url("/SHA256SUMS"), "");
+    for part in ["\"state\":\"completed\"", "haul_jobs{", "data:", "\"findings\":", "\"priority\":5"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 #[test]
 fn every_command_of_the_cookbook_works() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COOKBOOK.md");
@@ -73,16 +117,7 @@ fn every_command_of_the_cookbook_works() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let _running = daemon(home.path());
     let script = format!("set -eu\n{commands}\n");
-    let output = Command::new("bash")
-        .args(["-o", "pipefail", "-c", &script])
-        .env("HOME", home.path())
-        .env("SOCKET", home.path().join("hauld.sock"))
-        .env("URL", server.url("/a.iso"))
-        .env("MIRROR", mirror.url("/a.iso"))
-        .output()
-        .expect("bash can be started");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{said}", output.status);
+    let said = run(&["-o", "pipefail", "-c", &script], home.path(), &server.url("/a.iso"), &mirror.url("/a.iso"));
     for part in ["\"state\":\"completed\"", "haul_jobs{", "data:", "\"token\":", "\"findings\":"] {
         assert!(said.contains(part), "{part}: {said}");
     }

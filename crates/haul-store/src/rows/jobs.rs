@@ -167,13 +167,21 @@ pub(crate) fn patch(conn: &Connection, id: JobId, patch: JobPatch, now_ms: i64) 
     Ok(row)
 }
 
-/// Notes what the server said of the file; the first time is the job's start.
-pub(crate) fn set_opened(conn: &Connection, id: JobId, identity: Identity, now_ms: i64) -> Result<JobRow, UpdateError> {
+/// Notes what the server said of the file, and the directory that follows from it, if one does; the first time is the job's
+/// start.
+pub(crate) fn set_opened(
+    conn: &Connection,
+    id: JobId,
+    identity: Identity,
+    dir: Option<String>,
+    now_ms: i64,
+) -> Result<JobRow, UpdateError> {
     let mut is_start = false;
     let row = edit(conn, id, now_ms, |row| {
         // A name that is reserved stays: its user may have changed it since the answer began.
         let name = row.identity.name.take().or(identity.name);
         row.identity = Identity { name, ..identity };
+        row.wish.dir = dir.unwrap_or_else(|| std::mem::take(&mut row.wish.dir));
         is_start = row.started_at_ms.is_none();
         row.started_at_ms.get_or_insert(now_ms);
     })?;
@@ -353,6 +361,7 @@ fn save(conn: &Connection, row: &mut JobRow, now_ms: i64) -> rusqlite::Result<()
         ":id": key(row.id),
         ":url": &*wish.url,
         ":host": wish.host,
+        ":dir": wish.dir,
         ":filename": wish.filename,
         ":checksum": wish.checksum.clone().or_else(|| told_by_server(identity)),
         ":on_change": wish.on_change.word(),
@@ -555,7 +564,7 @@ const PART_NAMES: &str = "
 
 pub(super) const UPDATE: &str = "
     UPDATE jobs SET
-        url = :url, host = :host, filename = :filename, checksum = :checksum, on_change = :on_change,
+        url = :url, host = :host, dir = :dir, filename = :filename, checksum = :checksum, on_change = :on_change,
         headers = :headers, credentials = :credentials, secrets = :secrets, start_at_ms = :start_at_ms, place = :place,
         connections = :connections, bandwidth_limit = :bandwidth_limit, priority = :priority, label = :label, phase = :phase, intent = :intent,
         reason_code = :reason_code, reason_message = :reason_message, reason_at_ms = :reason_at_ms,

@@ -19,6 +19,8 @@ pub struct Rule {
     pub hosts: Vec<String>,
     /// What the file's name ends with, without the dot. Empty: anything.
     pub extensions: Vec<String>,
+    /// Media types that servers say the file is of: `video/mp4`, or `video/*`. Empty: any, and it is not waited for.
+    pub types: Vec<String>,
     /// Labels that jobs were given. Empty: any, or none.
     pub labels: Vec<String>,
     /// Where the files go. Empty: to where they would go without it.
@@ -27,8 +29,28 @@ pub struct Rule {
     pub label: String,
 }
 
+/// Where the file of one job goes if its server says that it is of such a type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirByType {
+    pub(crate) types: Vec<String>,
+    /// In its one real spelling.
+    pub(crate) dir: String,
+}
+
+impl DirByType {
+    /// Whether it holds for a file with this `Content-Type`.
+    pub(crate) fn fits(&self, content_type: &str) -> bool {
+        let found = content_type.split(';').next().unwrap_or_default().trim();
+        let kind = found.split_once('/').map(|(kind, _)| kind);
+        self.types.iter().any(|known| match known.strip_suffix("/*") {
+            Some(known) => kind.is_some_and(|kind| kind.eq_ignore_ascii_case(known)),
+            None => found.eq_ignore_ascii_case(known),
+        })
+    }
+}
+
 impl Rule {
-    /// Whether it holds for a job with this URL, name and label.
+    /// Whether it holds for a job with this URL, name and label, of whatever type its file is.
     pub(crate) fn fits(&self, url: &Url, filename: Option<&str>, label: Option<&str>) -> bool {
         let from_url = || url.path_segments().and_then(Iterator::last).unwrap_or_default();
         let name = filename.unwrap_or_else(from_url).to_ascii_lowercase();
@@ -58,6 +80,18 @@ impl Rule {
         }
         if !self.dir.as_os_str().is_empty() && !self.dir.is_absolute() {
             return Err(format!("has the `dir` `{}`, which must be an absolute path", self.dir.display()));
+        }
+        if !self.types.is_empty() && (self.dir.as_os_str().is_empty() || !self.label.is_empty()) {
+            return Err(
+                "has `types`, so it can set a `dir` and no `label`: a label counts before a server is asked".to_owned()
+            );
+        }
+        let is_token =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c));
+        let is_type =
+            |it: &String| it.split_once('/').is_some_and(|(kind, own)| is_token(kind) && (own == "*" || is_token(own)));
+        if let Some(wrong) = self.types.iter().find(|it| !is_type(it)) {
+            return Err(format!("has the type `{wrong}`; write \"application/pdf\", or \"video/*\" for all videos"));
         }
         if self.dir.to_str().is_none() {
             return Err("has a `dir` that is not UTF-8".to_owned());
@@ -163,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_the_one_that_a_server_names_or_one_of_its_kind() {
+        let by_type =
+            |types: &[&str]| DirByType { types: types.iter().map(|&it| it.to_owned()).collect(), dir: String::new() };
+        let films = by_type(&["application/PDF", "video/*"]);
+        for fitting in ["application/pdf", "Application/Pdf; charset=x", " video/mp4", "VIDEO/x-matroska;codecs=\"a\""]
+        {
+            assert!(films.fits(fitting), "{fitting}");
+        }
+        for other in ["", "video", "videos/mp4", "application/pdfx", "application/x; a=video/mp4", "*/*"] {
+            assert!(!films.fits(other), "{other}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named_with_the_number_of_the_rule() {
         let check = |text: &str| {
             let mut config = Config::defaults().expect("a home directory");
@@ -177,6 +225,11 @@ mod tests {
             ("{ hosts = [\"http://a\"], label = \"x\" }", "`http://a`"),
             ("{ hosts = [\"*\"], label = \"x\" }", "`*`"),
             ("{ extensions = [\".iso\"], label = \"x\" }", "without the dot"),
+            ("{ types = [\"video/*\"], label = \"x\" }", "can set a `dir`"),
+            ("{ types = [\"video/*\"], dir = \"/srv\", label = \"x\" }", "no `label`"),
+            ("{ types = [\"video\"], dir = \"/srv\" }", "`video`"),
+            ("{ types = [\"*/*\"], dir = \"/srv\" }", "`*/*`"),
+            ("{ types = [\"video/mp4; x=y\"], dir = \"/srv\" }", "`video/mp4; x=y`"),
         ] {
             let error = check(&format!("rules = [{{ label = \"fine\" }}, {rule}]")).expect_err(rule).to_string();
             assert!(error.contains("`rules`") && error.contains("number 2") && error.contains(part), "{rule}: {error}");

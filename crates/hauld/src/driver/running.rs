@@ -18,7 +18,7 @@ use super::follow::{Following, Pieces};
 use super::sidecar::{Sidecar, last_segment};
 use super::sums::Sums;
 use super::tasks::Reply;
-use crate::options::{Manner, Way};
+use crate::options::{Manner, Options, Way};
 use crate::submit::{Credentials, origin};
 
 /// See the module.
@@ -377,6 +377,22 @@ impl Running {
         }
         let referrer = self.row.wish.referrer.as_deref().filter(|_| is_own);
         (headers, referrer.and_then(|text| HeaderValue::from_str(text).ok()))
+    }
+
+    /// Has the file go to another directory, where a rule says so for the type that its server has named. That is asked once,
+    /// before the file has a name anywhere: later nothing moves.
+    pub(super) fn choose_dir(&mut self) {
+        let Some(content_type) = self.content_type.as_deref().filter(|_| self.row.identity.name.is_none()) else {
+            return;
+        };
+        let dirs = Options::of(&self.row.wish).dirs_by_type;
+        let Some(found) = dirs.into_iter().find(|by_type| by_type.fits(content_type)) else { return };
+        if found.dir != self.row.wish.dir {
+            self.row.wish.dir = found.dir;
+            // It is opened when the part file is made, or by the next look at the disk.
+            self.place = None;
+            self.must_look = true;
+        }
     }
 
     /// The client that carries its requests.

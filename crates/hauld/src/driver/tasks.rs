@@ -122,6 +122,8 @@ pub(super) enum Found {
 pub(super) struct Made {
     pub(super) part: Option<PartFile>,
     pub(super) row: Box<JobRow>,
+    /// Where the job is now, if it was sent to another directory.
+    pub(super) moved: Option<Arc<Place>>,
 }
 
 /// Does something that blocks where that harms nobody.

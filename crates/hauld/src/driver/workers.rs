@@ -1,5 +1,6 @@
 //! Workers: from the engine's orders to the transfer threads, and back.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,6 +308,7 @@ impl Driver {
         reply: Option<Reply>,
     ) {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
+        running.choose_dir();
         // A part file, once made, keeps its job's name through restarts.
         let wished = running.renaming.as_ref().or(running.row.identity.name.as_ref());
         let name = wished.or(running.row.wish.filename.as_ref()).cloned();
@@ -348,24 +350,33 @@ impl Driver {
         let running = self.jobs.get_mut(&id).expect("the caller holds the job");
         debug_assert!(!running.making_part, "a second part file would take the place of the first");
         running.making_part = true;
-        let (store, place) = (self.store.clone(), running.place.clone().expect("a worker has a place"));
+        let (store, roots, place) = (self.store.clone(), Arc::clone(&self.roots), running.place.clone());
+        let dir = running.row.wish.dir.clone();
         let tag = u32::from_str_radix(&running.row.part_token, 16).unwrap_or_default();
         let on_conflict = running.row.wish.on_conflict;
         let known = running.part.clone();
         let kept = running.row.kept_part.clone();
         self.tasks.push(Box::pin(async move {
             let made = async {
+                // Another directory has just been chosen.
+                let is_moved = place.is_none();
+                let path = PathBuf::from(&dir);
+                let place = match place {
+                    Some(place) => place,
+                    None => blocking(move || roots.open(&path).map(Arc::new)).await?,
+                };
                 if on_conflict == haul_store::OnConflict::Fail {
                     refuse_taken_name(&place, identity.name.as_deref()).await?;
                 }
                 let total = identity.total_bytes;
-                let row = reserve_name(&store, &place, id, identity, on_conflict).await?;
+                let row = reserve_name(&store, &place, id, identity, dir, on_conflict).await?;
                 let name = row.identity.name.clone().unwrap_or_default();
+                let moved = is_moved.then(|| Arc::clone(&place));
                 let part = blocking(move || match known {
                     Some(part) => reserve(&part, total).map(|()| None),
                     None => create(place, &name, tag, total, kept.as_deref()).map(Some),
                 });
-                Ok(Made { part: part.await?, row: Box::new(row) })
+                Ok(Made { part: part.await?, row: Box::new(row), moved })
             };
             Done::PartReady { id, worker, made: made.await }
         }));
@@ -377,7 +388,14 @@ impl Driver {
         running.making_part = false;
         let asking = std::mem::take(&mut running.asking);
         match made {
-            Ok(Made { part, row }) => {
+            Ok(Made { part, row, moved }) => {
+                if let Some(place) = moved {
+                    running.must_look = false;
+                    running.place = Some(Arc::clone(&place));
+                    self.places.insert(place.path().to_owned(), Arc::downgrade(&place));
+                    self.save_volumes();
+                }
+                let running = self.jobs.get_mut(&id).expect("it was just there");
                 let told_meanwhile = running.told_meanwhile.take();
                 running.row.identity = row.identity;
                 running.row.started_at_ms = row.started_at_ms;
@@ -472,6 +490,7 @@ async fn reserve_name(
     place: &Arc<Place>,
     id: JobId,
     mut identity: StoredIdentity,
+    dir: String,
     on_conflict: haul_store::OnConflict,
 ) -> Result<haul_store::JobRow, Fault> {
     let wanted = identity.name.clone().unwrap_or_default();
@@ -481,7 +500,7 @@ async fn reserve_name(
             number = first_free(place, &wanted, number).await?;
         }
         identity.name = Some(part::numbered(&wanted, number));
-        match store.set_opened(id, identity.clone(), now_ms()).await {
+        match store.set_opened_in(id, identity.clone(), dir.clone(), now_ms()).await {
             Ok(row) => return Ok(row),
             Err(UpdateError::NameTaken) => number += 1,
             Err(error) => return Err(store_fault(&error)),

@@ -121,9 +121,16 @@ impl Roots {
         self
     }
 
-    /// The first rule that holds for a job.
-    pub(crate) fn rule(&self, url: &Url, filename: Option<&str>, label: Option<&str>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.fits(url, filename, label))
+    /// The first rule that holds for a job of whatever type its file is, and those before it, which hold for some types.
+    pub(crate) fn rule(&self, url: &Url, filename: Option<&str>, label: Option<&str>) -> (Option<&Rule>, Vec<&Rule>) {
+        let mut by_type = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.fits(url, filename, label)) {
+            if rule.types.is_empty() {
+                return (Some(rule), by_type);
+            }
+            by_type.push(rule);
+        }
+        (None, by_type)
     }
 
     /// The root that a directory lies in, if it does. The directory is in its one real spelling.

@@ -1,17 +1,23 @@
-//! The browser extension in a real Chromium, with a site of its own and a real daemon.
+//! The browser extension in a real Chromium and a real Firefox, with a site of its own and a real daemon.
 //!
-//! `extension/drive.py` drives the browser, as a user would; `extension/pure.js` tries the extension's rules. They run in a
-//! network in which the site has a public address: a token of scope `submit` reaches no other.
+//! `extension/chromium.py` and `extension/firefox.py` drive the browser, as a user would; `extension/pure.js` tries the
+//! extension's rules. They run in a network in which the site has a public address: a token of scope `submit` reaches no other.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Daemon, PUBLIC, chromium, is_inside, tool};
+use crate::support::{Daemon, PUBLIC, chromium, firefox, is_inside, tool};
 
-/// Plays a scenario. Does nothing on a machine that does not have what it takes, which CI is not.
+/// Plays a scenario of Chromium's driver.
 async fn play(scenario: &str, test: &str) {
-    let (Some(python), Some(chromium)) = (tool("python3"), chromium()) else { return };
+    play_in("chromium", chromium(), scenario, test).await;
+}
+
+/// Plays a scenario of a browser's driver. Does nothing on a machine that does not have what it takes, which CI is not.
+async fn play_in(browser: &str, program: Option<PathBuf>, scenario: &str, test: &str) {
+    let (Some(python), Some(program)) = (tool("python3"), program) else { return };
     if !is_inside(&format!("extension::{test}")) {
         return;
     }
@@ -21,11 +27,11 @@ async fn play(scenario: &str, test: &str) {
         "token": daemon.home().token(),
         "downloads": daemon.home().downloads(),
         "host": PUBLIC,
-        "chromium": chromium,
+        "browser": program,
         "extension": concat!(env!("CARGO_MANIFEST_DIR"), "/../../extension"),
     });
     let output = Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/extension/drive.py"))
+        .arg(format!("{}/tests/daemon/extension/{browser}.py", env!("CARGO_MANIFEST_DIR")))
         .args([scenario, &settings.to_string()])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
@@ -61,4 +67,15 @@ async fn an_expired_link_is_renewed_from_its_page() {
 #[tokio::test]
 async fn the_rules_of_the_user_decide_what_stays_in_the_browser() {
     play("rules", "the_rules_of_the_user_decide_what_stays_in_the_browser").await;
+}
+
+#[tokio::test]
+async fn in_firefox_a_click_is_taken_over_once_the_user_permits_it() {
+    play_in("firefox", firefox(), "take-over", "in_firefox_a_click_is_taken_over_once_the_user_permits_it").await;
+}
+
+#[tokio::test]
+async fn in_firefox_a_download_that_haul_cannot_have_goes_on_where_it_was() {
+    let test = "in_firefox_a_download_that_haul_cannot_have_goes_on_where_it_was";
+    play_in("firefox", firefox(), "browser-keeps", test).await;
 }

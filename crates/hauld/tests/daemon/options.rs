@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use haul_api::{
-    Files, JobState, Method, OnDuplicate, Outcome, PatchJob, Position, RequestBody, Start, SubmitJob, WaitingFor,
+    Files, JobState, Method, OnConflict, OnDuplicate, Outcome, PatchJob, Position, RequestBody, Start, SubmitJob,
+    WaitingFor,
 };
 use haul_testkit::{Content, Do, File, Proxy, Server, When};
 use jiff::Timestamp;
@@ -329,6 +330,64 @@ async fn a_label_has_its_directory_and_its_own_slots() {
     daemon.client().cancel(first).await.expect("it can be given up");
     let job = daemon.completed(second).await;
     assert_eq!(job.path, Some(daemon.home().downloads().join("isos/2").display().to_string()));
+}
+
+#[tokio::test]
+async fn a_file_goes_where_the_rule_for_its_type_says_once_its_server_has_named_it() {
+    let server = Server::start();
+    let content = |n| Content::seeded(n, 5 * MIB);
+    let film = |n| File::new(content(n)).content_type("Video/MP4; codecs=\"a\"");
+    server.add("/slow", film(1).fault(When::Always, Do::NeverAnswer));
+    server.add("/next", film(2));
+    server.add("/other", File::new(content(3)).content_type("text/plain"));
+    let home = Home::new("");
+    let [films, books, downloads] = ["films", "books", ""].map(|name| home.downloads().join(name));
+    fs::create_dir_all(&films).expect("a directory");
+    fs::create_dir_all(&books).expect("a directory");
+    let by_type = format!("{{ types = [\"application/pdf\", \"video/*\"], dir = {films:?} }}");
+    let rules = format!("rules = [{by_type}, {{ labels = [\"book\"], dir = {books:?} }}]");
+    home.configure(&rules);
+    let mut daemon = Daemon::at(home).await;
+    let named = |path: &str| SubmitJob { filename: Some("a.bin".to_owned()), ..SubmitJob::new(server.url(path)) };
+    fs::write(films.join("a.bin"), "somebody's").expect("a file");
+    // What a rule has said of a job holds, also if the settings are others when its server answers.
+    let slow = daemon.submit_job(&named("/slow")).await;
+    daemon.until(slow, "it asks", |job| job.state == JobState::Probing).await;
+    daemon.kill();
+    daemon.home().configure("");
+    server.replace("/slow", film(1));
+    daemon.restart().await;
+    let job = daemon.completed(slow).await;
+    assert_eq!(job.path, Some(films.join("a (1).bin").display().to_string()));
+    assert_holds(&films.join("a (1).bin"), &content(1));
+
+    daemon.home().configure(&rules);
+    daemon.terminate();
+    daemon.restart().await;
+    let next = daemon.submit_job(&named("/next")).await;
+    assert_eq!(daemon.completed(next).await.path, Some(films.join("a (2).bin").display().to_string()));
+    let labelled =
+        SubmitJob { label: Some("book".to_owned()), on_duplicate: Some(OnDuplicate::Copy), ..named("/next") };
+    let earlier = daemon.submit_job(&labelled).await;
+    assert_eq!(daemon.completed(earlier).await.path, Some(films.join("a (3).bin").display().to_string()));
+    let own = SubmitJob { dir: Some(books.display().to_string()), ..named("/next") };
+    let own = daemon.submit_job(&own).await;
+    assert_eq!(daemon.completed(own).await.path, Some(books.join("a.bin").display().to_string()));
+    let other = daemon.submit_job(&named("/other")).await;
+    assert_eq!(daemon.completed(other).await.path, Some(downloads.join("a.bin").display().to_string()));
+    for (path, seed) in [(films.join("a (2).bin"), 2), (books.join("a.bin"), 2), (downloads.join("a.bin"), 3)] {
+        assert_holds(&path, &content(seed));
+    }
+    assert_eq!(fs::read_to_string(films.join("a.bin")).expect("it is there"), "somebody's");
+    let strict =
+        SubmitJob { on_conflict: Some(OnConflict::Fail), on_duplicate: Some(OnDuplicate::Copy), ..named("/next") };
+    let strict = daemon.submit_job(&strict).await;
+    assert_eq!(daemon.failed(strict).await.code, "target-exists", "what counts is the directory that it goes to");
+    let parts = |dir: &std::path::Path| {
+        let names = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".haul-part")).count()
+    };
+    assert_eq!([parts(&films), parts(&books), parts(&downloads)], [0; 3]);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) use apart::{PUBLIC, is_inside};
 pub(crate) use home::Home;
 pub(crate) use http::Answer;
 pub(crate) use process::{Daemon, refusal};
-pub(crate) use tools::{chromium, tool};
+pub(crate) use tools::{chromium, firefox, tool};
 
 /// One mebibyte.
 pub(crate) const MIB: u64 = 1 << 20;

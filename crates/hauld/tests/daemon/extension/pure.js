@@ -11,7 +11,7 @@ async () => {
 
   const download = {
     url: 'https://files.example.org/a.iso', finalUrl: 'https://cdn.example.net/x/a.iso', referrer: 'https://example.org/',
-    mime: 'application/x-iso', name: 'a.iso', bytes: 5_000_000, isPrivate: false, isExtensions: false, isOld: false,
+    mime: 'application/x-iso', name: 'a.iso', bytes: 5_000_000, isPrivate: false, isExtensions: false, isOld: false, isDone: false,
   };
   const decides = (what, why, changes = {}, settings = {}, hasKey = false) => {
     const verdict = rules.decide({ ...download, ...changes }, { ...rules.DEFAULTS, ...settings }, hasKey);
@@ -27,6 +27,8 @@ async () => {
   decides('redirected to a blob', 'scheme', { finalUrl: 'blob:https://example.org/1' });
   decides('without a final URL', null, { finalUrl: undefined });
   decides('from before', 'old', { isOld: true });
+  decides('complete before haul', 'done', { isDone: true });
+  decides('complete, and small', 'small', { isDone: true, bytes: 1 });
   decides('private', 'private', { isPrivate: true });
   decides('private and permitted', null, { isPrivate: true }, { privateWindows: true });
   decides('with the key', 'key', {}, {}, true);

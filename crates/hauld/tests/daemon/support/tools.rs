@@ -24,9 +24,22 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
 ///
 /// In CI, which has it.
 pub(crate) fn chromium() -> Option<PathBuf> {
+    installed(["chromium", "chromium-browser"]).or_else(|| missing("chromium", "install the package `chromium`"))
+}
+
+/// Finds Firefox. `None` on a machine that does not have it, which is said.
+///
+/// # Panics
+///
+/// In CI, which has it.
+pub(crate) fn firefox() -> Option<PathBuf> {
+    installed(["firefox-esr", "firefox"]).or_else(|| missing("firefox-esr", "install the package `firefox-esr`"))
+}
+
+fn installed(names: [&str; 2]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).flat_map(|dir| [dir.join("chromium"), dir.join("chromium-browser")]);
-    places.find(|program| program.is_file()).or_else(|| missing("chromium", "install the package `chromium`"))
+    let mut places = std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name)));
+    places.find(|program| program.is_file())
 }
 
 fn missing(name: &str, help: &str) -> Option<PathBuf> {
