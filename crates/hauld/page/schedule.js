@@ -4,6 +4,7 @@ import { Problem } from './api.js';
 import { button, el } from './dom.js';
 import { input } from './dialog.js';
 import { parseRate, typedRate } from './format.js';
+import { icon } from './icons.js';
 
 const DAYS = [
   ['mon', 'Mon'], ['tue', 'Tue'], ['wed', 'Wed'], ['thu', 'Thu'], ['fri', 'Fri'], ['sat', 'Sat'], ['sun', 'Sun'],
@@ -41,12 +42,13 @@ export class Schedule {
       limit: input('', { placeholder: 'no limit', 'aria-label': 'Limit', value: typedRate(window.bandwidth_limit) }),
       days: DAYS.map(([day, word]) => ({ day, word, box: el('input', { type: 'checkbox', checked: window.days?.includes(day) ?? true }) })),
     };
-    const remove = button('Remove', () => {
+    const takeAway = () => {
       this.#rows = this.#rows.filter((other) => other !== row);
       row.element.remove();
       this.#number();
       this.add.focus();
-    });
+    };
+    const remove = el('button', { type: 'button', class: 'icon', title: 'Remove', 'aria-label': 'Remove', on: { click: takeAway } }, icon('close'));
     row.element = el(
       'li',
       {},
