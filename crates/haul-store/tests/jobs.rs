@@ -471,13 +471,20 @@ async fn mirrors_come_in_order_each_once_and_not_without_end() {
     assert_eq!(store.job(id).await.unwrap().unwrap().wish.mirrors, expected);
     assert_eq!(store.unfinished(None, 10).await.unwrap()[0].row.wish.mirrors, expected);
     let page = Page { after: None, order: Order::default(), limit: 10, filter: Filter::default() };
-    assert_eq!(store.jobs(page).await.unwrap().0[0].wish.mirrors, expected);
+    assert_eq!(store.jobs(page.clone()).await.unwrap().0[0].wish.mirrors, expected);
+
+    // Each of several jobs has its own.
+    let mut other = job("https://example.org/b");
+    other.wish.mirrors = vec![mirror("https://m/1")];
+    store.insert_jobs(vec![job("https://example.org/c"), other], 2).await.unwrap();
+    let listed: Vec<_> = store.jobs(page).await.unwrap().0.into_iter().map(|row| row.wish.mirrors.len()).collect();
+    assert_eq!(listed, [1, 0, 3]);
 
     store.delete_jobs(vec![id]).await.unwrap();
     assert!(matches!(store.add_mirrors(id, Vec::new(), 4).await, Err(UpdateError::Unknown)));
     let conn = rusqlite::Connection::open(world.path()).unwrap();
     let left: i64 = conn.query_row("SELECT count(*) FROM mirrors", [], |row| row.get(0)).unwrap();
-    assert_eq!(left, 0, "they go with their job");
+    assert_eq!(left, 1, "they go with their job");
 }
 
 #[tokio::test]

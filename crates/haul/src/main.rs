@@ -36,6 +36,8 @@ mod eta;
 mod expand;
 mod find;
 mod follow;
+#[cfg(test)]
+mod fuzzing;
 mod get;
 mod interrupt;
 mod out;

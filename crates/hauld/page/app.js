@@ -8,6 +8,8 @@ import { Jobs } from './jobs.js';
 import { Keys } from './keys.js';
 import { Limits } from './limits.js';
 import { List } from './list.js';
+import { Menu } from './menu.js';
+import { Notify } from './notify.js';
 import { Actions, BulkBar } from './selection.js';
 import { Stream } from './stream.js';
 import { Top } from './top.js';
@@ -100,7 +102,9 @@ function start() {
   const add = new Add(jobs);
   const top = new Top(jobs, list, limits);
   new BulkBar(list, actions);
-  new Keys({ list, drawer, actions, add, limits });
+  new Notify(jobs, list);
+  const menu = new Menu(list, drawer, actions);
+  new Keys({ list, drawer, actions, add, limits, menu });
 
   const look = () => {
     limits.load().catch(() => {});

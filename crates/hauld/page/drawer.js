@@ -9,7 +9,7 @@ import { drawGraph } from './graph.js';
 import { openHost } from './hosts.js';
 import { icon } from './icons.js';
 import { JobOptions } from './options.js';
-import { canCancel, canPause, canResume, canRetry } from './selection.js';
+import { canCancel, canPause, canResume, canRetry, canTryNow } from './selection.js';
 import { origin, tone, words } from './words.js';
 
 const LOOK_MS = 1000;
@@ -57,6 +57,7 @@ export class Drawer {
     this.acts = [
       act('Pause', this.actions.pause, canPause),
       act('Resume', this.actions.resume, canResume),
+      act('Try now', this.actions.resume, canTryNow),
       act('Retry', this.actions.retry, canRetry),
       act('Renew link', ([job]) => this.actions.renew(job), (job) => !['completed', 'canceled', 'verifying'].includes(job.state)),
       act('Verify', ([job]) => this.actions.verify(job, false), (job) => job.state === 'completed'),

@@ -1,6 +1,7 @@
 // The one button that mends what holds a job up.
 
 import { openHost } from './hosts.js';
+import { freeSpace } from './space.js';
 import { origin } from './words.js';
 
 // Faults of a link: another one helps.
@@ -11,7 +12,10 @@ const LINK = new Set([
 
 const WAITING = {
   link: { text: 'Renew link', run: (job, actions) => actions.renew(job) },
-  host: { text: 'Server…', run: (job, actions) => openHost(origin(job.url), actions) },
+  host: { text: 'Server…', run: (job) => openHost(origin(job.url)) },
+  disk: { text: 'Free space…', run: (job, actions) => freeSpace(job, actions) },
+  // Trying again would not help: it is not its time.
+  schedule: { text: 'Start anyway…', run: (job, actions) => actions.startAnyway(job) },
 };
 
 const TRY_NOW = { text: 'Try now', run: (job, actions) => actions.resume([job]) };

@@ -133,6 +133,7 @@ export class Jobs extends EventTarget {
 
   hide(id) {
     this.#gone.add(id);
+    this.#dirty.delete(id);
     this.remove(id);
   }
 
@@ -141,8 +142,9 @@ export class Jobs extends EventTarget {
     this.touch(id);
   }
 
-  // Something of the job has changed: it is asked for.
+  // Something of the job has changed: it is asked for, unless it is hidden.
   touch(id) {
+    if (this.#gone.has(id)) return;
     this.#dirty.add(id);
     this.#flush();
   }
@@ -151,8 +153,10 @@ export class Jobs extends EventTarget {
   hear(kind, data) {
     if (kind === 'progress') return data.jobs.forEach((progress) => this.#progress(progress));
     if (kind === 'lagged') return void this.load().catch(() => {});
-    if (kind === 'deleted') this.remove(data.job);
-    else {
+    if (kind === 'deleted') {
+      this.#dirty.delete(data.job);
+      this.remove(data.job);
+    } else {
       if (kind === 'restored') this.#gone.delete(data.job);
       if (kind === 'fault') this.#retries.set(data.job, this.retries(data.job) + (data.count ?? 1));
       this.touch(data.job);
@@ -182,6 +186,8 @@ export class Jobs extends EventTarget {
   async #flush() {
     if (this.#flushing || !this.isLoaded) return;
     this.#flushing = true;
+    // What came together with the change may tell that the job is gone.
+    await null;
     try {
       while (this.#dirty.size) {
         const ids = [...this.#dirty];

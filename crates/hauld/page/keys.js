@@ -18,7 +18,10 @@ const HELP = [
   ['Delete', 'delete; the file stays'],
   ['Shift Delete', 'delete with the file'],
   ['Alt ↑ ↓', 'priority'],
+  ['Alt Shift ↑ ↓', 'first, last in the queue'],
+  ['m', 'menu of the row; also by the right button'],
   ['c', 'copy links'],
+  ['e', 'export what is selected, else all that are shown, as JSON'],
   ['l', 'limits'],
   ['t', 'turtle: go slowly'],
   ['Esc', 'close, clear'],
@@ -30,8 +33,8 @@ export function showKeys() {
 }
 
 export class Keys {
-  constructor({ list, drawer, actions, add, limits }) {
-    Object.assign(this, { list, drawer, actions, add, limits });
+  constructor({ list, drawer, actions, add, limits, menu }) {
+    Object.assign(this, { list, drawer, actions, add, limits, menu });
     byId('help').append(icon('help'));
     byId('help').addEventListener('click', showKeys);
     document.addEventListener('keydown', (event) => this.#pressed(event));
@@ -65,9 +68,9 @@ export class Keys {
     const chosen = () => list.chosen();
     const control = event.ctrlKey || event.metaKey;
     if (event.altKey) {
-      if (event.key === 'ArrowUp') return () => actions.prioritize(chosen(), 1);
-      if (event.key === 'ArrowDown') return () => actions.prioritize(chosen(), -1);
-      return null;
+      const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      if (!by) return null;
+      return event.shiftKey ? () => actions.move(chosen(), by > 0 ? 'top' : 'bottom') : () => actions.prioritize(chosen(), by);
     }
     if (control) return event.key === 'a' ? () => list.selectAll() : null;
     // A button that has the focus has these keys for itself.
@@ -109,6 +112,10 @@ export class Keys {
         return () => list.current !== null && list.toggleSelected(list.current);
       case 'c':
         return () => chosen().length && actions.copyUrls(chosen());
+      case 'e':
+        return () => this.#export();
+      case 'm':
+        return () => this.menu.open();
       case 'l':
         return () => this.limits.open();
       case 't':
@@ -120,6 +127,11 @@ export class Keys {
       default:
         return null;
     }
+  }
+
+  #export() {
+    const jobs = this.list.selected.size ? this.list.chosen() : this.list.view;
+    if (jobs.length) this.actions.export(jobs);
   }
 
   // What comes after what is deleted is the next to be at.

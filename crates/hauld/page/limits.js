@@ -6,6 +6,7 @@ import { field, input, openDialog } from './dialog.js';
 import { limit as inWords, parseRate, typedRate } from './format.js';
 import { failed, toast } from './toast.js';
 import { icon } from './icons.js';
+import { Schedule } from './schedule.js';
 
 const KEY = 'haul.turtle';
 // A guess: leaves most of a usual line to others.
@@ -91,15 +92,14 @@ export class Limits {
       connections_per_host: whole('connections_per_host', 100000),
       connections_total: whole('connections_total', 100000),
     };
-    const windows = now.bandwidth_schedule.map(
-      (window) => `${window.from} to ${window.to}${window.days ? ` (${window.days.join(', ')})` : ''}: ${inWords(window.bandwidth_limit)}`,
-    );
+    const schedule = new Schedule(now.bandwidth_schedule);
     openDialog({
       title: 'Limits',
       content: [
         field('Bandwidth limit', fields.bandwidth_limit, 'such as 2MB, per second; empty for none'),
         field('Limit of the turtle', fields.slow, 'what the turtle (t) sets'),
-        windows.length > 0 && el('div', { class: 'field' }, el('span', { class: 'name' }, 'Times of day'), el('ul', { class: 'facts' }, windows.map((text) => el('li', {}, text)))),
+        // The turtle has taken them away, and brings them back.
+        this.isSlow ? el('p', { class: 'hint' }, 'Times of day can be changed once the turtle is off.') : schedule.element,
         field('Jobs at a time', fields.max_active_jobs),
         el(
           'div',
@@ -121,6 +121,8 @@ export class Limits {
         if (!slow) throw new Problem({ detail: 'the turtle needs a limit, such as 500KB', field: 'slow' });
         const limit = read('bandwidth_limit');
         if (fields.bandwidth_limit.value !== typedRate(now.bandwidth_limit)) wanted.bandwidth_limit = limit;
+        const windows = this.isSlow ? undefined : schedule.read();
+        if (windows) wanted.bandwidth_schedule = windows;
         for (const name of ['max_active_jobs', 'connections_per_job', 'connections_per_host', 'connections_total']) {
           const value = Number(fields[name].value);
           if (value !== now[name]) wanted[name] = value;

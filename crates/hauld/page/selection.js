@@ -8,13 +8,18 @@ import { failed, toast } from './toast.js';
 
 // The daemon keeps a deleted job for 10 s; the button goes a little earlier.
 const UNDO_MS = 9500;
+// Jobs of one answer.
+const PAGE = 1000;
 
 const RUNNING = ['queued', 'probing', 'active', 'waiting'];
 
 export const canPause = (job) => RUNNING.includes(job.state);
-export const canResume = (job) => job.state === 'paused' || job.state === 'waiting';
+export const canResume = (job) => job.state === 'paused';
+// Nothing but the time of day makes it the time of its label.
+export const canTryNow = (job) => job.state === 'waiting' && job.waiting_for !== 'schedule';
 export const canRetry = (job) => job.state === 'failed';
 export const canCancel = (job) => canPause(job) || job.state === 'paused' || job.state === 'failed';
+export const canMove = (job) => RUNNING.includes(job.state) || job.state === 'paused';
 
 export class Actions {
   constructor(jobs) {
@@ -31,10 +36,10 @@ export class Actions {
   }
 
   pause = (jobs) => this.act(jobs, 'pause', canPause);
-  resume = (jobs) => this.act(jobs, 'resume', canResume);
+  resume = (jobs) => this.act(jobs, 'resume', (job) => canResume(job) || canTryNow(job));
   retry = async (jobs) => {
     await this.act(jobs, 'retry', canRetry);
-    await this.act(jobs, 'resume', (job) => job.state === 'waiting');
+    await this.act(jobs, 'resume', canTryNow);
   };
 
   // Asks first: what is there of the file goes, and cannot be brought back.
@@ -65,6 +70,15 @@ export class Actions {
     const first = ended.find(({ error }) => error);
     if (first) failed(first.error);
     else if (jobs.length) toast(jobs.length === 1 ? `priority ${within(jobs[0])} for ${jobs[0].shown.name}` : `priority changed for ${count(jobs.length, 'job')}`);
+  }
+
+  // Puts jobs before or behind all others of their priority that wait for a slot, in the order in which they were submitted.
+  async move(jobs, to) {
+    const some = jobs.filter(canMove).sort((a, b) => (to === 'top' ? b.id - a.id : a.id - b.id));
+    const ended = await forEach(some, (job) => this.patch(job, { position: to }), 1);
+    const first = ended.find(({ error }) => error);
+    if (first) failed(first.error);
+    else if (some.length) toast(`${some.length === 1 ? some[0].shown.name : count(some.length, 'job')}: ${to === 'top' ? 'first' : 'last'} in the queue`);
   }
 
   // Deletes jobs; for some seconds that can be taken back.
@@ -104,6 +118,24 @@ export class Actions {
     }
   }
 
+  // Saves all that the daemon tells of these jobs as a file.
+  async export(jobs) {
+    const wanted = new Set(jobs.map(({ id }) => id));
+    const whole = [];
+    try {
+      let cursor = null;
+      do {
+        const page = await get(`/v1/jobs?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+        whole.push(...page.jobs.filter(({ id }) => wanted.has(id)));
+        cursor = page.next_cursor;
+      } while (cursor && whole.length < wanted.size);
+    } catch (error) {
+      return failed(error);
+    }
+    save('haul-jobs.json', `${JSON.stringify({ jobs: whole }, null, 2)}\n`, 'application/json');
+    toast(`exported ${count(whole.length, 'job')}`);
+  }
+
   // Asks for the new link of an expired one; the job goes on once it is proved to have the same file.
   renew(job) {
     const url = input('url', { type: 'url', required: true, placeholder: 'https://…', 'data-first': true, 'aria-label': 'New link' });
@@ -119,6 +151,16 @@ export class Actions {
         await this.patch(job, { url: url.value.trim() });
         toast(`the link is renewed: ${job.shown.name}`, { tone: 'good' });
       },
+    });
+  }
+
+  // Asks whether a job shall do without its label, whose times of day it waits for.
+  startAnyway(job) {
+    openDialog({
+      title: 'Start anyway?',
+      content: el('p', {}, `It waits for the times of day that its label “${job.label}” has in the configuration. Without the label it starts now; the label's limits do not count for it then.`),
+      submit: 'Start without the label',
+      onSubmit: () => this.patch(job, { label: null }),
     });
   }
 
@@ -161,6 +203,14 @@ export class Actions {
   whole = (id, signal) => get(jobPath(id), { signal });
 }
 
+// Has the browser save a text as a file.
+function save(name, text, type) {
+  const href = URL.createObjectURL(new Blob([text], { type }));
+  el('a', { href, download: name }).click();
+  // Not at once: the browser reads it after the click.
+  setTimeout(() => URL.revokeObjectURL(href), 60000);
+}
+
 // The bar below the list, for what is selected.
 export class BulkBar {
   constructor(list, actions) {
@@ -174,6 +224,7 @@ export class BulkBar {
       button('Resume', on(actions.resume)),
       button('Retry', on(actions.retry)),
       button('Copy links', on((jobs) => actions.copyUrls(jobs))),
+      button('Export', on((jobs) => actions.export(jobs)), { title: 'Save as JSON (e)' }),
       button('Delete', on((jobs) => this.#remove(actions, jobs, false))),
       button('Delete with files', on((jobs) => this.#remove(actions, jobs, true)), { class: 'danger' }),
       button('Clear', () => list.clear(), { class: 'plain' }),

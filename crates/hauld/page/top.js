@@ -17,7 +17,8 @@ export class Top {
     Object.assign(this, { jobs, list, limits });
     this.#chips();
     this.#label();
-    byId('search').addEventListener('input', (event) => this.#filter({ text: event.target.value }));
+    // Escape empties the field in some browsers, and only the second event tells of that.
+    for (const kind of ['input', 'search']) byId('search').addEventListener(kind, (event) => this.#filter({ text: event.target.value }));
     jobs.addEventListener('list', () => this.#counts());
     list.addEventListener('ordered', () => this.#empty());
     setInterval(() => this.#second(), 1000);

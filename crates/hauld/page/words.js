@@ -1,6 +1,6 @@
 // What is said of a job.
 
-import { span } from './format.js';
+import { size, span } from './format.js';
 
 // The file's name, or what the URL lets expect of it.
 export function name(job) {
@@ -24,8 +24,11 @@ export function origin(url) {
   return /^[a-z]+:\/\/[^/?#]*/i.exec(url)?.[0] ?? url;
 }
 
-// What a reason says; that it is about the job's own link is clear from where it stands.
-const said = (job) => (job.reason?.message ?? '').replace(/^https?:\/\/\S+ (answered|sent|redirects)/, 'the server $1');
+// What a reason says, without the numbers behind it; that it is about the job's own link is clear from where it stands.
+const said = (job) =>
+  (job.reason?.message ?? '')
+    .replace(/^https?:\/\/\S+ (answered|sent|redirects)/, 'the server $1')
+    .replace(/^(\d+) bytes are missing in (.+?)\/?: \d.*$/, (_, bytes, dir) => `${size(Number(bytes))} more in ${dir}`);
 
 const WAITS = {
   retry: 'waiting to try again',
@@ -37,9 +40,9 @@ const WAITS = {
   volume: 'waiting for its volume',
 };
 
-// Seconds until the next attempt, if there is one.
+// Seconds until the next attempt, if there is one. That the disk is looked at again is none.
 export function nextTry(job, now = Date.now()) {
-  const at = job.state === 'waiting' ? job.reason?.retry_at : null;
+  const at = job.state === 'waiting' && ['retry', 'host'].includes(job.waiting_for) ? job.reason?.retry_at : null;
   return at ? Math.max(0, Math.ceil((Date.parse(at) - now) / 1000)) : null;
 }
 

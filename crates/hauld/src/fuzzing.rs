@@ -13,9 +13,9 @@ use haul_transfer::{Checksum, check_user_name};
 use url::Url;
 
 use crate::api::{Allowed, check_host_patch, check_limits, job_id};
-use crate::aria2;
 use crate::metalink::{self, MetalinkFile};
 use crate::submit::{self, Roots, Volumes};
+use crate::{aria2, input, watch};
 
 /// A Metalink: safe names, only HTTP, in memory that the document pays for, and jobs that can be accepted.
 pub fn metalink(bytes: &[u8]) {
@@ -66,15 +66,60 @@ pub fn submit(bytes: &[u8]) {
 /// A command line of curl: a job that can be written and read again, or an error that repeats nothing of it.
 pub fn curl(bytes: &[u8]) {
     match crate::curl::read(bytes) {
-        Ok(job) => {
-            let wire = serde_json::to_vec(&job).expect("plain data");
-            assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(job))));
+        Ok(job) => assert_written(job),
+        Err(error) => assert_told(&error.to_string()),
+    }
+}
+
+/// A list of URLs with the options of aria2: jobs within all bounds and where they stand, or an error that says where.
+pub fn list(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let lines = 1..=text.lines().count();
+    match input::read(text) {
+        Ok(listed) => {
+            assert!(listed.jobs.is_sorted_by(|(a, _), (b, _)| a < b));
+            assert!(listed.passed_over.iter().all(|(line, _)| lines.contains(line)));
+            for (line, job) in listed.jobs.into_iter().take(JOBS_MAX) {
+                assert!(lines.contains(&line) && job.url.as_ref().is_some_and(|url| text.contains(url)));
+                assert_wanted(job);
+            }
         }
         Err(error) => {
-            let text = error.to_string();
-            assert!(text.len() <= DETAIL_BYTES_MAX && !text.contains(char::is_control), "{text}");
+            assert!(lines.contains(&error.line), "{error}");
+            assert_told(&error.to_string());
         }
     }
+}
+
+/// A file in the watch folder, under each name that it may have: jobs within all bounds, or an error that fits on a line.
+pub fn dropped(bytes: &[u8]) {
+    for name in ["a.txt", "a.url", "a.curl", "a.meta4"] {
+        match watch::wanted(name, bytes) {
+            Ok(jobs) => {
+                assert!(!jobs.is_empty());
+                jobs.into_iter().flatten().take(JOBS_MAX).for_each(assert_wanted);
+            }
+            Err(error) => assert_told(&error),
+        }
+    }
+}
+
+/// It can be sent and read again, and is within all bounds or refused.
+fn assert_wanted(job: SubmitJob) {
+    match submit::check(&job, &ROOTS) {
+        Ok(accepted) => assert_sound(&accepted.job.wish),
+        Err(problem) => assert_refused(&problem),
+    }
+    assert_written(job);
+}
+
+fn assert_written(job: SubmitJob) {
+    let wire = serde_json::to_vec(&job).expect("plain data");
+    assert_eq!(SubmitBody::parse(&wire), Ok(SubmitBody::One(Box::new(job))));
+}
+
+fn assert_told(text: &str) {
+    assert!(text.len() <= DETAIL_BYTES_MAX && !text.contains(char::is_control), "{text}");
 }
 
 /// Changes of a job, of the limits and of a host.
@@ -259,6 +304,16 @@ mod tests {
     #[test]
     fn the_corpus_of_command_lines_holds() {
         replay("curl", super::curl);
+    }
+
+    #[test]
+    fn the_corpus_of_lists_holds() {
+        replay("list", super::list);
+    }
+
+    #[test]
+    fn the_corpus_of_dropped_files_holds() {
+        replay("dropped", super::dropped);
     }
 
     #[test]

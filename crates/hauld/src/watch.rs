@@ -55,6 +55,14 @@ pub(crate) fn prepare(dir: &Path, roots: &Roots) -> io::Result<Result<PathBuf, C
     })
 }
 
+/// The jobs that a file with this name and these bytes asks for, or why it cannot be used.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn wanted(name: &str, bytes: &[u8]) -> Result<Vec<Result<haul_api::SubmitJob, haul_api::Problem>>, String> {
+    let read::Wanted { places, jobs } = read::wanted(Path::new(name), bytes)?;
+    assert_eq!(places.len(), jobs.len());
+    Ok(jobs)
+}
+
 /// Watches until it is told to stop.
 pub(crate) async fn run(dir: PathBuf, api: Api, stop: CancellationToken) {
     // Watched first and looked at afterwards: no change can fall between the two.

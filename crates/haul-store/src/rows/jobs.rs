@@ -26,9 +26,7 @@ pub(crate) fn get(conn: &Connection, id: JobId) -> rusqlite::Result<Option<JobRo
 /// The jobs that a query for [`columns`] finds, with their mirrors.
 pub(super) fn query(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<JobRow>> {
     let mut rows: Vec<JobRow> = conn.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
-    for row in &mut rows {
-        row.wish.mirrors = mirrors::all(conn, row.id)?;
-    }
+    mirrors::fill(conn, &mut rows)?;
     Ok(rows)
 }
 

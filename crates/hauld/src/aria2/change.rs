@@ -95,8 +95,7 @@ impl Session<'_> {
     pub(super) async fn change_position(&mut self, params: &Params) -> Result<Value, Fault> {
         let known = self.job(params).await?;
         let (position, how) = (params.integer(1)?, params.text(2)?);
-        let at_work = self.at_work().await?.iter().map(|moving| JobId(moving.progress.id)).collect();
-        let mut waiting = self.api.store.waiting_places(at_work).await?;
+        let mut waiting = self.api.store.waiting_places(self.ids_at_work().await?).await?;
         let from = waiting.iter().position(|other| other.id == known.row.id);
         let last = waiting.len().saturating_sub(1);
         let origin = match how {

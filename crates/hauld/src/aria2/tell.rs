@@ -41,8 +41,8 @@ impl Session<'_> {
 
     pub(super) async fn tell_active(&mut self, params: &Params) -> Result<Value, Fault> {
         let keys = Keys::of(params.optional_list(0)?);
-        let ids = self.at_work().await?.iter().map(|moving| JobId(moving.progress.id)).collect();
-        let rows = self.api.store.jobs_of(ids).await?;
+        let mut rows = self.api.store.jobs_of(self.ids_at_work().await?).await?;
+        rows.retain(|row| Caller::current().sees(row));
         let known = self.known(rows).await?;
         Ok(told(known, &keys, |status| status == Status::Active))
     }
@@ -50,7 +50,7 @@ impl Session<'_> {
     pub(super) async fn tell_waiting(&mut self, params: &Params) -> Result<Value, Fault> {
         let (offset, num) = (params.integer(0)?, params.integer(1)?);
         let keys = Keys::of(params.optional_list(2)?);
-        let at_work: Vec<_> = self.at_work().await?.iter().map(|moving| JobId(moving.progress.id)).collect();
+        let at_work = self.ids_at_work().await?;
         let token = Caller::current().only_of();
         let count = match offset {
             // Only from the end it matters where that is.
@@ -127,8 +127,15 @@ impl Session<'_> {
         }))
     }
 
-    /// The jobs that are at work, as far as the caller may see them.
-    pub(super) async fn at_work(&self) -> Result<Vec<Moving>, Fault> {
+    /// The jobs that are at work, whoever may see them.
+    pub(super) async fn ids_at_work(&self) -> Result<Vec<JobId>, Fault> {
+        use haul_core::JobState::{Active, Probing, Verifying};
+        let busy = self.api.driver.busy().await?.into_iter();
+        Ok(busy.filter(|(_, state)| matches!(state, Probing | Active | Verifying)).map(|(id, _)| id).collect())
+    }
+
+    /// How far those are that the caller may see.
+    async fn at_work(&self) -> Result<Vec<Moving>, Fault> {
         let only_of = Caller::current().only_of();
         let mut moving = self.api.driver.progress().await?;
         moving.retain(|moving| {

@@ -55,14 +55,19 @@ pub(super) fn read(path: &Path) -> Result<Wanted, String> {
     if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("the file is larger than {BYTES_MAX} bytes"));
     }
-    let wanted = match kind(path) {
-        Some(Kind::Metalink) => from_metalink(&bytes)?,
+    wanted(path, &bytes)
+}
+
+/// What the bytes of a file with this name ask for.
+pub(super) fn wanted(name: &Path, bytes: &[u8]) -> Result<Wanted, String> {
+    let wanted = match kind(name) {
+        Some(Kind::Metalink) => from_metalink(bytes)?,
         Some(Kind::Curl) => {
             let job = curl::read(bytes.trim_ascii()).map_err(|error| error.to_string())?;
             Wanted { places: vec![String::new()], jobs: vec![Ok(job)] }
         }
-        Some(Kind::Link) => from_link(text(&bytes)?)?,
-        Some(Kind::List) | None => from_list(text(&bytes)?)?,
+        Some(Kind::Link) => from_link(text(bytes)?)?,
+        Some(Kind::List) | None => from_list(text(bytes)?)?,
     };
     if wanted.jobs.is_empty() { Err("there is no URL in the file".to_owned()) } else { Ok(wanted) }
 }

@@ -1,83 +1,13 @@
 //! Real file systems that are full, gone, or not to be written to.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use haul_api::{Job, JobState, SubmitJob, WaitingFor};
 use haul_testkit::{Content, File, Server};
 
-use crate::support::{Daemon, Home, MIB, assert_holds, refusal, run, say, wait_until};
-
-/// A file system in memory, mounted below a home until it is dropped.
-struct Volume {
-    /// Where it always is.
-    store: PathBuf,
-    /// Where the daemon knows it.
-    point: PathBuf,
-}
-
-impl Volume {
-    /// `None` where this process may not mount anything; where it should be able to, that fails the test.
-    fn mount(home: &Home, name: &str, options: &str) -> Option<Self> {
-        let (store, point) = (home.path().join(format!("{name}.store")), home.path().join(name));
-        fs::create_dir(&store).expect("a new directory");
-        fs::create_dir(&point).expect("a new directory");
-        let mounted = run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", &text(&store)]);
-        if let Err(why) = mounted {
-            let may_mount = rustix::process::geteuid().is_root() && std::env::var_os("CI").is_some();
-            assert!(!may_mount, "nothing can be mounted: {why}");
-            say(&format!("nothing was tested: no file system can be mounted here: {why}"));
-            return None;
-        }
-        let volume = Self { store, point };
-        volume.bind();
-        Some(volume)
-    }
-
-    fn bind(&self) {
-        run("mount", &["--bind", &text(&self.store), &text(&self.point)]).expect("a mounted file system can be bound");
-    }
-
-    /// Takes it away from under whoever has files open on it.
-    fn unbind(&self) {
-        run("umount", &["-l", &text(&self.point)]).expect("it is mounted");
-    }
-
-    fn remount(&self, options: &str) {
-        run("mount", &["-o", &format!("remount,bind,{options}"), &text(&self.point)]).expect("it is mounted");
-    }
-
-    fn dir(&self) -> String {
-        text(&self.point)
-    }
-
-    /// The names of part files on it.
-    fn parts(&self) -> Vec<String> {
-        let names = names(&self.store);
-        names.into_iter().filter(|name| name.ends_with(".haul-part")).collect()
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        run("umount", &["-l", &text(&self.point)]).ok();
-        run("umount", &["-l", &text(&self.store)]).ok();
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect()
-}
-
-fn with_root(home: &Home, volume: &Volume) {
-    home.configure(&format!("allowed_roots = [{:?}]", volume.dir()));
-}
+use crate::support::{Daemon, Home, MIB, Volume, assert_holds, names, refusal, wait_until};
 
 fn waits_for(job: &Job, what: WaitingFor) -> bool {
     job.state == JobState::Waiting && job.waiting_for == Some(what)
@@ -87,7 +17,7 @@ fn waits_for(job: &Job, what: WaitingFor) -> bool {
 async fn f_disk_01_a_full_disk_is_waited_for_and_other_disks_and_the_api_go_on() {
     let home = Home::new("");
     let Some(volume) = Volume::mount(&home, "full", "size=24m") else { return };
-    with_root(&home, &volume);
+    volume.allow(&home);
     let ballast = volume.store.join("ballast");
     fs::write(&ballast, vec![1; 16 << 20]).expect("it fits");
     let (server, daemon) = (Server::start(), Daemon::at(home).await);
@@ -124,7 +54,7 @@ async fn f_disk_01_a_full_disk_is_waited_for_and_other_disks_and_the_api_go_on()
 async fn f_disk_03_two_jobs_do_not_share_the_same_free_bytes() {
     let home = Home::new("");
     let Some(volume) = Volume::mount(&home, "small", "size=40m") else { return };
-    with_root(&home, &volume);
+    volume.allow(&home);
     let (server, daemon) = (Server::start(), Daemon::at(home).await);
     let contents = [Content::seeded(1, 24 * MIB), Content::seeded(2, 24 * MIB)];
     for (n, content) in contents.iter().enumerate() {
@@ -147,7 +77,7 @@ async fn f_disk_03_two_jobs_do_not_share_the_same_free_bytes() {
 async fn f_disk_08_a_volume_that_is_gone_is_waited_for_and_its_mount_point_stays_empty() {
     let home = Home::new("");
     let Some(volume) = Volume::mount(&home, "volume", "size=64m") else { return };
-    with_root(&home, &volume);
+    volume.allow(&home);
     let (server, mut daemon) = (Server::start(), Daemon::at(home).await);
     daemon.tolerate("a checkpoint failed");
     let content = Content::seeded(1, 24 * MIB);
@@ -194,7 +124,7 @@ async fn f_disk_08_a_volume_that_is_gone_is_waited_for_and_its_mount_point_stays
 async fn f_disk_06_a_directory_that_cannot_be_written_is_refused_and_later_fails() {
     let home = Home::new("");
     let Some(volume) = Volume::mount(&home, "readonly", "size=8m") else { return };
-    with_root(&home, &volume);
+    volume.allow(&home);
     let (server, daemon) = (Server::start(), Daemon::at(home).await);
     server.add("/a.bin", File::new(Content::seeded(1, 1000)));
     let job = SubmitJob { dir: Some(volume.dir()), ..SubmitJob::new(server.url("/a.bin")) };
@@ -339,7 +269,7 @@ async fn f_disk_08_what_a_job_leaves_on_a_volume_that_is_away_is_removed_once_it
         let what = format!("deleted: {is_deleted}, killed: {is_killed}");
         let home = Home::new("");
         let Some(volume) = Volume::mount(&home, "volume", "size=64m") else { return };
-        with_root(&home, &volume);
+        volume.allow(&home);
         let (server, mut daemon) = (Server::start(), Daemon::at(home).await);
         daemon.tolerate("a checkpoint failed");
         let id = begun_and_taken_away(&mut daemon, &volume, &server, "/a.bin").await;
@@ -371,7 +301,7 @@ async fn f_disk_09_a_part_file_whose_volume_was_away_at_the_start_is_compared_wh
     use std::os::unix::fs::FileExt as _;
     let home = Home::new("");
     let Some(volume) = Volume::mount(&home, "volume", "size=64m") else { return };
-    with_root(&home, &volume);
+    volume.allow(&home);
     let (server, mut daemon) = (Server::start(), Daemon::at(home).await);
     let content = Content::seeded(8, 16 * MIB);
     server.add("/a.bin", File::new(content.clone()).etag("\"v1\"").shared_rate(6_000_000));

@@ -1,4 +1,7 @@
-//! The web page, in a real Chromium that `page.py` drives.
+//! The web page, in a real Chromium that `page/play.py` drives.
+
+mod extras;
+mod mend;
 
 use std::process::Command;
 
@@ -11,7 +14,7 @@ use crate::support::{Daemon, MIB, assert_holds, chromium, say, tool};
 /// Jobs that scroll.
 const MANY: usize = 10_000;
 
-/// Runs a scenario of `page.py`, and says what it has measured. Tells whether this machine could.
+/// Runs a scenario of `page/play.py`, and says what it has measured. Tells whether this machine could.
 async fn play(daemon: &Daemon, scenario: &str, mut given: Value) -> bool {
     let (Some(python), Some(chromium)) = (tool("python3"), chromium()) else { return false };
     let code = daemon.client().make_pair_code(Scope::Admin).await.expect("a code");
@@ -20,7 +23,8 @@ async fn play(daemon: &Daemon, scenario: &str, mut given: Value) -> bool {
     given["token"] = json!(daemon.home().token());
     given["chromium"] = json!(chromium);
     let mut command = Command::new(python);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/page.py")).arg(scenario).arg(given.to_string());
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/daemon/page/play.py")).arg(scenario).arg(given.to_string());
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output.await.expect("nobody panics in it").expect("it can be started");
     say(&String::from_utf8_lossy(&output.stdout));

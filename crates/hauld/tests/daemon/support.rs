@@ -5,6 +5,7 @@ mod home;
 mod http;
 mod process;
 mod tools;
+mod volume;
 
 use std::fs::File;
 use std::io::Read;
@@ -21,6 +22,7 @@ pub(crate) use home::Home;
 pub(crate) use http::Answer;
 pub(crate) use process::{Daemon, refusal};
 pub(crate) use tools::{chromium, firefox, tool};
+pub(crate) use volume::{Volume, names};
 
 /// One mebibyte.
 pub(crate) const MIB: u64 = 1 << 20;

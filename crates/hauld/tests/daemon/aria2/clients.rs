@@ -52,6 +52,16 @@ async fn what_real_clients_send_gets_what_aria2_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_ariang_finds_an_answer_to_all_that_it_asks() {
+    let Some(python) = tool("python3") else { return };
+    let (server, daemon) = (Server::start(), Daemon::with("aria2 = { get = true }").await);
+    serve_slowly(&server, &["slow.bin", "other.bin"]);
+    server.add("/small.bin", File::new(Content::seeded(9, 100_000)));
+    let (port, secret, base) = (daemon.tcp().port().to_string(), daemon.home().token(), server.url("/"));
+    tokio::task::block_in_place(|| run(&python, "ariang.py", &[&port, &secret, &base]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_library_of_aria2_does_all_that_it_can() {
     let Some(python) = tool("python3") else { return };
     let (server, daemon) = (Server::start(), Daemon::start().await);

@@ -1,6 +1,6 @@
 """Drives the web page of a running daemon in a real Chromium. What fails is printed, and the exit code is 1.
 
-    page.py SCENARIO JSON
+    play.py SCENARIO JSON
 
 The JSON has `page` (the address, ends with `/`), `token` (the owner's), `code` (good once), `chromium`, and what the
 scenario needs.
@@ -12,92 +12,15 @@ import statistics
 import sys
 import threading
 import time
-import urllib.request
 
 from playwright.sync_api import expect, sync_playwright
 
-# Longer than anything takes on a busy machine.
-PATIENCE_MS = 40_000
+import extras
+import mend
+from rig import PATIENCE_MS, Rig, paste
 
 # The page may load this much in all (PEOPLE, 4.4).
 WIRE_BYTES_MAX = 150_000
-
-
-class Rig:
-    """A page, and what it has done that it must not do."""
-
-    def __init__(self, browser, given, **context):
-        self.given = given
-        self.context = browser.new_context(viewport={"width": 1280, "height": 760}, **context)
-        self.context.set_default_timeout(PATIENCE_MS)
-        self.context.add_init_script(
-            "window.violations = []; addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))"
-        )
-        self.page = self.context.new_page()
-        self.complaints, self.foreign, self.wire = [], [], {}
-        self.page.on("console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._requested)
-        self.page.on("response", self._answered)
-
-    def _requested(self, request):
-        if not request.url.startswith(self.given["page"]):
-            self.foreign.append(request.url)
-
-    def _answered(self, response):
-        path = response.url[len(self.given["page"]) - 1 :].split("#")[0]
-        if path == "/" or path.startswith("/assets/"):
-            if response.status == 200:
-                assert response.headers.get("content-encoding") == "gzip", response.headers
-                self.wire[path] = int(response.headers["content-length"])
-
-    def open(self, fragment=""):
-        self.page.goto(self.given["page"] + fragment)
-        return self.page
-
-    def enter(self):
-        """Opens the page with the code, as `haul open` does, and waits for the list."""
-        page = self.open(f"#code={self.given['code']}")
-        expect(page.locator("#health")).to_have_attribute("data-state", "well")
-        assert page.url == self.given["page"], f"the code stays in the address: {page.url}"
-        return page
-
-    def row(self, name):
-        return self.page.locator(".row").filter(has=self.page.locator(".name", has_text=name))
-
-    def toast(self, text):
-        expect(self.page.locator(".toast").filter(has_text=text).first).to_be_visible()
-
-    def call(self, method, path, body=None):
-        """What another program does at the same time."""
-        request = urllib.request.Request(
-            self.given["page"].rstrip("/") + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.given['token']}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def assert_clean(self, expected=()):
-        """No request to another host, nothing against the policy, and no complaint but the expected ones."""
-        assert self.page.evaluate("violations") == []
-        assert self.foreign == [], self.foreign
-        others = [text for text in self.complaints if not any(part in text for part in expected)]
-        assert others == [], others
-
-
-def paste(page, text):
-    """As Ctrl V does with this text in the clipboard."""
-    page.evaluate(
-        """(text) => {
-            const clipboardData = new DataTransfer();
-            clipboardData.setData('text/plain', text);
-            document.activeElement.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
-        }""",
-        text,
-    )
 
 
 def walk(browser, given):
@@ -178,8 +101,7 @@ def walk(browser, given):
     # The token is kept, and its end is seen.
     page.reload()
     expect(rig.row("fast.bin")).to_have_count(1)
-    # What is told of a job may come after it was deleted.
-    rig.assert_clean(expected=["401", "404"])
+    rig.assert_clean(expected=["401"])
     for token in rig.call("GET", "/v1/tokens")["tokens"]:
         rig.call("DELETE", f"/v1/tokens/{token['id']}")
     expect(page.locator("#welcome")).to_contain_text("revoked")
@@ -411,7 +333,7 @@ def framed(browser, given):
     server.shutdown()
 
 
-SCENARIOS = [walk, renew, live, many, keys, hostile, framed]
+SCENARIOS = [walk, renew, live, many, keys, hostile, framed, *mend.SCENARIOS, *extras.SCENARIOS]
 
 
 def main():
