@@ -801,7 +801,7 @@ impl Store {
         self.read(move |conn| chunks::all(conn, id)).await
     }
 
-    /// The next jobs that are fetching or verifying, running or paused, with their chunks: oldest first, those after
+    /// The next jobs that are fetching or verifying and not paused, with their chunks: oldest first, those after
     /// `after`, `limit` at most.
     ///
     /// # Errors

@@ -223,8 +223,8 @@ const COUNT: &str = "
 const UNFINISHED: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM jobs
-    WHERE id > ?1 AND phase IN ('fetching', 'verifying') AND deleted_at_ms IS NULL
+    " FROM jobs NOT INDEXED
+    WHERE id > ?1 AND phase IN ('fetching', 'verifying') AND intent = 'run' AND deleted_at_ms IS NULL
     ORDER BY id LIMIT ?2"
 );
 
@@ -244,19 +244,23 @@ mod tests {
     use crate::schema::MIGRATIONS;
 
     fn plan_of(filter: &Filter, by: SortBy, key: SortKey) -> Vec<String> {
+        let after = Cursor { id: JobId(7), key };
+        let query = ids(filter, Order { by, ascending: false }, Some(&after));
+        plan(&format!("{} LIMIT 5", query.sql), params_from_iter(query.params))
+    }
+
+    fn plan(sql: &str, params: impl rusqlite::Params) -> Vec<String> {
         let conn = Connection::open_in_memory().unwrap();
         for migration in MIGRATIONS {
             conn.execute_batch(migration.sql).unwrap();
         }
-        let after = Cursor { id: JobId(7), key };
-        let query = ids(filter, Order { by, ascending: false }, Some(&after));
-        let sql = format!("EXPLAIN QUERY PLAN {} LIMIT 5", query.sql);
-        let mut statement = conn.prepare(&sql).unwrap();
-        statement
-            .query_map(params_from_iter(query.params), |row| row.get("detail"))
-            .unwrap()
-            .collect::<rusqlite::Result<_>>()
-            .unwrap()
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        statement.query_map(params, |row| row.get("detail")).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn jobs_to_go_on_with_are_read_once_however_many_there_are() {
+        assert_eq!(plan(UNFINISHED, params![7, 200]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)"]);
     }
 
     #[test]
