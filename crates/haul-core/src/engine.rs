@@ -176,11 +176,7 @@ impl Engine {
             }
             Event::EndSet { worker, end } => self.end_set(worker, end),
             Event::WorkerEnded { worker, at, end } => self.worker_ended(now, worker, at, end),
-            Event::ReadBeyond { job, at, len } => {
-                self.read_beyond(job, at, len);
-                // Its worker has ended already, which is what is told next: nobody must be told to stop it.
-                return;
-            }
+            Event::ReadBeyond { job, at, len } => self.read_beyond(job, at, len),
             Event::SeamCompared { job, at, differs } => self.seam_compared(now, job, at, differs),
             Event::Woke => self.woke(),
             Event::ResetDone(id) => self.reset_done(now, id),

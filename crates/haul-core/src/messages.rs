@@ -2,7 +2,7 @@
 //!
 //! Commands are wishes, imperative; events are facts, in the past tense; effects are orders to the shell. Every
 //! [`Effect::Fetch`] is answered by exactly one [`Event::WorkerEnded`], whatever happened, and every
-//! [`Effect::SetEnd`] at once by one [`Event::EndSet`].
+//! [`Effect::SetEnd`] at once by one [`Event::EndSet`], but where the worker has ended before the order was carried out.
 
 mod command;
 mod effect;

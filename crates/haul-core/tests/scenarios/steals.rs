@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{Outcome, Tuning};
+use haul_core::messages::{Command, Outcome, Tuning};
 use haul_core::{FaultKind, Policy, WorkerId};
 
 use crate::script::{MIB, Script};
@@ -73,4 +73,18 @@ fn another_request_is_cheaper_on_a_connection_that_is_there() {
     t.flow(3.0, |_, _| 1e6);
     assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
     assert_eq!(t.fetched(JOB), 2, "a new connection would not be up to speed in time");
+}
+
+#[test]
+fn who_is_to_be_cut_may_have_ended_before_that_is_carried_out() {
+    let mut t = Script::with(connections(2)).probed(JOB, 64 * MIB);
+    t.flow(2.0, |_, _| 1e6);
+    let before = t.set_ends;
+    let more = Tuning { connections: Some(3), ..Tuning::default() };
+    t.engine.command(t.now, Command::Tune(JOB, more)).expect("the engine has the job");
+    t.break_all(FaultKind::Reset);
+    assert!(t.set_ends > before, "somebody was to make room for the third");
+    t.flow(200.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+    assert_eq!((t.bytes(JOB), t.twice), (64 * MIB, 0));
 }

@@ -251,6 +251,15 @@ impl Script {
         self.carry_out();
     }
 
+    /// All workers break at once: nothing is carried out in between.
+    pub(crate) fn break_all(&mut self, kind: FaultKind) {
+        for (worker, running) in std::mem::take(&mut self.running) {
+            let end = End::Fault(Fault::new(kind, "broken"));
+            self.engine.event(self.now, Event::WorkerEnded { worker, at: running.at, end });
+        }
+        self.carry_out();
+    }
+
     pub(crate) fn fault(&mut self, worker: WorkerId, kind: FaultKind) {
         self.end(worker, End::Fault(Fault::new(kind, "as the story has it")));
     }

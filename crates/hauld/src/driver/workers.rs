@@ -112,10 +112,8 @@ impl Driver {
     }
 
     pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
-        let Some(running) = self.workers.get(&worker) else {
-            error!(worker = worker.0, "the engine cuts a worker that is not there");
-            return;
-        };
+        // One that has ended since the engine decided on it has been told of.
+        let Some(running) = self.workers.get(&worker) else { return };
         let end = running.lane.set_end(end);
         self.event(Event::EndSet { worker, end });
     }
