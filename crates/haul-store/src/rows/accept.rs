@@ -24,14 +24,14 @@ pub(crate) struct Accepting<'conn> {
     conn: &'conn Connection,
     insert: CachedStatement<'conn>,
     same: Same<'conn>,
-    history: events::Beginning<'conn>,
+    history: events::History<'conn>,
     now_ms: i64,
 }
 
 impl<'conn> Accepting<'conn> {
     pub(crate) fn begin(conn: &'conn Connection, now_ms: i64) -> rusqlite::Result<Self> {
         let insert = conn.prepare_cached(INSERT)?;
-        Ok(Self { conn, insert, same: Same::new(conn)?, history: events::Beginning::new(conn)?, now_ms })
+        Ok(Self { conn, insert, same: Same::new(conn)?, history: events::History::of(conn)?, now_ms })
     }
 
     /// Inserts a job, unless it is the same as one that is there; `gone` are complete ones whose files are not there any

@@ -19,25 +19,26 @@ const COUNT_EVERY: i64 = 1000;
 
 /// Appends what has happened to a job, and forgets the oldest that is one too many.
 pub(crate) fn append(conn: &Connection, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
-    Beginning::new(conn)?.append(job, at_ms, kind)?;
+    History::of(conn)?.append(job, at_ms, kind)?;
     if conn.prepare_cached(TRIM_ONE_JOB)?.execute(params![key(job), OF_ONE_JOB_MAX])? > 0 {
         conn.prepare_cached(NOTE_CUT_OF_JOB)?.execute([key(job)])?;
     }
     Ok(())
 }
 
-/// Writes down the first that has happened to jobs: there is nothing of them to forget yet.
-pub(crate) struct Beginning<'conn> {
+/// The history to write into, with its statement looked up once.
+pub(crate) struct History<'conn> {
     conn: &'conn Connection,
     insert: CachedStatement<'conn>,
     has_targets: bool,
 }
 
-impl<'conn> Beginning<'conn> {
-    pub(crate) fn new(conn: &'conn Connection) -> rusqlite::Result<Self> {
+impl<'conn> History<'conn> {
+    pub(crate) fn of(conn: &'conn Connection) -> rusqlite::Result<Self> {
         Ok(Self { conn, insert: conn.prepare_cached(INSERT)?, has_targets: outbox::has_targets(conn)? })
     }
 
+    /// Appends what has happened to a job that has less than too many events, and tells the targets.
     pub(crate) fn append(&mut self, job: JobId, at_ms: i64, kind: &EventKind) -> rusqlite::Result<()> {
         let (word, data) = stored(kind)?;
         self.insert.execute(params![key(job), at_ms, word, data])?;
