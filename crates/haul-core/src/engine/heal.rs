@@ -25,11 +25,7 @@ impl Engine {
             if what == Suspect::Everything {
                 self.reset(now, id);
             } else {
-                let job = self.jobs.get_mut(&id).expect("it was just there");
-                job.furthest = job.done_bytes();
-                job.restart_meter(now);
-                job.stage = Stage::Resetting { released: false };
-                self.effects.push_back(Effect::Rewrite(id));
+                self.rewrite(now, id);
             }
         } else {
             self.seal_ended(now, id, Some(fault));

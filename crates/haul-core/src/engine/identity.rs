@@ -8,7 +8,7 @@ use crate::messages::{Effect, Note, OnChange};
 use crate::{Fault, FaultKind, JobId, Time};
 
 use super::Engine;
-use super::job::Ending;
+use super::job::{Doubtful, Ending};
 use super::mirror::{Standing, has_sample};
 use super::outcome::WAIT_AFTER_PROGRESS;
 use super::worker::Worker;
@@ -26,7 +26,7 @@ impl Engine {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         if !has_sample(job) {
             // Too little is there to compare, and too little to be missed.
-            self.end_job(now, worker.job, Ending::Reset);
+            self.end_job(now, worker.job, Ending::drop(Doubtful::Everything));
             return;
         }
         let mirror = job.mirror_mut(worker.mirror);
@@ -61,6 +61,6 @@ impl Engine {
         job.furthest = 0;
         let restarts = job.restarts;
         self.effects.push_back(Effect::Note(id, Note::Restart { restarts }));
-        self.end_job(now, id, Ending::Reset);
+        self.end_job(now, id, Ending::drop(Doubtful::Everything));
     }
 }

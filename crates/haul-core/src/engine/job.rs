@@ -123,8 +123,22 @@ pub(super) enum Ending {
     Wait { until: Option<Time>, waiting_for: WaitingFor },
     /// The job goes on.
     Requeue,
-    /// The bytes are dropped, then the job goes on.
-    Reset,
+    /// Bytes are dropped; then the job goes on, or leaves the engine where its user wants that meanwhile.
+    Drop { what: Doubtful, released: bool },
+}
+
+/// Bytes that a job cannot build on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubtful {
+    Everything,
+    /// What one mirror has given.
+    From(MirrorIndex),
+}
+
+impl Ending {
+    pub(super) fn drop(what: Doubtful) -> Self {
+        Self::Drop { what, released: false }
+    }
 }
 
 /// The part of a job's view that is worth an announcement.

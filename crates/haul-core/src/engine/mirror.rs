@@ -11,7 +11,7 @@ use crate::{Fault, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
-use super::job::{Ending, Job, Stage};
+use super::job::{Doubtful, Ending, Job, Stage};
 use super::worker::Worker;
 
 /// The most that a mirror has to prove. A mirror that lies once in a million bytes is caught.
@@ -213,7 +213,7 @@ impl Engine {
             job.forget_source();
             if job.ledger.is_some() {
                 // The store knows rows of it.
-                self.end_job(now, id, Ending::Reset);
+                self.end_job(now, id, Ending::drop(Doubtful::Everything));
             }
         }
     }
@@ -228,7 +228,7 @@ impl Engine {
         }
         if job.done_bytes() > 0 {
             if !job.has_proven_mirror() && sample(job).is_none() {
-                self.end_job(now, id, Ending::Reset);
+                self.end_job(now, id, Ending::drop(Doubtful::Everything));
             }
             return;
         }

@@ -7,7 +7,7 @@ use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFo
 
 use super::Engine;
 use super::host::backoff;
-use super::job::{Ending, Stage};
+use super::job::{Doubtful, Ending, Stage};
 use super::steal::SPEED_KNOWN;
 use super::worker::Worker;
 
@@ -180,9 +180,7 @@ impl Engine {
                 self.host_refused(now, worker, fault);
             }
             Class::Transient => self.return_chunk(now, worker, fault),
-            Class::Protocol if fault.kind == FaultKind::RangeMismatch && worker.opened_at.is_some() => {
-                self.seam_lied(now, worker, fault);
-            }
+            Class::Protocol if is_at_seam(worker, &fault) => self.seam_lied(now, worker, fault),
             Class::Protocol | Class::RangesRefused => self.ranges_doubted(now, worker, fault),
             Class::Disk | Class::Volume => {
                 let until = Some(now + self.policy.disk_wait);
@@ -200,6 +198,8 @@ impl Engine {
             Class::Permanent => fault.kind.is_the_servers(),
             // The main mirror of a job that was served may need a new link, or less of us.
             Class::Link => worker.mirror != self.jobs[&worker.job].main || !self.jobs[&worker.job].served,
+            // What does not fit may be what is there, from another mirror.
+            Class::Protocol if is_at_seam(worker, fault) => false,
             Class::Protocol | Class::RangesRefused => !self.jobs[&worker.job].mirror(worker.mirror).ranges_proven,
             Class::Transient | Class::Busy | Class::Disk | Class::Volume | Class::Local => false,
             Class::Doubted | Class::Network => false,
@@ -297,7 +297,7 @@ impl Engine {
         job.mirror_mut(mirror).range_lies = 0;
         job.furthest = 0;
         self.effects.push_back(Effect::Note(id, Note::SingleConnection));
-        self.end_job(now, id, Ending::Reset);
+        self.end_job(now, id, Ending::drop(Doubtful::Everything));
     }
 
     /// Sends a chunk back to the queue after a fault of its own.
@@ -384,4 +384,9 @@ impl Engine {
     fn is_served(&self, id: JobId, index: MirrorIndex) -> bool {
         self.workers_of(id).any(|(_, worker)| worker.mirror == index && worker.opened_at.is_some())
     }
+}
+
+/// The right range was answered, and its first bytes are not those that are there already.
+fn is_at_seam(worker: &Worker, fault: &Fault) -> bool {
+    fault.kind == FaultKind::RangeMismatch && worker.opened_at.is_some()
 }

@@ -7,14 +7,15 @@
 //! | is being fetched, or yet to be | the left range, which reads on over the seam when it arrives |
 //!
 //! Neither costs a round trip. What differs before anything is written is asked for again, like any lie about ranges.
-//! Where both are in the file already, nobody can tell which of them is wrong: the job starts over, and with a single
-//! connection where the server's own validators say that both are of one version.
+//! Where both are in the file already, or it is not to be had any better, one of them is wrong. Another mirror than the main
+//! one is dropped then, with all that it has given. Otherwise the job starts over, and with a single connection where the
+//! server's own validators say that both are of one version.
 
 use crate::messages::{Effect, FetchKind, Note};
 use crate::{Fault, FaultKind, JobId, MirrorIndex, Time};
 
 use super::Engine;
-use super::job::{Ending, Stage};
+use super::job::{Doubtful, Ending, Stage};
 use super::worker::Worker;
 
 /// Bytes that are compared at a seam (DESIGN.md section 5).
@@ -96,7 +97,8 @@ impl Engine {
         }
     }
 
-    /// Bytes from two answers differ, and both are in the file.
+    /// Bytes from two answers differ, and nobody can tell which are wrong: where one of them is not of the mirror that defines
+    /// the file, that one.
     fn bytes_conflict(&mut self, now: Time, id: JobId, at: u64, right: MirrorIndex, fault: Fault) {
         self.effects.push_back(Effect::Note(id, Note::Conflict { fault: fault.clone() }));
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
@@ -106,7 +108,7 @@ impl Engine {
         if let Some(mirror) = suspect
             && self.drop_mirror(now, id, mirror, &fault)
         {
-            self.end_job(now, id, Ending::Reset);
+            self.end_job(now, id, Ending::drop(Doubtful::From(mirror)));
         } else if fault.kind == FaultKind::RangeMismatch {
             self.go_single(now, id, right);
         } else {
@@ -123,8 +125,8 @@ impl Engine {
         mirror.seam_lies += 1;
         if mirror.seam_lies <= self.policy.range_lies_max {
             self.return_chunk(now, worker, fault);
-        } else if !self.drop_mirror(now, worker.job, worker.mirror, &fault) {
-            self.go_single(now, worker.job, worker.mirror);
+        } else {
+            self.bytes_conflict(now, worker.job, worker.from, worker.mirror, fault);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{Fault, FaultKind, JobId, Time, WaitingFor, WorkerId};
 
 use super::Engine;
 use super::host::HostId;
-use super::job::{Ending, Job, Stage};
+use super::job::{Doubtful, Ending, Job, Stage};
 use super::mirror::Standing;
 
 impl Engine {
@@ -29,7 +29,7 @@ impl Engine {
         let job = self.jobs.get_mut(&id).expect("the caller checked");
         match &mut job.stage {
             Stage::Ending(ending @ Ending::Release) => *ending = Ending::Requeue,
-            Stage::Resetting { released } => *released = false,
+            Stage::Resetting { released } | Stage::Ending(Ending::Drop { released, .. }) => *released = false,
             Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing => {}
         }
     }
@@ -54,6 +54,28 @@ impl Engine {
             self.queues.insert(job.tuning.queue, job.rank());
         }
         self.touched.insert(id);
+    }
+
+    fn drop_doubtful(&mut self, now: Time, id: JobId, what: Doubtful) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        match what {
+            Doubtful::Everything => self.reset(now, id),
+            Doubtful::From(mirror) => {
+                let bytes = job.ledger.as_mut().map_or(0, |ledger| ledger.void_from(mirror));
+                if bytes > 0 { self.rewrite(now, id) } else { self.begin(now, id) }
+            }
+        }
+    }
+
+    /// Lets a job that has no worker, and less bytes than before, go on once its rows say so, too.
+    pub(super) fn rewrite(&mut self, now: Time, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller holds the job");
+        job.furthest = job.done_bytes();
+        job.restart_meter(now);
+        job.beyond.clear();
+        job.comparing.clear();
+        job.stage = Stage::Resetting { released: false };
+        self.effects.push_back(Effect::Rewrite(id));
     }
 
     /// Drops all bytes of a job that has no worker, so that it begins anew; unless its request must not be made again.
@@ -107,7 +129,8 @@ impl Engine {
         match &mut job.stage {
             // Nothing may come between a complete file and its name.
             Stage::Sealing => return,
-            Stage::Resetting { released } => {
+            // What is doubtful goes first: its rows are all that the next run would know of it.
+            Stage::Resetting { released } | Stage::Ending(Ending::Drop { released, .. }) => {
                 *released |= ending == Ending::Release;
                 return;
             }
@@ -154,7 +177,12 @@ impl Engine {
                 }
             }
             Ending::Requeue => self.begin(now, id),
-            Ending::Reset => self.reset(now, id),
+            Ending::Drop { what, released } => {
+                self.drop_doubtful(now, id, what);
+                if released && self.jobs.contains_key(&id) {
+                    self.end_job(now, id, Ending::Release);
+                }
+            }
         }
     }
 

@@ -7,9 +7,18 @@ use super::{Chunk, ChunkState, Ledger};
 impl Ledger {
     /// Drops the bytes of all rows that do not come from `mirror`, and returns how many these were. No lease may run.
     pub fn void_all_but(&mut self, mirror: MirrorIndex) -> u64 {
-        let others: Vec<u64> =
-            self.chunks.values().filter(|c| c.mirror != mirror && c.done > 0).map(|c| c.range.start).collect();
-        others.into_iter().map(|start| self.empty(start)).sum()
+        self.void_where(|giver| giver != mirror)
+    }
+
+    /// Drops the bytes of all rows that come from `mirror`, and returns how many these were. No lease may run.
+    pub fn void_from(&mut self, mirror: MirrorIndex) -> u64 {
+        self.void_where(|giver| giver == mirror)
+    }
+
+    fn void_where(&mut self, is_doubtful: impl Fn(MirrorIndex) -> bool) -> u64 {
+        let rows = self.chunks.values().filter(|chunk| chunk.done > 0 && is_doubtful(chunk.mirror));
+        let starts: Vec<u64> = rows.map(|chunk| chunk.range.start).collect();
+        starts.into_iter().map(|start| self.empty(start)).sum()
     }
 
     /// Drops the bytes of `range`, and of nothing else: rows that reach beyond it are cut at its ends. Returns how many

@@ -1,13 +1,14 @@
 //! Where the bytes of two answers meet.
 
-use haul_core::messages::{Event, FetchKind, MirrorState, Outcome};
-use haul_core::{Fault, FaultKind, Policy};
+use haul_core::messages::{End, Event, FetchKind, MirrorState, Outcome};
+use haul_core::{Fault, FaultKind, MirrorIndex, Policy, WorkerId};
 
 use crate::script::{MIB, Script};
 use crate::{JOB, connections};
 
 const KIB: u64 = 1 << 10;
 const TOTAL: u64 = 64 * MIB;
+const OTHER_MIRROR: MirrorIndex = MirrorIndex(1);
 
 /// A job that goes on from some bytes of an earlier run, with one connection.
 fn resumed() -> Script {
@@ -160,18 +161,87 @@ fn verdicts_on_seams_that_are_not_compared_are_late() {
     assert_eq!((t.engine.late_facts() - before, t.resets), (2, 0));
 }
 
-#[test]
-fn a_mirror_that_does_not_fit_to_its_neighbour_is_dropped() {
+/// A job that a second mirror has given something to, and a place where bytes of both meet.
+fn from_two_mirrors() -> (Script, u64) {
     let mut t = Script::with(Policy { speed_floor: 0, ..connections(4) });
     t.start_at(&["http://a", "http://b"], JOB, TOTAL);
     t.flow(5.0, |_, _| 1e6);
     assert_eq!(t.mirror(JOB, 1), MirrorState::Proven);
     let rows: Vec<_> = t.engine.chunks(t.now, JOB).into_iter().map(|(row, _)| row).collect();
-    let from_other = rows.iter().find(|row| row.mirror.0 == 1 && row.done >= 4 * KIB).expect("it has given something");
-    let seam = from_other.range.start;
+    let from_other = rows.iter().find(|row| row.mirror == OTHER_MIRROR && row.done >= 4 * KIB);
+    let seam = from_other.expect("it has given something").range.start;
+    (t, seam)
+}
+
+/// The seam does not fit.
+fn conflict(t: &mut Script, seam: u64) {
     t.feed(Event::ReadBeyond { job: JOB, at: seam, len: 4 * KIB });
     t.feed(Event::SeamCompared { job: JOB, at: seam, differs: differs(FaultKind::BytesDiffer) });
-    assert_eq!((t.mirror(JOB, 1), t.resets, t.view(JOB).restarts), (MirrorState::Dropped, 1, 0));
+}
+
+/// Bytes that are there of the main mirror, and of the other one.
+fn given(t: &Script) -> [u64; 2] {
+    let rows: Vec<_> = t.engine.chunks(t.now, JOB).into_iter().map(|(row, _)| row).collect();
+    [MirrorIndex(0), OTHER_MIRROR]
+        .map(|mirror| rows.iter().filter(|row| row.mirror == mirror).map(|row| row.done).sum())
+}
+
+#[test]
+fn a_mirror_that_does_not_fit_to_its_neighbour_is_dropped_with_what_it_has_given_and_nothing_else() {
+    let (mut t, seam) = from_two_mirrors();
+    let [main, _] = given(&t);
+    conflict(&mut t, seam);
+    assert_eq!((t.mirror(JOB, 1), t.resets, t.view(JOB).restarts), (MirrorState::Dropped, 0, 0));
+    assert_eq!((t.rewrites, given(&t)), (1, [main, 0]));
+    t.flow(200.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+fn is_gone(t: &Script) -> bool {
+    t.engine.job(t.now, JOB).is_none()
+}
+
+#[test]
+fn a_job_that_is_paused_while_doubtful_bytes_are_dropped_loses_them_first() {
+    let (mut t, seam) = from_two_mirrors();
+    t.hold_stops = true;
+    conflict(&mut t, seam);
+    t.release(JOB);
+    assert_eq!((t.rewrites, is_gone(&t)), (0, false), "its workers still write");
+    for worker in t.workers() {
+        t.end(worker, End::Stopped);
+    }
+    assert!(t.rewrites == 1 && is_gone(&t));
+    let kept = t.rows(JOB).into_iter().filter(|row| row.mirror == OTHER_MIRROR && row.done > 0).count();
+    assert_eq!(kept, 0);
+}
+
+#[test]
+fn bytes_of_another_mirror_that_the_main_one_never_fits_to_are_the_ones_to_go() {
+    let (mut t, _) = from_two_mirrors();
+    let [main, _] = given(&t);
+    t.release(JOB);
+    t.serve(|fetch| (fetch.mirror == OTHER_MIRROR).then_some(FaultKind::Status(503)));
+    t.start_from_rows_at(&["http://a", "http://b"], JOB, TOTAL);
+    let goes_on_from_other = |t: &Script, worker: WorkerId| {
+        let (fetch, rows) = (t.fetch(worker), t.rows(JOB));
+        let left = rows.iter().find(|row| fetch.from > 0 && row.range.contains(fetch.from - 1));
+        fetch.mirror == MirrorIndex(0) && fetch.overlap > 0 && left.is_some_and(|row| row.mirror == OTHER_MIRROR)
+    };
+    let mut lies = 0;
+    while t.mirror(JOB, 1) != MirrorState::Dropped && t.outcome(JOB).is_none() {
+        if let Some(worker) = t.workers().into_iter().find(|worker| goes_on_from_other(&t, *worker)) {
+            t.open(worker, TOTAL);
+            t.fault(worker, FaultKind::RangeMismatch);
+            lies += 1;
+        } else {
+            t.flow(0.1, |_, _| 1e6);
+        }
+    }
+    assert_eq!((t.mirror(JOB, 0), t.mirror(JOB, 1), t.resets), (MirrorState::Main, MirrorState::Dropped, 0));
+    assert!(lies > 3, "a single answer can be wrong: {lies}");
+    let [main_now, other] = given(&t);
+    assert!(main_now >= main && other == 0, "{main_now} of {main} and {other} bytes");
 }
 
 #[test]

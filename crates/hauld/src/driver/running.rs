@@ -506,6 +506,7 @@ impl Running {
         }
         self.sums.keep(&rows);
         self.following.forget();
+        self.beyond.clear();
         self.unwritten.clear();
         self.unsynced = rows.iter().filter(|row| row.done > 0).map(|row| (row.range.start, *row)).collect();
         self.with_digests(rows)
