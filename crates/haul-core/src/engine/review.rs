@@ -49,6 +49,9 @@ const TRIAL_FACTOR: u32 = 3;
 /// A connection is moved to another mirror where it can be expected to be so many times faster.
 const MOVE_FACTOR: f64 = 2.0;
 
+/// The workers of a job.
+type Workers<'a> = Vec<(WorkerId, &'a Worker)>;
+
 /// What a verdict of the speed floor rests on.
 #[derive(Clone, Copy)]
 struct Measure {
@@ -83,9 +86,10 @@ impl Engine {
         let mut verdicts: Vec<(WorkerId, StopReason)> = Vec::new();
         for id in &self.running {
             let job = &self.jobs[id];
-            verdicts.extend(self.below_floor(now, job).into_iter().map(|id| (id, StopReason::BelowFloor)));
-            verdicts.extend(self.overdue(now, job).into_iter().map(|id| (id, StopReason::Unanswered)));
-            verdicts.extend(self.worth_a_trial(now, job).map(|id| (id, StopReason::Trial)));
+            let workers: Workers<'_> = job.workers.iter().map(|id| (*id, &self.workers[id])).collect();
+            verdicts.extend(self.below_floor(now, job, &workers).into_iter().map(|id| (id, StopReason::BelowFloor)));
+            verdicts.extend(self.overdue(now, job, &workers).map(|id| (id, StopReason::Unanswered)));
+            verdicts.extend(self.worth_a_trial(now, job, &workers).map(|id| (id, StopReason::Trial)));
         }
         let starts: Vec<(WorkerId, Duration)> =
             self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.lag(now)?))).collect();
@@ -178,10 +182,9 @@ impl Engine {
     }
 
     /// Requests of a job that are overdue for an answer, on a host that has answered others.
-    fn overdue(&self, now: Time, job: &Job) -> Vec<WorkerId> {
+    fn overdue(&self, now: Time, job: &Job, workers: &Workers<'_>) -> impl Iterator<Item = WorkerId> {
         let is_all_leased = job.ledger.as_ref().is_some_and(|ledger| ledger.ready_bytes() == 0);
-        let late = |id: &WorkerId| {
-            let worker = &self.workers[id];
+        let late = move |worker: &Worker| {
             if worker.opened_at.is_some() || worker.stopping.is_some() {
                 return false;
             }
@@ -199,25 +202,25 @@ impl Engine {
             let patience = patience.saturating_mul(1 << doublings);
             now.since(worker.started) >= patience
         };
-        job.workers.iter().copied().filter(late).collect()
+        workers.iter().filter(move |(_, worker)| late(worker)).map(|(id, _)| *id)
     }
 
     /// A slow worker that has too few siblings to be compared with: now and then a new connection is tried in its place. What
     /// holds one connection back, a route or a bad node, may not hold the next one.
-    fn worth_a_trial(&self, now: Time, job: &Job) -> Option<WorkerId> {
+    fn worth_a_trial(&self, now: Time, job: &Job, workers: &Workers<'_>) -> Option<WorkerId> {
         let pause = self.policy.trial_after.saturating_mul(TRIAL_FACTOR.saturating_pow(job.trials));
         if now.since(job.tried_at) < pause || job.is_single() || self.policy.speed_floor == 0 {
             return None;
         }
         let runs = |worker: &Worker| worker.opened_at.is_some() && worker.contributes();
-        let running = job.workers.iter().filter(|id| runs(&self.workers[id])).count();
+        let running = workers.iter().filter(|(_, worker)| runs(worker)).count();
         // Never below one live worker; and whoever has enough siblings is judged by them.
         if !(2..=self.policy.floor_siblings_min).contains(&running) {
             return None;
         }
-        let is_candidate = |id: &&WorkerId| {
-            let worker = &self.workers[id];
-            let speed = worker.recent_speed(now, WINDOW);
+        let speed = |worker: &Worker| worker.recent_speed(now, WINDOW);
+        let is_candidate = |(_, worker): &&(WorkerId, &Worker)| {
+            let speed = speed(worker);
             let left = worker.remaining() as f64 / speed.max(1.0);
             worker.opened_at.is_some_and(|at| now.since(at) >= self.policy.trial_after)
                 && worker.is_steady()
@@ -226,8 +229,7 @@ impl Engine {
                 && !worker.is_throttled(now)
                 && left > 2.0 * pause.as_secs_f64()
         };
-        let speed = |id: &WorkerId| self.workers[id].recent_speed(now, WINDOW);
-        job.workers.iter().filter(is_candidate).min_by(|a, b| speed(a).total_cmp(&speed(b))).copied()
+        workers.iter().filter(is_candidate).min_by(|a, b| speed(a.1).total_cmp(&speed(b.1))).map(|(id, _)| *id)
     }
 
     pub(super) fn is_exempt(&self, job: &Job, at: u64) -> bool {
@@ -237,7 +239,7 @@ impl Engine {
 
     /// The workers of a job that are to be replaced: all that are clearly slow, else the slowest. One a review, so that the
     /// verdicts on its siblings can take the change into account.
-    fn below_floor(&self, now: Time, job: &Job) -> Vec<WorkerId> {
+    fn below_floor(&self, now: Time, job: &Job, workers: &Workers<'_>) -> Vec<WorkerId> {
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
         let evidence = self.policy.floor_evidence_bytes as f64;
@@ -262,14 +264,14 @@ impl Engine {
         let is_thin = job.ramp.has_gone_back();
         let of_life = |measure| Measure { window: None, ..measure };
         let over_life = [of_life(clear), of_life(standard)].into_iter().filter(|_| !is_thin);
-        let mut verdicts = [clear, standard].into_iter().chain(over_life).map(|measure| self.below(now, job, &measure));
+        let measures = [clear, standard].into_iter().chain(over_life);
+        let mut verdicts = measures.map(|measure| self.below(now, job, workers, &measure));
         verdicts.find(|workers| !workers.is_empty()).unwrap_or_default()
     }
 
     /// The workers of a job that fall below this measure, as far as it blames them, the slowest first.
-    fn below(&self, now: Time, job: &Job, measure: &Measure) -> Vec<WorkerId> {
-        let speed = |id: &WorkerId| {
-            let worker = &self.workers[id];
+    fn below(&self, now: Time, job: &Job, workers: &Workers<'_>, measure: &Measure) -> Vec<WorkerId> {
+        let speed = |worker: &Worker| {
             // What has come since its last report is not known yet.
             let seen = worker.reported_at;
             let is_old_enough = worker.age(seen).is_some_and(|age| age >= measure.after) && worker.contributes();
@@ -277,10 +279,11 @@ impl Engine {
             is_old_enough.then(|| window().unwrap_or_else(|| worker.life_speed(seen)))
         };
         let floor = self.policy.speed_floor as f64;
-        if !job.workers.iter().any(|id| speed(id).is_some_and(|speed| speed < floor)) {
+        if !workers.iter().any(|(_, worker)| speed(worker).is_some_and(|speed| speed < floor)) {
             return Vec::new();
         }
-        let speeds: Vec<(WorkerId, f64)> = job.workers.iter().filter_map(|id| Some((*id, speed(id)?))).collect();
+        let speeds: Vec<(WorkerId, f64)> =
+            workers.iter().filter_map(|(id, worker)| Some((*id, speed(worker)?))).collect();
         let is_below = |(id, speed): &&(WorkerId, f64)| self.is_below_floor(now, job, *id, *speed, &speeds, measure);
         let mut below: Vec<&(WorkerId, f64)> = speeds.iter().filter(is_below).collect();
         below.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -12,6 +12,7 @@ use crate::{JobId, Time};
 
 use super::Engine;
 use super::job::Job;
+use super::steal::all_end_in;
 use super::worker::{WINDOW, Worker};
 
 /// A place is slow where a connection brings this share of what it brought elsewhere. A guess.
@@ -46,17 +47,19 @@ impl Engine {
         let workers: Vec<&Worker> = job.workers.iter().map(|id| &self.workers[id]).filter(is_free).collect();
         let speed = |worker: &Worker| worker.recent_speed(now, WINDOW);
         let seconds = |worker: &Worker| worker.remaining() as f64 / speed(worker).max(1.0);
-        let start = self.hosts.get(job.host()).starts.cost(false).unwrap_or_default().as_secs_f64();
-        let soon = 2.0 * start + RUNWAY_SECS;
-        let late = LATE_FACTOR * (self.all_end_in(now, job, None) + soon);
         let (slow, others): (Vec<&Worker>, Vec<&Worker>) =
             workers.into_iter().partition(|worker| self.is_at_slow_place(now, job, worker));
+        let Some(last) = slow.into_iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b))) else { return };
+        let start = self.hosts.get(job.host()).starts.cost(false).unwrap_or_default().as_secs_f64();
+        let soon = 2.0 * start + RUNWAY_SECS;
         // Who ends soon helps by itself.
         if others.iter().any(|worker| seconds(worker) < soon) {
             return;
         }
-        let late_ones = slow.into_iter().filter(|worker| seconds(worker) > late);
-        let Some(last) = late_ones.max_by(|a, b| seconds(a).total_cmp(&seconds(b))) else { return };
+        let paces = self.paces(now, job, self.usual_speed(now, job));
+        if seconds(last) <= LATE_FACTOR * (all_end_in(job, &paces, None) + soon) {
+            return;
+        }
         let usual = others.iter().map(|worker| speed(worker)).sum::<f64>() / others.len().max(1) as f64;
         let Some(helper) = others.into_iter().min_by(|a, b| speed(a).total_cmp(&speed(b))) else { return };
         // What the helper brings would be missed, unless that is little, or the others bring it in its place.

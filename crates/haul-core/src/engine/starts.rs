@@ -37,45 +37,47 @@ impl Starts {
 
     /// How long an answer typically takes.
     pub(super) fn answer_time(&self) -> Option<Duration> {
-        self.answers.middle()
+        self.answers.middle
     }
 
     /// Takes over how long an answer typically takes, as it was remembered.
     pub(super) fn remember(&mut self, answer_time: Option<Duration>) {
         if answer_time != self.answer_time() {
-            self.answers = Recent(answer_time.into_iter().collect());
+            self.answers = Recent::default();
+            answer_time.into_iter().for_each(|time| self.answers.push(time));
         }
     }
 
     /// How long a round trip takes, at most: the quickest answer took a connect, unless the connection was there, and the
     /// request's own way.
     pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.answers.0.iter().min().map(|quickest| *quickest / 2)
+        self.answers.times.iter().min().map(|quickest| *quickest / 2)
     }
 
     /// What another request costs: the time until its answer, and on a new connection what it loses until it is up to speed.
     pub(super) fn cost(&self, is_kept: bool) -> Option<Duration> {
         let of_its_kind = if is_kept { &self.on_kept } else { &self.on_new };
-        let answer = of_its_kind.middle().or(self.answer_time());
-        if is_kept { answer } else { answer.max(self.lags.middle()) }
+        let answer = of_its_kind.middle.or(self.answer_time());
+        if is_kept { answer } else { answer.max(self.lags.middle) }
     }
 }
 
-/// The last few of some times.
+/// The last few of some times. Asked for far more often than there is a new one.
 #[derive(Debug, Default)]
-struct Recent(VecDeque<Duration>);
+struct Recent {
+    times: VecDeque<Duration>,
+    /// Their median.
+    middle: Option<Duration>,
+}
 
 impl Recent {
     fn push(&mut self, time: Duration) {
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
+        if self.times.len() == REMEMBERED {
+            self.times.pop_front();
         }
-        self.0.push_back(time);
-    }
-
-    fn middle(&self) -> Option<Duration> {
-        let mut times: Vec<Duration> = self.0.iter().copied().collect();
+        self.times.push_back(time);
+        let mut times: Vec<Duration> = self.times.iter().copied().collect();
         times.sort();
-        times.get(times.len() / 2).copied()
+        self.middle = times.get(times.len() / 2).copied();
     }
 }

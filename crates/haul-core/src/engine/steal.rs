@@ -87,41 +87,25 @@ impl Engine {
     pub(super) fn help(&self, now: Time, job: &Job, mirror: MirrorIndex) -> Option<Help> {
         let usual = self.usual_speed(now, job);
         let pace = self.newcomer(now, job, mirror, usual);
-        let all_end_in = self.all_end_in(now, job, Some(pace));
+        let paces = self.paces(now, job, usual);
+        let all_end_in = all_end_in(job, &paces, Some(pace));
         let helper = Helper { pace, all_end_in, speeds_known: usual.is_some() };
-        let mut leases: Vec<Lease> = job
-            .workers
-            .iter()
-            .filter_map(|id| {
-                let worker = &self.workers[id];
-                let free = worker.contributes() && worker.wished_end.is_none() && worker.stopping.is_none();
-                let pace = self.pace(now, worker, usual);
-                (free && worker.rival.is_none() && worker.takeable() > 0).then(|| Lease {
-                    worker: *id,
-                    pace,
-                    ends_in: pace.seconds_for(worker.remaining()),
-                })
-            })
-            .collect();
+        let is_free = |worker: &Worker| worker.wished_end.is_none() && worker.rival.is_none() && worker.takeable() > 0;
+        let lease = |(worker, pace): (&Worker, Pace)| {
+            let ends_in = pace.seconds_for(worker.remaining());
+            is_free(worker).then_some(Lease { worker: worker.id, pace, ends_in })
+        };
+        let mut leases: Vec<Lease> = paces.into_iter().filter_map(lease).collect();
         leases.sort_by(|a, b| b.ends_in.total_cmp(&a.ends_in));
         // Where the last one cannot be helped, the one before it may still be, for the sake of those behind it.
         leases.iter().find_map(|lease| self.help_one(job, lease, &helper))
     }
 
-    /// When the job ends if all its workers, and perhaps one more, share what is left perfectly, in seconds.
-    pub(super) fn all_end_in(&self, now: Time, job: &Job, thief: Option<Pace>) -> f64 {
-        let usual = self.usual_speed(now, job);
-        let thief = thief.unwrap_or(Pace { speed: 0.0, wait: 0.0 });
-        let ready = job.ledger.as_ref().map_or(0, Ledger::ready_bytes);
-        let (mut work, mut speed) = (ready as f64 + thief.missed(), thief.speed);
-        for worker in job.workers.iter().map(|id| &self.workers[id]) {
-            if worker.contributes() && worker.end < u64::MAX && worker.stopping.is_none() {
-                let pace = self.pace(now, worker, usual);
-                work += worker.remaining() as f64 + pace.missed();
-                speed += pace.speed;
-            }
-        }
-        work / speed.max(1.0)
+    /// The workers of a job that bring bytes until further notice, and what each can be expected to do.
+    pub(super) fn paces(&self, now: Time, job: &Job, usual: Option<f64>) -> Vec<(&Worker, Pace)> {
+        let workers = job.workers.iter().map(|id| &self.workers[id]);
+        let goes_on = |worker: &&Worker| worker.contributes() && worker.stopping.is_none();
+        workers.filter(goes_on).map(|worker| (worker, self.pace(now, worker, usual))).collect()
     }
 
     fn help_one(&self, job: &Job, lease: &Lease, helper: &Helper) -> Option<Help> {
@@ -282,6 +266,19 @@ impl Engine {
             }
         }
     }
+}
+
+/// When the job ends if all its workers, and perhaps one more, share what is left perfectly, in seconds.
+pub(super) fn all_end_in(job: &Job, paces: &[(&Worker, Pace)], thief: Option<Pace>) -> f64 {
+    let thief = thief.unwrap_or(Pace { speed: 0.0, wait: 0.0 });
+    let ready = job.ledger.as_ref().map_or(0, Ledger::ready_bytes);
+    let (mut work, mut speed) = (ready as f64 + thief.missed(), thief.speed);
+    // The lease of a first request that is not answered yet has no end that could be counted.
+    for (worker, pace) in paces.iter().filter(|(worker, _)| worker.end < u64::MAX) {
+        work += worker.remaining() as f64 + pace.missed();
+        speed += pace.speed;
+    }
+    work / speed.max(1.0)
 }
 
 /// How long a worker that is let go may go on.
