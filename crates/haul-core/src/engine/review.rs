@@ -30,6 +30,10 @@ const CLEAR_AFTER: Duration = Duration::from_millis(400);
 /// The same in answer times: where these are long, new connections need several round trips to get going.
 const CLEAR_AFTER_ANSWERS: u32 = 1;
 
+/// The same for a worker that has brought more than the floor so far: a lost packet that is lost once more when it is sent
+/// again holds a good connection up for a few round trips, and much of what comes next has arrived behind the gap.
+const CLEAR_AFTER_ANSWERS_OF_GOOD: u32 = 5;
+
 /// The share of its siblings' median that needs no longer look.
 const CLEARLY_SLOW: f64 = 0.1;
 
@@ -67,6 +71,8 @@ struct Measure {
     evidence: f64,
     /// All that fall below are to blame, and not only the slowest.
     all: bool,
+    /// Whoever has brought more than the floor so far is not to blame.
+    spares_good: bool,
 }
 
 impl Engine {
@@ -241,16 +247,14 @@ impl Engine {
     /// verdicts on its siblings can take the change into account.
     fn below_floor(&self, now: Time, job: &Job, workers: &Workers<'_>) -> Vec<WorkerId> {
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
-        let soon = CLEAR_AFTER.max(answer * CLEAR_AFTER_ANSWERS).min(self.policy.floor_grace);
         let evidence = self.policy.floor_evidence_bytes as f64;
-        let clear = Measure {
-            after: soon,
-            window: Some(soon),
-            share: CLEARLY_SLOW,
-            siblings_min: 1,
-            evidence: CLEAR_EVIDENCE * evidence,
-            all: true,
+        let clear = |answers, spares_good| {
+            let soon = CLEAR_AFTER.max(answer * answers).min(self.policy.floor_grace);
+            let evidence = CLEAR_EVIDENCE * evidence;
+            let (after, window) = (soon, Some(soon));
+            Measure { after, window, share: CLEARLY_SLOW, siblings_min: 1, evidence, all: true, spares_good }
         };
+        let clear = [clear(CLEAR_AFTER_ANSWERS, true), clear(CLEAR_AFTER_ANSWERS_OF_GOOD, false)];
         let standard = Measure {
             after: self.policy.floor_grace,
             window: Some(WINDOW),
@@ -258,13 +262,14 @@ impl Engine {
             siblings_min: self.policy.floor_siblings_min,
             evidence,
             all: false,
+            spares_good: false,
         };
         // Where all are so slow that a window shows nothing, the whole life of a worker does in the end. On a thin line it
         // would show how unfairly that is shared, so there it does not count.
         let is_thin = job.ramp.has_gone_back();
         let of_life = |measure| Measure { window: None, ..measure };
-        let over_life = [of_life(clear), of_life(standard)].into_iter().filter(|_| !is_thin);
-        let measures = [clear, standard].into_iter().chain(over_life);
+        let over_life = [of_life(clear[0]), of_life(standard)].into_iter().filter(|_| !is_thin);
+        let measures = clear.into_iter().chain([standard]).chain(over_life);
         let mut verdicts = measures.map(|measure| self.below(now, job, workers, &measure));
         verdicts.find(|workers| !workers.is_empty()).unwrap_or_default()
     }
@@ -305,7 +310,8 @@ impl Engine {
             return false;
         }
         let round_trip = self.hosts.get(worker.host).starts.round_trip().unwrap_or_default();
-        if worker.is_growing(round_trip) {
+        let is_good = || worker.life_speed(now) >= self.policy.speed_floor as f64;
+        if worker.is_growing(round_trip) || (measure.spares_good && is_good()) {
             return false;
         }
         let siblings = all.iter().filter(|(other, _)| *other != id && self.workers[other].host == worker.host);
