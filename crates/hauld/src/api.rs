@@ -95,6 +95,19 @@ pub(crate) struct Api {
 }
 
 /// All routes, and the document that they make.
+pub(crate) struct Routes {
+    router: Router<Api>,
+    document: Bytes,
+}
+
+impl Routes {
+    /// Makes them, which takes as long as a quick start: it is done beside what waits for the disk.
+    pub(crate) fn new() -> Self {
+        let (router, document) = routes();
+        Self { router, document: document::written(&document) }
+    }
+}
+
 fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(document::empty())
         .routes(routes!(lists::list, submits::submit))
@@ -139,9 +152,9 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
 }
 
 /// The router with everything around it.
-pub(crate) fn router(mut api: Api) -> Router {
-    let (router, document) = routes();
-    api.document = document::written(&document);
+pub(crate) fn router(mut api: Api, routes: Routes) -> Router {
+    let Routes { router, document } = routes;
+    api.document = document;
     // It has errors of its own, and stays outside of the document.
     let router = if api.configuration.aria2.enabled { router.route(paths::JSONRPC, any(aria2::serve)) } else { router };
     router

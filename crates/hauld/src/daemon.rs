@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
-use crate::api::{self, Allowed, Api, Peers, STREAMS_MAX, Server};
+use crate::api::{self, Allowed, Api, Peers, Routes, STREAMS_MAX, Server};
 use crate::aria2::Dialect;
 use crate::config::{Config, ConfigError};
 use crate::driver::{Driver, Handle, LimitChanges, Limits};
@@ -189,6 +189,7 @@ impl Daemon {
         config.check()?;
         let netrc = config.check_files()?;
         let targets = config.targets()?;
+        let routes = tokio::task::spawn_blocking(Routes::new);
         make_private(&config.data_dir)?;
         let token = TokenCheck::load_or_create(&config.token_path())?;
         // Before the database: an address that is taken must not leave an unclean stop behind.
@@ -263,7 +264,8 @@ impl Daemon {
         };
         let peers = Peers { others: config.socket_others()? };
         let watching = watched.map(|dir| watch::run(dir, api.clone(), stop.clone()));
-        let server = Server::start(api::router(api), tcp, unix, peers, stop.clone());
+        let routes = routes.await.expect("making the routes cannot fail");
+        let server = Server::start(api::router(api, routes), tcp, unix, peers, stop.clone());
         if let Some(watching) = watching {
             server.attach(watching);
         }
