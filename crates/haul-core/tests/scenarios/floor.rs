@@ -140,7 +140,10 @@ fn verdicts_on_a_gap_of(seconds: f64) -> Vec<f64> {
 fn who_was_good_and_is_held_up_for_some_round_trips_keeps_its_place() {
     assert_eq!(verdicts_on_a_gap_of(0.9), [0.0; 0], "a packet was lost once more when it was sent again");
     let dead = verdicts_on_a_gap_of(5.0);
-    assert!(dead.len() == 3 && dead.iter().all(|at| *at < 4.5), "what comes no more is replaced within 1.5 s: {dead:?}");
+    assert!(
+        dead.len() == 3 && dead.iter().all(|at| *at < 4.5),
+        "what comes no more is replaced within 1.5 s: {dead:?}"
+    );
 }
 
 #[test]
