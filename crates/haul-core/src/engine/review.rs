@@ -30,8 +30,10 @@ const CLEAR_AFTER: Duration = Duration::from_millis(400);
 /// The same in answer times: where these are long, new connections need several round trips to get going.
 const CLEAR_AFTER_ANSWERS: u32 = 1;
 
-/// The same for a worker that has brought more than the floor so far: a lost packet that is lost once more when it is sent
-/// again holds a good connection up for a few round trips, and much of what comes next has arrived behind the gap.
+/// The same for a worker that has brought more than the floor so far: a busy server holds a good connection up for a moment,
+/// and a packet that is lost once more when it is sent again for a few round trips; much of what comes next has arrived
+/// behind the gap then.
+const CLEAR_AFTER_OF_GOOD: Duration = Duration::from_secs(1);
 const CLEAR_AFTER_ANSWERS_OF_GOOD: u32 = 5;
 
 /// The share of its siblings' median that needs no longer look.
@@ -248,13 +250,16 @@ impl Engine {
     fn below_floor(&self, now: Time, job: &Job, workers: &Workers<'_>) -> Vec<WorkerId> {
         let answer = self.hosts.get(job.host()).answer_time().unwrap_or_default();
         let evidence = self.policy.floor_evidence_bytes as f64;
-        let clear = |answers, spares_good| {
-            let soon = CLEAR_AFTER.max(answer * answers).min(self.policy.floor_grace);
+        let clear = |least: Duration, answers, spares_good| {
+            let soon = least.max(answer * answers).min(self.policy.floor_grace);
             let evidence = CLEAR_EVIDENCE * evidence;
             let (after, window) = (soon, Some(soon));
             Measure { after, window, share: CLEARLY_SLOW, siblings_min: 1, evidence, all: true, spares_good }
         };
-        let clear = [clear(CLEAR_AFTER_ANSWERS, true), clear(CLEAR_AFTER_ANSWERS_OF_GOOD, false)];
+        let clear = [
+            clear(CLEAR_AFTER, CLEAR_AFTER_ANSWERS, true),
+            clear(CLEAR_AFTER_OF_GOOD, CLEAR_AFTER_ANSWERS_OF_GOOD, false),
+        ];
         let standard = Measure {
             after: self.policy.floor_grace,
             window: Some(WINDOW),
