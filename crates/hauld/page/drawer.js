@@ -32,6 +32,8 @@ export class Drawer {
   #whole = null;
   #chunks = [];
   #events = [];
+  // What had happened before it was opened is among them.
+  #before = false;
   #asked = null;
   #timer = null;
 
@@ -115,10 +117,10 @@ export class Drawer {
     this.id = id;
     this.element.hidden = false;
     document.body.classList.add('with-drawer');
-    [this.#whole, this.#chunks, this.#events] = [null, [], []];
+    [this.#whole, this.#chunks, this.#events, this.#before] = [null, [], [], false];
     for (const part of [this.why, this.reasons, this.flights, this.mirrors, this.facts, this.history]) part.replaceChildren();
     this.#head();
-    this.#look(true);
+    this.#look();
   }
 
   close() {
@@ -132,7 +134,7 @@ export class Drawer {
   }
 
   // Asks for everything, and again while it is open and can be seen.
-  async #look(isFirst = false) {
+  async #look() {
     this.#asked?.abort();
     clearTimeout(this.#timer);
     const asked = new AbortController();
@@ -141,7 +143,7 @@ export class Drawer {
     const options = { signal: asked.signal };
     try {
       const wanted = [get(jobPath(id), options), get(jobPath(id, '/chunks'), options), get(jobPath(id, '/why'), options)];
-      if (isFirst) wanted.push(this.#history(id, options));
+      if (!this.#before) wanted.push(this.#history(id, options));
       const [whole, { chunks }, why] = await Promise.all(wanted);
       if (this.id !== id) return;
       [this.#whole, this.#chunks] = [whole, chunks];
@@ -161,6 +163,7 @@ export class Drawer {
     if (this.id !== id) return;
     const later = this.#events.filter((event) => event.id > (events.at(-1)?.id ?? 0));
     this.#events = [...events, ...later].slice(-EVENTS_MAX);
+    this.#before = true;
     this.history.replaceChildren(...this.#events.map(line).reverse());
   }
 

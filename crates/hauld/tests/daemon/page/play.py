@@ -167,6 +167,15 @@ def live(browser, given):
     expect(row).to_have_count(0)
     rig.call("POST", f"/v1/jobs/{given['job']}/restore")
     expect(row).to_have_count(1)
+    # What was before is in a job's history also where something happens while that is asked for.
+    held = []
+    page.route("**/events?limit=*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/events?limit=*"):
+        row.locator(".name").click()
+    with page.expect_request("**/why"):
+        rig.call("PATCH", f"/v1/jobs/{given['job']}", {"label": "meanwhile"})
+    expect(page.locator("#drawer .events")).to_contain_text("accepted")
+    expect(page.locator("#drawer .events")).to_contain_text("changed by a user: label")
     rig.assert_clean()
 
 
