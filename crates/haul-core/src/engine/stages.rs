@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// Lets a job that has no worker, and less bytes than before, go on once its rows say so, too.
+    /// Lets a job that has no worker, and fewer bytes than before, go on once its rows say so, too.
     pub(super) fn rewrite(&mut self, now: Time, id: JobId) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         job.furthest = job.done_bytes();

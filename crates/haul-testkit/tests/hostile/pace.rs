@@ -23,15 +23,10 @@ fn assert_between(value: f64, low: f64, high: f64) {
 
 /// What was sent for each request, once that is so many bytes for all of them together.
 fn sent_once(server: &Server, bytes: u64) -> Vec<u64> {
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        let sent: Vec<u64> = server.log().iter().map(|request| request.sent).collect();
-        if sent.iter().sum::<u64>() >= bytes {
-            return sent;
-        }
-        assert!(Instant::now() < until, "not {bytes} bytes yet: {sent:?}");
-        thread::sleep(Duration::from_millis(1));
-    }
+    let sent = |server: &Server| server.log().iter().map(|request| request.sent).collect::<Vec<u64>>();
+    let is_there = server.wait_until(Duration::from_secs(30), |server| sent(server).iter().sum::<u64>() >= bytes);
+    assert!(is_there, "not {bytes} bytes yet: {:?}", sent(server));
+    sent(server)
 }
 
 #[test]
