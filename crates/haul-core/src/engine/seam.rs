@@ -103,7 +103,7 @@ impl Engine {
         self.effects.push_back(Effect::Note(id, Note::Conflict { fault: fault.clone() }));
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         job.fault = Some(fault.clone());
-        let left = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(at - 1)).map(|chunk| chunk.mirror);
+        let left = job.ledger.as_ref().and_then(|ledger| ledger.chunk_at(at.checked_sub(1)?)).map(|chunk| chunk.mirror);
         let suspect = [Some(right), left].into_iter().flatten().find(|mirror| *mirror != job.main);
         if let Some(mirror) = suspect
             && self.drop_mirror(now, id, mirror, &fault)
