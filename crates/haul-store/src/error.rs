@@ -7,7 +7,7 @@ use std::sync::Arc;
 use haul_core::{Phase, Refusal};
 use rusqlite::ErrorCode;
 
-/// Why the database could not be opened. Nothing was changed in it, except where a migration had begun.
+/// Why the database could not be opened. What it holds was not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -144,21 +144,28 @@ pub(crate) fn back_up(conn: &Connection, path: &str) -> rusqlite::Result<()> {
     conn.execute("VACUUM INTO ?1", [path]).map(drop)
 }
 
-/// Compares the applied migrations with ours and applies the missing ones, each in its own transaction.
+/// Compares the applied migrations with ours and applies the missing ones: all of them, or none.
 pub(crate) fn migrate(conn: &mut Connection, migrations: &[Migration], found: u32) -> Result<(), OpenError> {
-    conn.execute_batch(
+    let (known, missing): (Vec<_>, Vec<_>) = migrations.iter().partition(|migration| migration.number <= found);
+    for migration in known {
+        compare(conn, migration)?;
+    }
+    let Some(newest) = missing.last() else { return Ok(()) };
+    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    tx.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (
             number INTEGER PRIMARY KEY, name TEXT NOT NULL, sql TEXT NOT NULL, applied_at TEXT NOT NULL
         ) STRICT",
     )?;
-    for migration in migrations {
-        if migration.number <= found {
-            compare(conn, migration)?;
-        } else {
-            apply(conn, migration)?;
-        }
+    for migration in &missing {
+        tx.execute_batch(migration.sql)?;
+        tx.execute(
+            "INSERT INTO migrations VALUES (?1, ?2, ?3, strftime('%FT%TZ'))",
+            params![migration.number, migration.name, migration.sql],
+        )?;
     }
-    Ok(())
+    tx.pragma_update(None, "user_version", newest.number)?;
+    Ok(tx.commit()?)
 }
 
 fn compare(conn: &Connection, migration: &Migration) -> Result<(), OpenError> {
@@ -166,17 +173,6 @@ fn compare(conn: &Connection, migration: &Migration) -> Result<(), OpenError> {
     let applied: Option<String> =
         conn.query_row("SELECT sql FROM migrations WHERE number = ?1", [number], |row| row.get(0)).optional()?;
     if applied.as_deref() == Some(migration.sql) { Ok(()) } else { Err(OpenError::EditedMigration { number }) }
-}
-
-fn apply(conn: &mut Connection, migration: &Migration) -> rusqlite::Result<()> {
-    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    tx.execute_batch(migration.sql)?;
-    tx.execute(
-        "INSERT INTO migrations VALUES (?1, ?2, ?3, strftime('%FT%TZ'))",
-        params![migration.number, migration.name, migration.sql],
-    )?;
-    tx.pragma_update(None, "user_version", migration.number)?;
-    tx.commit()
 }
 
 /// Tells whether the last run ended in order.
