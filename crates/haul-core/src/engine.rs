@@ -19,6 +19,7 @@
 //! | `resetting` | the bytes are dropped | `queued`; gone, if it was released meanwhile |
 //! | `sealing` | sealed, or refused for good | gone: completed or failed |
 //! | `sealing` | the disk is full, or gone | `waiting` |
+//! | `sealing` (released) | not sealed, and not refused for good | as above, and then gone: released |
 //! | `sealing` | the file is not the one that it must be, and something of it is left to suspect | `resetting` |
 //!
 //! One input, then drain the effects, then wait for the next input or the alarm. The same policy, seed and inputs give

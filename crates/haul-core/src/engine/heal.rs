@@ -15,10 +15,10 @@ const MENDS_MAX: u32 = 3;
 
 impl Engine {
     pub(super) fn mismatched(&mut self, now: Time, id: JobId, fault: Fault, damaged: &[ByteRange]) {
-        if !self.is_sealing(id) {
+        let Some(Stage::Sealing { released }) = self.jobs.get(&id).map(|job| job.stage.clone()) else {
             self.late_facts += 1;
             return;
-        }
+        };
         if let Some((what, bytes)) = self.void_suspect(now, id, &fault, damaged) {
             self.effects.push_back(Effect::Note(id, Note::Healing { what, bytes }));
             self.touched.insert(id);
@@ -27,6 +27,7 @@ impl Engine {
             } else {
                 self.rewrite(now, id);
             }
+            self.release_if(now, id, released);
         } else {
             self.seal_ended(now, id, Some(fault));
         }
@@ -59,9 +60,5 @@ impl Engine {
         }
         job.furthest = 0;
         Some((Suspect::Everything, job.done_bytes()))
-    }
-
-    fn is_sealing(&self, id: JobId) -> bool {
-        self.jobs.get(&id).is_some_and(|job| job.stage == Stage::Sealing)
     }
 }

@@ -108,8 +108,8 @@ pub(super) enum Stage {
     Ending(Ending),
     /// Its bytes are being dropped; then it goes on, or leaves if it was released meanwhile.
     Resetting { released: bool },
-    /// All bytes are there.
-    Sealing,
+    /// All bytes are there, and are being looked at; a release counts if they turn out not to be the right ones.
+    Sealing { released: bool },
 }
 
 /// What happens when the last worker is gone.
@@ -345,7 +345,7 @@ impl Job {
     pub(super) fn shown(&self) -> Shown {
         let until = match self.stage {
             Stage::Waiting { until, .. } | Stage::Ending(Ending::Wait { until, .. }) => until,
-            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => None,
         };
         (self.state(), until, self.total, self.accepts_ranges)
     }
@@ -356,7 +356,7 @@ impl Job {
             Stage::Waiting { waiting_for, .. } | Stage::Ending(Ending::Wait { waiting_for, .. }) => {
                 JobState::Waiting(waiting_for)
             }
-            Stage::Sealing => JobState::Verifying,
+            Stage::Sealing { .. } => JobState::Verifying,
             Stage::Running if self.total.is_none() && self.streamed == 0 => JobState::Probing,
             Stage::Running | Stage::Resetting { .. } | Stage::Ending(_) => JobState::Active,
         }

@@ -39,6 +39,8 @@ pub(super) struct Mirror {
     pub(super) link_tried_at: Option<Time>,
     /// Times in a row that the job was refused here while others were served.
     pub(super) refusals: u32,
+    /// Chunks in a row that failed at the first attempt, before a byte came to whoever began anew.
+    pub(super) failed_chunks: u32,
     /// It was seen to answer a range.
     pub(super) ranges_proven: bool,
     /// Lies about ranges since the last honest answer.
@@ -76,6 +78,7 @@ impl Mirror {
             resolve: false,
             link_tried_at: None,
             refusals: 0,
+            failed_chunks: 0,
             ranges_proven: false,
             range_lies: 0,
             compared: false,
@@ -97,7 +100,7 @@ impl Engine {
         self.touched.insert(id);
         let waiting_for = match self.jobs[&id].stage {
             Stage::Waiting { waiting_for, .. } => Some(waiting_for),
-            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => None,
         };
         // Who waits for a server need not wait for all of them.
         if matches!(waiting_for, Some(WaitingFor::Host | WaitingFor::Retry | WaitingFor::Link)) {
@@ -131,8 +134,10 @@ impl Engine {
     /// Tells whether a request to this mirror can be made now.
     pub(super) fn can_ask(&self, now: Time, job: &Job, index: MirrorIndex, room: bool) -> bool {
         let mirror = job.mirror(index);
-        let alone = || !job.workers.iter().any(|id| self.workers[id].mirror == index);
-        let held_back = mirror.hold_until.is_some_and(|until| until > now || !alone());
+        let workers = || job.workers.iter().map(|id| &self.workers[id]).filter(|worker| worker.mirror == index);
+        let alone = || workers().next().is_none();
+        let another_asks = || workers().any(|worker| worker.opened_at.is_none());
+        let held_back = mirror.hold_until.is_some_and(|until| until > now || another_asks());
         // While one connection asks for a new link, the others would only be refused.
         let asks_for_link = mirror.resolve && !alone();
         let host = self.hosts.get(mirror.host);

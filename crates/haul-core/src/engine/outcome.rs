@@ -35,6 +35,10 @@ const TYPICAL_AFTER: Duration = Duration::from_millis(300);
 /// only some nodes of a farm may refuse them). A guess.
 const PROVEN_FACTOR: u32 = 4;
 
+/// So many chunks in a row that fail at once are not at fault themselves: the mirror does not serve new requests, whatever
+/// comes of older ones. A guess: more than an accident, and less than a burden.
+const FAILED_CHUNKS_MAX: u32 = 8;
+
 impl Engine {
     /// A worker is gone.
     pub(super) fn worker_ended(&mut self, now: Time, id: WorkerId, at: u64, end: End) {
@@ -335,6 +339,11 @@ impl Engine {
         }
         let (mut start, mut retries) = (0, job.attempts);
         if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
+            let is_new = ledger.chunk_at(worker.at).is_some_and(|chunk| chunk.failures == 0);
+            let mirror = &mut job.mirrors[worker.mirror.0 as usize];
+            if worker.at == worker.from && (is_new || mirror.failed_chunks > FAILED_CHUNKS_MAX) {
+                mirror.failed_chunks += 1;
+            }
             ledger.note(worker.at, |chunk| {
                 chunk.retries += 1;
                 chunk.failures += 1;
@@ -357,16 +366,23 @@ impl Engine {
 
     /// Lets nobody touch the worker's next byte for `wait`, or none of the job's while nothing of it is being fetched.
     ///
-    /// A chunk held back alone would only send the next chunk into the same fault.
+    /// A chunk held back alone would only send the next chunk into the same fault. Where many have met it one after the
+    /// other, new requests are made one at a time and now and then, until one is answered; those that are being served go
+    /// on. The pause stays short: it may be a part of the file that fails, and the rest lies behind it.
     pub(super) fn hold(&mut self, now: Time, worker: &Worker, wait: Duration) {
         let until = now + wait;
         let others_run = self.is_served(worker.job, worker.mirror);
         let progressed = worker.at > worker.from;
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
+        let all_fail = job.mirror(worker.mirror).failed_chunks > FAILED_CHUNKS_MAX;
         match &mut job.ledger {
             Some(ledger) if job.accepts_ranges != Some(false) && worker.contributes() && (others_run || progressed) => {
                 ledger.hold_back(worker.at, until);
                 self.set_alarm(until, Alarm::Job(worker.job));
+                if all_fail {
+                    let pause = self.rng.jittered(self.policy.retry_wait);
+                    self.hold_mirror(worker.job, worker.mirror, now + pause);
+                }
             }
             Some(_) | None => self.hold_mirror(worker.job, worker.mirror, until),
         }

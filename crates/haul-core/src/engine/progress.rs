@@ -92,9 +92,10 @@ impl Engine {
         }
     }
 
-    /// Orders the end mark of a worker to `end`.
+    /// Orders the end mark of a worker to `end`, or to what is known to be there if that is further.
     pub(super) fn set_end(&mut self, id: WorkerId, end: u64) {
         let worker = self.workers.get_mut(&id).expect("only running workers have an end mark");
+        let end = end.max(worker.claimed);
         worker.wished_end = Some(end);
         self.effects.push_back(Effect::SetEnd { worker: id, end });
     }
@@ -132,6 +133,7 @@ impl Engine {
             }
             if worker.at == worker.from {
                 self.touched.insert(worker.job);
+                job.mirror_mut(worker.mirror).failed_chunks = 0;
             }
             if std::mem::take(&mut worker.overlap) > 0 {
                 let mirror = job.mirror_mut(worker.mirror);

@@ -118,7 +118,7 @@ impl Engine {
                 | Stage::Waiting { .. }
                 | Stage::Ending(_)
                 | Stage::Resetting { .. }
-                | Stage::Sealing => {}
+                | Stage::Sealing { .. } => {}
             }
         }
         let full: Vec<(QueueId, usize)> =
@@ -149,7 +149,7 @@ impl Engine {
             | Stage::Waiting { .. }
             | Stage::Ending(_)
             | Stage::Resetting { .. }
-            | Stage::Sealing => {}
+            | Stage::Sealing { .. } => {}
         }
     }
 

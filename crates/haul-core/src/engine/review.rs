@@ -92,7 +92,7 @@ impl Engine {
         }
         self.start_reviewing(now);
         let mut verdicts: Vec<(WorkerId, StopReason)> = Vec::new();
-        for id in &self.running {
+        for id in self.running.difference(&self.idle) {
             let job = &self.jobs[id];
             let workers: Workers<'_> = job.workers.iter().map(|id| (*id, &self.workers[id])).collect();
             verdicts.extend(self.below_floor(now, job, &workers).into_iter().map(|id| (id, StopReason::BelowFloor)));

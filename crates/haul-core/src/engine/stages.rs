@@ -29,8 +29,10 @@ impl Engine {
         let job = self.jobs.get_mut(&id).expect("the caller checked");
         match &mut job.stage {
             Stage::Ending(ending @ Ending::Release) => *ending = Ending::Requeue,
-            Stage::Resetting { released } | Stage::Ending(Ending::Drop { released, .. }) => *released = false,
-            Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing => {}
+            Stage::Resetting { released }
+            | Stage::Ending(Ending::Drop { released, .. })
+            | Stage::Sealing { released } => *released = false,
+            Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) => {}
         }
     }
 
@@ -39,7 +41,7 @@ impl Engine {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         debug_assert!(job.workers.is_empty(), "a job begins without workers");
         if job.is_covered() {
-            job.stage = Stage::Sealing;
+            job.stage = Stage::Sealing { released: false };
             self.effects.push_back(Effect::Seal(id));
         } else if job.must_reset() {
             self.reset(now, id);
@@ -100,9 +102,8 @@ impl Engine {
         match self.jobs.get(&id).map(|job| &job.stage) {
             Some(Stage::Resetting { released: false }) => self.begin(now, id),
             Some(Stage::Resetting { released: true }) => self.let_go(id, Effect::Released(id)),
-            Some(Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing) | None => {
-                self.late_facts += 1;
-            }
+            Some(Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) | Stage::Sealing { .. })
+            | None => self.late_facts += 1,
         }
     }
 
@@ -119,7 +120,7 @@ impl Engine {
             }
             Stage::Running => _ = self.idle.insert(id),
             // The worker's end has already decided it.
-            Stage::Queued | Stage::Waiting { .. } | Stage::Resetting { .. } | Stage::Sealing => {}
+            Stage::Queued | Stage::Waiting { .. } | Stage::Resetting { .. } | Stage::Sealing { .. } => {}
         }
     }
 
@@ -127,10 +128,11 @@ impl Engine {
     pub(super) fn end_job(&mut self, now: Time, id: JobId, ending: Ending) {
         let job = self.jobs.get_mut(&id).expect("the caller holds the job");
         match &mut job.stage {
-            // Nothing may come between a complete file and its name.
-            Stage::Sealing => return,
-            // What is doubtful goes first: its rows are all that the next run would know of it.
-            Stage::Resetting { released } | Stage::Ending(Ending::Drop { released, .. }) => {
+            // Nothing may come between a complete file and its name. What is doubtful goes first: its rows are all that the
+            // next run would know of it.
+            Stage::Sealing { released }
+            | Stage::Resetting { released }
+            | Stage::Ending(Ending::Drop { released, .. }) => {
                 *released |= ending == Ending::Release;
                 return;
             }
@@ -179,24 +181,32 @@ impl Engine {
             Ending::Requeue => self.begin(now, id),
             Ending::Drop { what, released } => {
                 self.drop_doubtful(now, id, what);
-                if released && self.jobs.contains_key(&id) {
-                    self.end_job(now, id, Ending::Release);
-                }
+                self.release_if(now, id, released);
             }
         }
     }
 
+    /// Lets a job go that was `released` while something else had to come first, unless it is gone already.
+    pub(super) fn release_if(&mut self, now: Time, id: JobId, released: bool) {
+        if released && self.jobs.contains_key(&id) {
+            self.end_job(now, id, Ending::Release);
+        }
+    }
+
     pub(super) fn seal_ended(&mut self, now: Time, id: JobId, fault: Option<Fault>) {
-        if !self.jobs.get(&id).is_some_and(|job| job.stage == Stage::Sealing) {
+        let Some(Stage::Sealing { released }) = self.jobs.get(&id).map(|job| job.stage.clone()) else {
             self.late_facts += 1;
             return;
-        }
+        };
         let Some(fault) = fault else {
             self.let_go(id, Effect::Ended(id, Outcome::Completed));
             return;
         };
         match fault.kind.awaits_disk() {
-            Some(waiting_for) => self.await_disk(now, id, fault, waiting_for),
+            Some(waiting_for) => {
+                self.await_disk(now, id, fault, waiting_for);
+                self.release_if(now, id, released);
+            }
             None => self.let_go(id, Effect::Ended(id, Outcome::Failed(fault))),
         }
     }
@@ -255,7 +265,7 @@ impl Engine {
             Stage::Waiting { .. } => self.begin(now, id),
             Stage::Ending(Ending::Wait { until, waiting_for }) if waiting_for.is_the_disk() => *until = Some(now),
             Stage::Ending(ending @ Ending::Wait { .. }) => *ending = Ending::Requeue,
-            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => {}
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => {}
         }
     }
 

@@ -236,6 +236,8 @@ impl Engine {
         let job = self.jobs.get_mut(&id).expect("a worker belongs to a job");
         let other = self.workers.get_mut(&rival).expect("it was just there");
         other.rival = None;
+        // What the other one has brought is not taken from it to be fetched a third time.
+        other.claimed = other.claimed.max(gone.at.min(other.end));
         let begun = gone.from.max(other.from);
         let both = gone.at.min(other.at).saturating_sub(begun);
         job.wasted_bytes = (job.wasted_bytes + both).saturating_sub(gone.stake + std::mem::take(&mut other.stake));

@@ -12,7 +12,7 @@ impl Engine {
             Stage::Waiting { until, .. } | Stage::Ending(Ending::Wait { until, .. }) => {
                 until.map(|until| until.since(now))
             }
-            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => None,
         };
         JobView {
             state: job.state(),
@@ -39,7 +39,7 @@ impl Engine {
                 let of_mirrors = || job.mirrors().find_map(|(_, mirror)| mirror.fault.clone());
                 job.fault.clone().or_else(of_mirrors).or_else(|| self.hosts.get(job.host()).fault.clone())
             }
-            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => None,
+            Stage::Queued | Stage::Running | Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => None,
         }
     }
 }

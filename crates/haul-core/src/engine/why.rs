@@ -31,7 +31,7 @@ impl Engine {
                 vec![Why::Waits { waiting_for: *waiting_for, retry_in, fault: self.explanation(job) }]
             }
             Stage::Running => self.reasons_while_running(now, job),
-            Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing => Vec::new(),
+            Stage::Ending(_) | Stage::Resetting { .. } | Stage::Sealing { .. } => Vec::new(),
         }
     }
 

@@ -91,6 +91,34 @@ fn f_http_03_f_retry_04_a_failing_server_is_asked_less_and_less_by_one_connectio
 }
 
 #[test]
+fn f_retry_04_a_server_that_fails_all_new_requests_is_not_asked_for_each_chunk_because_one_stream_goes_on() {
+    let mut t = Script::with(connections(8)).probed(JOB, 4096 * MIB);
+    t.flow(1.0, |_, _| 1e6);
+    t.serve(|_| Some(FaultKind::Status(500)));
+    let (stream, others) = t.workers().split_first().map(|(first, others)| (*first, others.to_vec())).expect("eight");
+    for worker in others {
+        t.fault(worker, FaultKind::Reset);
+    }
+    let before = t.fetched(JOB);
+    t.flow(10.0, |_, _| 1e6);
+    let requests = t.fetched(JOB) - before;
+    assert!((8..40).contains(&requests), "{requests} requests in ten seconds");
+    assert!(t.workers().contains(&stream), "what is served goes on");
+    t.serve(|_| None);
+    t.flow(3.0, |_, _| 1e6);
+    assert_eq!(t.view(JOB).connections, 8, "one answer brings all of them back");
+}
+
+#[test]
+fn places_of_a_file_that_fail_do_not_keep_the_others_from_being_fetched() {
+    let mut t = Script::with(connections(8)).probed(JOB, 400 * MIB);
+    let fails = |from: u64| (100 * MIB..120 * MIB).contains(&from);
+    t.serve(move |fetch| fails(fetch.from).then_some(FaultKind::Status(500)));
+    t.flow(100.0, move |_, at| if fails(at) { 0.0 } else { 1e6 });
+    assert!(t.bytes(JOB) >= 370 * MIB, "{} bytes", t.bytes(JOB));
+}
+
+#[test]
 fn f_retry_02_the_retry_limit_counts_attempts_and_not_workers() {
     let mut t = Script::with(Policy { retry_limit: 3, ..connections(16) }).probed(JOB, 32 * MIB);
     t.flow(1.0, |_, _| 1e6);

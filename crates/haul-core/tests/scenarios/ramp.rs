@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haul_core::Policy;
-use haul_core::messages::{HostMemory, Outcome, Why};
+use haul_core::messages::{Event, HostMemory, Outcome, Why};
 
 use crate::JOB;
 use crate::script::{HOST, MIB, Script};
@@ -39,6 +39,20 @@ fn where_each_connection_is_throttled_the_steps_double_up_to_the_cap() {
     }
     assert_eq!(t.view(JOB).connections, 32);
     assert_eq!(t.host(HOST).useful, Some(32));
+}
+
+#[test]
+fn the_first_step_waits_for_the_report_of_one() {
+    let mut t = alone(640 * MIB);
+    t.open_all(640 * MIB);
+    assert_eq!(t.view(JOB).connections, 8);
+    t.wait(0.03);
+    assert_eq!(t.view(JOB).connections, 8, "nothing is known yet");
+    let reporter = t.workers()[3];
+    let at = t.fetch(reporter).from + 60_000;
+    t.feed(Event::Progress { worker: reporter, at, throttled: false });
+    t.wait(0.03);
+    assert_eq!(t.view(JOB).connections, 16);
 }
 
 #[test]

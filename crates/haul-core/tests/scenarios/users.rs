@@ -21,6 +21,24 @@ fn a_pause_keeps_the_bytes_and_resuming_goes_on_behind_them() {
 }
 
 #[test]
+fn a_job_that_is_released_while_it_is_sealed_goes_if_that_fails() {
+    for kind in [FaultKind::ChecksumMismatch, FaultKind::DiskFull] {
+        let mut t = Script::new().probed(JOB, MIB);
+        t.release_at_seal = true;
+        t.seal_faults = vec![kind];
+        t.flow(20.0, |_, _| 1e6);
+        assert_eq!((t.seals, t.outcome(JOB), t.engine.jobs().count()), (1, None, 0), "{kind:?}");
+        let requests = t.fetched(JOB);
+        t.flow(100.0, |_, _| 1e6);
+        assert_eq!((t.fetched(JOB), t.disk_checks), (requests, 0));
+    }
+    let mut t = Script::new().probed(JOB, MIB);
+    t.release_at_seal = true;
+    t.flow(20.0, |_, _| 1e6);
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed), "what is complete is complete");
+}
+
+#[test]
 fn f_done_09_a_complete_file_needs_no_request() {
     let mut t = Script::new().probed(JOB, MIB);
     t.seal_faults = vec![FaultKind::TargetExists];

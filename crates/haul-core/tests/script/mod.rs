@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) set_ends: u32,
     /// How the next attempts to seal end, before one succeeds.
     pub(crate) seal_faults: Vec<FaultKind>,
+    /// The user wants the job gone while its file is being sealed.
+    pub(crate) release_at_seal: bool,
     /// What mismatches know to be damaged.
     pub(crate) damaged: Vec<ByteRange>,
     /// What the next looks at the disk find, before one finds it well.
@@ -93,6 +95,7 @@ impl Script {
             rewrites: 0,
             set_ends: 0,
             seal_faults: Vec::new(),
+            release_at_seal: false,
             damaged: Vec::new(),
             disk_faults: Vec::new(),
             disk_checks: 0,
@@ -412,6 +415,9 @@ impl Script {
                 }
                 Effect::Seal(id) => {
                     self.seals += 1;
+                    if self.release_at_seal {
+                        self.engine.command(self.now, Command::Release(id)).expect("the engine holds the job");
+                    }
                     let event = if self.seal_faults.is_empty() {
                         Event::Sealed(id)
                     } else {

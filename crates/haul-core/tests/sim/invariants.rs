@@ -186,12 +186,11 @@ impl World {
             }),
             FetchKind::Probe | FetchKind::Whole => {}
         }
-        // In a race two fetch the same bytes, to the same end; nobody else shares any. Who is being stopped because it has
-        // lost one does not count.
+        // In a race two fetch the same bytes, to the same end; nobody else shares any. Who has lost one does not count.
         let shared: Vec<&Worker> = self
             .workers
             .values()
-            .filter(|w| w.job == fetch.job && w.writes() && w.stopping != Some(StopReason::Overtaken))
+            .filter(|w| w.job == fetch.job && w.writes() && !w.overtaken && w.stopping != Some(StopReason::Overtaken))
             .filter(|w| w.at < end && from < w.mark)
             .collect();
         let is_race = match shared.as_slice() {

@@ -21,6 +21,8 @@ pub(crate) struct Worker {
     /// Happenings of earlier plans are void.
     pub(crate) plan: u64,
     pub(crate) stopping: Option<StopReason>,
+    /// Another first request was answered before this one: what this one brings is the same, and nobody counts it.
+    pub(crate) overtaken: bool,
     pub(crate) throttled: bool,
     /// Another one fetches the same bytes, or has done so.
     pub(crate) raced: bool,
@@ -63,6 +65,7 @@ impl Worker {
             phase: Phase::Asking,
             plan: 0,
             stopping: None,
+            overtaken: false,
             throttled: false,
             raced: false,
             differs_at: None,

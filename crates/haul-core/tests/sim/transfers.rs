@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{End, Event, Fetch, FetchKind, StopReason};
+use haul_core::messages::{End, Event, Fetch, FetchKind};
 use haul_core::{ByteRange, Fault, FaultKind, WorkerId};
 
 use crate::host::{self, Answer, Request};
@@ -73,6 +73,9 @@ impl World {
                 if defines {
                     job.identity.total = total;
                     job.identity.trusted.insert(index);
+                    let asks = |worker: &&mut Worker| worker.job == job_id && matches!(worker.phase, Phase::Asking);
+                    let late = self.workers.values_mut().filter(asks);
+                    late.filter(|worker| worker.fetch.kind == FetchKind::Probe).for_each(|late| late.overtaken = true);
                 }
                 job.sites[index].resolved = true;
                 let host = job.sites[index].host;
@@ -107,8 +110,7 @@ impl World {
         for (range, make) in pieces {
             job.contents.put(range, make);
         }
-        if worker.fetch.kind == FetchKind::Probe && worker.stopping == Some(StopReason::Overtaken) {
-            // The same bytes as the one that was answered first brings, and nobody counts them.
+        if worker.overtaken {
             return;
         }
         let twice = job.written.add(from, to);
