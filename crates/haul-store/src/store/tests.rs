@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::mpsc as gate;
 use std::sync::{Arc, Mutex};
 
-use haul_core::{ByteRange, Chunk, Intent};
+use haul_core::{ByteRange, Chunk, Intent, JobId};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Wish;
+use crate::rows::jobs;
 use crate::schema::Migration;
+use crate::{JobRows, NewJob, Wish};
 
 type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 
