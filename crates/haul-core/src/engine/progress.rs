@@ -143,6 +143,7 @@ impl Engine {
             worker.at = at;
             worker.moved_at = now;
         }
+        worker.start_measuring();
         if job.done_bytes() > job.furthest {
             job.furthest = job.done_bytes();
             job.attempts = 0;

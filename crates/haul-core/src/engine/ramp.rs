@@ -222,19 +222,16 @@ impl Engine {
             let pending = || workers.iter().filter(|worker| worker.opened_at.is_none());
             // Who is late may be refused without a word; then more of them make it worse.
             let nobody_is_late = pending().all(|worker| now.since(worker.started) <= 2 * answer);
-            // Nothing can speak against the first step: those that have not reported yet need not be waited for.
+            // The step to the cap, where nothing is known yet that could speak against it, needs no report.
             let ramp = &job.ramp;
-            let is_first = ramp.base.is_none() && !ramp.settled && ramp.allowed <= UNPROVEN_MAX && !rates.is_empty();
-            let ahead = nobody_is_late && (is_first || pending().next().is_some());
+            let is_first = ramp.base.is_none() && !ramp.settled && ramp.allowed <= UNPROVEN_MAX;
+            let is_free = is_first && 2 * ramp.allowed >= cap;
+            let ahead = nobody_is_late && (is_free || pending().next().is_some());
             if ahead && job.ramp.allowed < cap && waited >= PACE.max(answer / PACE_ANSWERS) {
-                let next = (2 * job.ramp.allowed).min(cap);
-                let opened = workers.len() - pending().count();
-                // Who is answered and has not reported yet is taken to be like the others.
-                let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
-                let connections = u32::try_from(opened).unwrap_or(u32::MAX);
-                let base = Base { connections, rate: mean * f64::from(connections), settled: false };
+                let seen = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+                let (rate, next) = (rates.iter().sum(), (2 * job.ramp.allowed).min(cap));
                 let ramp = &mut self.jobs.get_mut(&id).expect("it was just there").ramp;
-                ramp.base = ramp.base.or((!rates.is_empty()).then_some(base));
+                ramp.base = ramp.base.or((seen > 0).then_some(Base { connections: seen, rate, settled: false }));
                 self.step_to(now, id, next);
             }
             self.arm_ramp(now, id, EVERY);

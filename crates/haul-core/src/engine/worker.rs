@@ -55,7 +55,8 @@ pub(super) struct Worker {
     pub(super) moved_at: Time,
     /// When it last reported how far it is.
     pub(super) reported_at: Time,
-    /// From when and where on its speed is measured to judge a step of the ramp; `None` until its first report.
+    /// From when and where on its speed is measured to judge a step of the ramp; `None` until it has reported bytes. The first
+    /// ones often come faster than the rest.
     measured_from: Option<(Time, u64)>,
     /// What its start has cost has been noted.
     pub(super) lag_noted: bool,
@@ -134,16 +135,21 @@ impl Worker {
         self.opened_at.is_some() && self.wished_end.is_none() && self.stopping.is_none()
     }
 
-    /// Its speed is measured from its last report on.
+    /// Its speed is measured from its last report on, once it has brought something.
     pub(super) fn measure_from_here(&mut self) {
-        if self.opened_at.is_some() {
-            self.measured_from = Some((self.reported_at, self.at));
+        self.measured_from = (self.at > self.from).then_some((self.reported_at, self.at));
+    }
+
+    /// It has reported: its speed is measured from here on, if it is not measured yet.
+    pub(super) fn start_measuring(&mut self) {
+        if self.measured_from.is_none() {
+            self.measure_from_here();
         }
     }
 
     /// Its speed in bytes per second from where the measurement began to its last report, once there is one.
     pub(super) fn measured_speed(&self) -> Option<f64> {
-        let (since, from) = self.measured_from.or_else(|| self.opened_at.map(|at| (at, self.from)))?;
+        let (since, from) = self.measured_from?;
         let seconds = self.reported_at.since(since).as_secs_f64();
         (seconds > 0.0).then(|| (self.at - from) as f64 / seconds)
     }

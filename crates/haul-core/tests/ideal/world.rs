@@ -31,6 +31,7 @@ const STOP_TAKES: Nanos = 5 * SECOND / 1000;
 const SWEEP_BYTES: f64 = 1_048_576.0;
 const SWEEP_MIN: Nanos = SECOND / 50;
 const SWEEP_MAX: Nanos = SECOND / 10;
+const HURRY: Nanos = SECOND / 5;
 
 /// More effects than this at one moment are a busy loop.
 const EFFECTS_MAX: u32 = 100_000;
@@ -49,6 +50,7 @@ pub(crate) struct World<'a, B> {
     serving: u32,
     swept_at: Nanos,
     sweep_after: Nanos,
+    hurry_until: Nanos,
     inbox: VecDeque<Event>,
     written: Spans,
     sealed_at: Option<Nanos>,
@@ -89,6 +91,7 @@ impl<'a, B: Brain> World<'a, B> {
             serving: 0,
             swept_at: 0,
             sweep_after: SWEEP_MAX,
+            hurry_until: 0,
             inbox: VecDeque::new(),
             written: Spans::default(),
             sealed_at: None,
@@ -160,7 +163,8 @@ impl<'a, B: Brain> World<'a, B> {
             self.brain.event(self.time(), event);
         }
         let elapsed = (self.now - self.swept_at) as f64;
-        self.sweep_after = whole(elapsed * (SWEEP_BYTES / came.max(1.0)).min(100.0)).clamp(SWEEP_MIN, SWEEP_MAX);
+        let most = if self.now < self.hurry_until { SWEEP_MIN } else { SWEEP_MAX };
+        self.sweep_after = whole(elapsed * (SWEEP_BYTES / came.max(1.0)).min(100.0)).clamp(SWEEP_MIN, most);
         self.swept_at = self.now;
     }
 
@@ -228,6 +232,10 @@ impl<'a, B: Brain> World<'a, B> {
         let id = worker.id;
         self.say(|| format!("{id:?} opened on {}", describe(nature, self.workers[index].wire)));
         self.reshare();
+        if self.workers.len() > 1 {
+            self.hurry_until = self.now + HURRY;
+            self.sweep_after = SWEEP_MIN;
+        }
         self.feed(Event::Opened { worker: id, total: Some(nature.bytes), partial: true });
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haul_core::Policy;
-use haul_core::messages::{Event, HostMemory, Outcome, Why};
+use haul_core::messages::{HostMemory, Outcome, Why};
 
 use crate::JOB;
 use crate::script::{HOST, MIB, Script};
@@ -42,17 +42,26 @@ fn where_each_connection_is_throttled_the_steps_double_up_to_the_cap() {
 }
 
 #[test]
-fn the_first_step_waits_for_the_report_of_one() {
+fn a_step_to_the_cap_that_nothing_can_speak_against_needs_no_report() {
+    for (cap, begun) in [(16, 16), (32, 8)] {
+        let mut t = Script::as_it_is(Policy { connections_per_job: cap, ..Policy::default() });
+        t.start(JOB);
+        t.open_all(640 * MIB);
+        assert_eq!(t.view(JOB).connections, 8);
+        t.wait(0.03);
+        assert_eq!(t.view(JOB).connections, begun, "of {cap}");
+    }
+}
+
+/// The first bytes of a connection come at once, the others at the rate that it is throttled to.
+#[test]
+fn first_bytes_that_come_faster_than_the_rest_do_not_hold_a_step_up() {
     let mut t = alone(640 * MIB);
-    t.open_all(640 * MIB);
-    assert_eq!(t.view(JOB).connections, 8);
-    t.wait(0.03);
-    assert_eq!(t.view(JOB).connections, 8, "nothing is known yet");
-    let reporter = t.workers()[3];
-    let at = t.fetch(reporter).from + 60_000;
-    t.feed(Event::Progress { worker: reporter, at, throttled: false });
-    t.wait(0.03);
-    assert_eq!(t.view(JOB).connections, 16);
+    let mut begun = std::collections::BTreeSet::new();
+    while t.view(JOB).connections < 32 {
+        t.flow(0.02, |worker, _| if begun.insert(worker) { 6e6 } else { 2e6 });
+        assert!(t.clock() < 0.4, "{} connections", t.view(JOB).connections);
+    }
 }
 
 #[test]
