@@ -6,7 +6,7 @@ use crate::messages::{Alarm, Effect, End, FetchKind, Note, StopReason};
 use crate::{Class, Fault, FaultKind, JobId, Ledger, MirrorIndex, Time, WaitingFor, WorkerId};
 
 use super::Engine;
-use super::host::backoff;
+use super::host::{HostId, backoff};
 use super::job::{Doubtful, Ending, Stage};
 use super::steal::SPEED_KNOWN;
 use super::worker::Worker;
@@ -133,21 +133,34 @@ impl Engine {
         }
     }
 
-    /// A request was given up because its answer was overdue: perhaps the host just lets more connections hang than it
-    /// wants.
+    /// Gives up a request whose answer is overdue: perhaps the host just lets more connections hang than it wants. That counts
+    /// at once: else the first ones of several to end would be replaced by others that hang.
+    pub(super) fn give_up_unanswered(&mut self, now: Time, id: WorkerId) {
+        let worker = &self.workers[&id];
+        let (host, job, started) = (worker.host, worker.job, worker.started);
+        if worker.stopping.is_none() && self.serves_others(host, started) {
+            self.learn_cap(now, host, job, id, &overdue(now, started));
+        }
+        self.stop_worker(id, StopReason::Unanswered);
+    }
+
+    /// A request that was given up because its answer was overdue is gone.
     fn left_unanswered(&mut self, now: Time, worker: &Worker) {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes() && !worker.is_second()) {
             ledger.note(worker.at, |chunk| chunk.stalls += 1);
         }
-        let host = self.hosts.get_mut(worker.host);
-        let waited = now.since(worker.started).as_secs_f64();
-        let fault = Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"));
-        if host.opened > 0 || host.has_served_since(worker.started) {
-            self.lower_host_cap(now, worker, fault);
+        if self.serves_others(worker.host, worker.started) {
+            self.leave_refused_alone(now, worker, &overdue(now, worker.started));
         } else if worker.kind != FetchKind::Probe {
-            host.test();
+            self.hosts.get_mut(worker.host).test();
         }
+    }
+
+    /// A host has served somebody since this time.
+    fn serves_others(&self, host: HostId, since: Time) -> bool {
+        let host = self.hosts.get(host);
+        host.opened > 0 || host.has_served_since(since)
     }
 
     /// Decides what a fault means for the chunk, the host and the job.
@@ -213,7 +226,7 @@ impl Engine {
     /// 401, 403, 404 or 410: the end before the first byte, afterwards an expired link or a refused connection.
     fn link_refused(&mut self, now: Time, worker: &Worker, fault: Fault) {
         if self.workers_of(worker.job).any(|(_, other)| other.host == worker.host && other.opened_at.is_some()) {
-            self.lower_host_cap(now, worker, fault);
+            self.lower_host_cap(now, worker, &fault);
             return;
         }
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
@@ -239,7 +252,7 @@ impl Engine {
         let host_id = worker.host;
         let host = self.hosts.get_mut(host_id);
         if host.opened > 0 {
-            self.lower_host_cap(now, worker, fault);
+            self.lower_host_cap(now, worker, &fault);
             return;
         }
         let Some(wait) = host.failed(now, &fault, &self.policy, &mut self.rng) else {
@@ -256,16 +269,24 @@ impl Engine {
     }
 
     /// Others are being served: the host takes no more connections than it has.
-    fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: Fault) {
-        let host_id = worker.host;
+    fn lower_host_cap(&mut self, now: Time, worker: &Worker, fault: &Fault) {
+        self.learn_cap(now, worker.host, worker.job, worker.id, fault);
+        self.leave_refused_alone(now, worker, fault);
+    }
+
+    fn learn_cap(&mut self, now: Time, host_id: HostId, job: JobId, worker: WorkerId, fault: &Fault) {
         let next = WorkerId(self.next_worker);
         let host = self.hosts.get_mut(host_id);
-        if let Some((cap, until)) = host.refused(now, worker.id, next, &fault, &self.policy) {
+        if let Some((cap, until)) = host.refused(now, worker, next, fault, &self.policy) {
             let name = host.name.clone();
             self.effects.push_back(Effect::HostChanged(name.clone()));
-            self.effects.push_back(Effect::Note(worker.job, Note::HostCap { host: name, cap }));
+            self.effects.push_back(Effect::Note(job, Note::HostCap { host: name, cap }));
             self.set_alarm(until, Alarm::Host(host_id.0));
         }
+    }
+
+    /// Leaves the mirror of a refused worker alone for a while where the job has nobody else there.
+    fn leave_refused_alone(&mut self, now: Time, worker: &Worker, fault: &Fault) {
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
         if !job.workers.iter().any(|id| self.workers[id].mirror == worker.mirror) {
             // Perhaps it is not the connection but the job that the server refuses: others must not pay for finding out
@@ -400,6 +421,11 @@ impl Engine {
     fn is_served(&self, id: JobId, index: MirrorIndex) -> bool {
         self.workers_of(id).any(|(_, worker)| worker.mirror == index && worker.opened_at.is_some())
     }
+}
+
+fn overdue(now: Time, since: Time) -> Fault {
+    let waited = now.since(since).as_secs_f64();
+    Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"))
 }
 
 /// The right range was answered, and its first bytes are not those that are there already.

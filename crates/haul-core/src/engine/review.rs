@@ -113,7 +113,11 @@ impl Engine {
                 job.trials += 1;
                 job.tried_at = now;
             }
-            self.stop_worker(worker, reason);
+            if reason == StopReason::Unanswered {
+                self.give_up_unanswered(now, worker);
+            } else {
+                self.stop_worker(worker, reason);
+            }
         }
         self.reviews = self.reviews.wrapping_add(1);
         if self.reviews.is_multiple_of(SELDOM) {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::messages::{Alarm, Effect, Fetch, FetchKind, StopReason, Timeouts};
+use crate::messages::{Alarm, Effect, Fetch, FetchKind, Timeouts};
 use crate::{JobId, Ledger, MirrorIndex, Time, WorkerId};
 
 use super::Engine;
@@ -179,7 +179,7 @@ impl Engine {
         let both_wait = first.awaits_first_answer() && second.awaits_first_answer();
         if both_wait && now.since(second.started) >= patience_with_second_probe(first, second.started) {
             let second = second.id;
-            self.stop_worker(second, StopReason::Unanswered);
+            self.give_up_unanswered(now, second);
         }
     }
 

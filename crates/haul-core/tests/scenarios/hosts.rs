@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haul_core::messages::{End, HostMemory, Note};
+use haul_core::messages::{End, HostMemory, Note, StopReason};
 use haul_core::{FaultKind, WorkerId};
 
 use crate::script::{HOST, MIB, Script};
@@ -149,4 +149,19 @@ fn while_requests_hang_at_a_host_that_serves_nobody_another_one_is_tried_only_no
     let pauses: Vec<f64> = asked.windows(2).map(|pair| ((pair[1] - pair[0]) * 10.0).round() / 10.0).collect();
     assert_eq!(pauses, [1.5; 6], "{asked:?}");
     assert!(t.workers().len() > 1, "also while older ones hang, which are given more and more time");
+}
+
+#[test]
+fn requests_that_hang_together_are_not_replaced_by_others_that_hang() {
+    let mut t = Script::with(connections(10));
+    t.start(JOB);
+    let probe = t.only_worker();
+    t.open(probe, 640 * MIB);
+    let served: Vec<WorkerId> = t.workers().into_iter().take(4).collect();
+    served.iter().skip(1).for_each(|worker| t.open(*worker, 640 * MIB));
+    t.hang(|_| true);
+    let before = t.fetched(JOB);
+    t.flow(5.0, |_, _| 1e6);
+    assert_eq!(t.stops(StopReason::Unanswered), 6);
+    assert_eq!((t.fetched(JOB) - before, t.workers()), (0, served));
 }
