@@ -22,10 +22,14 @@ class Rig:
         )
         self.page = self.context.new_page()
         self.complaints, self.foreign, self.wire = [], [], {}
-        self.page.on("console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._complained)
+        self.page.on("pageerror", lambda error: self.complaints.append((str(error), None)))
         self.page.on("request", self._requested)
         self.page.on("response", self._answered)
+
+    def _complained(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append((message.text, message.location.get("url")))
 
     def _requested(self, request):
         if not request.url.startswith(self.given["page"]):
@@ -71,7 +75,7 @@ class Rig:
         """No request to another host, nothing against the policy, and no complaint but the expected ones."""
         assert self.page.evaluate("violations") == []
         assert self.foreign == [], self.foreign
-        others = [text for text in self.complaints if not any(part in text for part in expected)]
+        others = [(text, url) for text, url in self.complaints if not any(part in text for part in expected)]
         assert others == [], others
 
 
