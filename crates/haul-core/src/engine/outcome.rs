@@ -139,7 +139,7 @@ impl Engine {
         let worker = &self.workers[&id];
         let (host, job, started) = (worker.host, worker.job, worker.started);
         if worker.stopping.is_none() && self.serves_others(host, started) {
-            self.learn_cap(now, host, job, id, &overdue(now, started));
+            self.learn_cap(now, host, job, id, &no_answer_since(now, started));
         }
         self.stop_worker(id, StopReason::Unanswered);
     }
@@ -151,7 +151,7 @@ impl Engine {
             ledger.note(worker.at, |chunk| chunk.stalls += 1);
         }
         if self.serves_others(worker.host, worker.started) {
-            self.leave_refused_alone(now, worker, &overdue(now, worker.started));
+            self.leave_refused_alone(now, worker, &no_answer_since(now, worker.started));
         } else if worker.kind != FetchKind::Probe {
             self.hosts.get_mut(worker.host).test();
         }
@@ -274,6 +274,7 @@ impl Engine {
         self.leave_refused_alone(now, worker, fault);
     }
 
+    /// Takes it that the host has refused this worker because it has enough of them.
     fn learn_cap(&mut self, now: Time, host_id: HostId, job: JobId, worker: WorkerId, fault: &Fault) {
         let next = WorkerId(self.next_worker);
         let host = self.hosts.get_mut(host_id);
@@ -423,7 +424,8 @@ impl Engine {
     }
 }
 
-fn overdue(now: Time, since: Time) -> Fault {
+/// The fault of a request that was made then and has no answer yet.
+fn no_answer_since(now: Time, since: Time) -> Fault {
     let waited = now.since(since).as_secs_f64();
     Fault::new(FaultKind::NoAnswer, format!("no answer within {waited:.1} s while others had one"))
 }

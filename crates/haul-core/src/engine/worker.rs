@@ -39,7 +39,7 @@ pub(super) struct Worker {
     pub(super) from: u64,
     /// Where its next byte goes, as last reported.
     pub(super) at: u64,
-    /// It is known to have got at least this far: a cut came back from here.
+    /// Its bytes are known to be there at least up to here: a cut came back from here, or a rival has brought them.
     pub(super) claimed: u64,
     /// The end of its lease; `u64::MAX` while the file's length is unknown.
     pub(super) end: u64,

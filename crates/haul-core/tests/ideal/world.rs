@@ -31,6 +31,7 @@ const STOP_TAKES: Nanos = 5 * SECOND / 1000;
 const SWEEP_BYTES: f64 = 1_048_576.0;
 const SWEEP_MIN: Nanos = SECOND / 50;
 const SWEEP_MAX: Nanos = SECOND / 10;
+/// For so long after the answer to a further connection it looks as often as it can.
 const HURRY: Nanos = SECOND / 5;
 
 /// More effects than this at one moment are a busy loop.
