@@ -139,6 +139,11 @@ impl Ending {
     pub(super) fn drop(what: Doubtful) -> Self {
         Self::Drop { what, released: false }
     }
+
+    /// The job only makes room: what its last workers are told still decides about it.
+    pub(super) fn is_undecided(&self) -> bool {
+        matches!(self, Self::Requeue | Self::Wait { waiting_for: WaitingFor::Schedule, .. })
+    }
 }
 
 /// The part of a job's view that is worth an announcement.

@@ -39,8 +39,8 @@ pub(super) struct Mirror {
     pub(super) link_tried_at: Option<Time>,
     /// Times in a row that the job was refused here while others were served.
     pub(super) refusals: u32,
-    /// Chunks in a row that failed at the first attempt, before a byte came to whoever began anew.
-    pub(super) failed_chunks: u32,
+    /// Requests in a row that failed before they brought a byte.
+    pub(super) failed_requests: u32,
     /// It was seen to answer a range.
     pub(super) ranges_proven: bool,
     /// Lies about ranges since the last honest answer.
@@ -78,7 +78,7 @@ impl Mirror {
             resolve: false,
             link_tried_at: None,
             refusals: 0,
-            failed_chunks: 0,
+            failed_requests: 0,
             ranges_proven: false,
             range_lies: 0,
             compared: false,

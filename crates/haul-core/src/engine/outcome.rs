@@ -35,9 +35,9 @@ const TYPICAL_AFTER: Duration = Duration::from_millis(300);
 /// only some nodes of a farm may refuse them). A guess.
 const PROVEN_FACTOR: u32 = 4;
 
-/// So many chunks in a row that fail at once are not at fault themselves: the mirror does not serve new requests, whatever
-/// comes of older ones. A guess: more than an accident, and less than a burden.
-const FAILED_CHUNKS_MAX: u32 = 8;
+/// Where so many requests in a row fail, no chunk is at fault: the mirror does not serve new requests, whatever comes of
+/// older ones. A guess: more than an accident, and less than a burden.
+const FAILED_REQUESTS_MAX: u32 = 8;
 
 impl Engine {
     /// A worker is gone.
@@ -170,7 +170,8 @@ impl Engine {
         // What comes after a worker's last byte harms nobody, unless it harms everybody.
         let too_late = worker.remaining() == 0
             && !matches!(class, Class::Permanent | Class::Disk | Class::Volume | Class::SourceChanged);
-        if matches!(job.stage, Stage::Ending(_)) || job.is_covered() || too_late {
+        let decided = matches!(&job.stage, Stage::Ending(ending) if !ending.is_undecided());
+        if decided || job.is_covered() || too_late {
             return;
         }
         if self.is_of_outage(worker, &fault) {
@@ -361,11 +362,7 @@ impl Engine {
         }
         let (mut start, mut retries) = (0, job.attempts);
         if let Some(ledger) = job.ledger.as_mut().filter(|_| worker.contributes()) {
-            let is_new = ledger.chunk_at(worker.at).is_some_and(|chunk| chunk.failures == 0);
-            let mirror = &mut job.mirrors[worker.mirror.0 as usize];
-            if worker.at == worker.from && (is_new || mirror.failed_chunks > FAILED_CHUNKS_MAX) {
-                mirror.failed_chunks += 1;
-            }
+            job.mirrors[worker.mirror.0 as usize].failed_requests += u32::from(worker.at == worker.from);
             ledger.note(worker.at, |chunk| {
                 chunk.retries += 1;
                 chunk.failures += 1;
@@ -396,7 +393,7 @@ impl Engine {
         let others_run = self.is_served(worker.job, worker.mirror);
         let progressed = worker.at > worker.from;
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-        let all_fail = job.mirror(worker.mirror).failed_chunks > FAILED_CHUNKS_MAX;
+        let all_fail = job.mirror(worker.mirror).failed_requests > FAILED_REQUESTS_MAX;
         match &mut job.ledger {
             Some(ledger) if job.accepts_ranges != Some(false) && worker.contributes() && (others_run || progressed) => {
                 ledger.hold_back(worker.at, until);

@@ -133,7 +133,7 @@ impl Engine {
             }
             if worker.at == worker.from {
                 self.touched.insert(worker.job);
-                job.mirror_mut(worker.mirror).failed_chunks = 0;
+                job.mirror_mut(worker.mirror).failed_requests = 0;
             }
             if std::mem::take(&mut worker.overlap) > 0 {
                 let mirror = job.mirror_mut(worker.mirror);

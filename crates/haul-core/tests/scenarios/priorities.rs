@@ -1,6 +1,6 @@
 //! Slots go by priority, and nobody loses one for nothing.
 
-use haul_core::messages::{End, StopReason, Tuning};
+use haul_core::messages::{End, FetchKind, Outcome, StopReason, Tuning};
 use haul_core::{FaultKind, JobId, JobState, Policy};
 
 use crate::script::{MIB, Script};
@@ -59,6 +59,18 @@ fn raising_the_priority_of_a_queued_job_gives_it_the_slot() {
     t.start(OTHER);
     t.tune(OTHER, at(1));
     assert_eq!((t.view(JOB).state, t.view(OTHER).state), (JobState::Queued, JobState::Probing));
+}
+
+#[test]
+fn a_verdict_that_comes_while_a_job_makes_room_counts() {
+    let mut t = Script::with(one_slot());
+    t.start(JOB);
+    let probe = t.only_worker();
+    t.hold_stops = true;
+    t.start_with(OTHER, at(1));
+    t.fault(probe, FaultKind::Status(410));
+    assert!(matches!(t.outcome(JOB), Some(Outcome::Failed(fault)) if fault.kind == FaultKind::Status(410)));
+    assert_eq!(t.requests(JOB, 0, FetchKind::Probe), 1, "the server is not asked again");
 }
 
 /// Times that a job got a slot.

@@ -120,13 +120,16 @@ fn worlds_that_once_failed() {
         6_006_987,
         // A job of high priority paused for some 200 ms again and again, and each time another one had its slot meanwhile.
         3_015_235,
-        // Each chunk was asked for once, as fast as the server answered with an error, while an older stream went on.
-        4_990,
+        // Each chunk was asked for once, as fast as the server answered with an error, while an older stream went on;
+        // the same where all of them had failed once before.
+        4_990, 1_002_929,
         // What the loser of a race had brought was taken from the winner's lease, to be fetched a third time.
         7_002_741, 9_005_600, // Given up for its late answer while another first request was answered.
         7_009_979, 9_002_378,
         // Paused while it was sealed, it went on when its bytes turned out to be the wrong ones.
         9_009_935,
+        // A verdict on a job that was on its way back to the queue was not listened to, and asked for again.
+        16_708,
     ] {
         run(seed);
     }

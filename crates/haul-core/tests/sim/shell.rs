@@ -272,8 +272,9 @@ impl World {
         }
     }
 
+    /// Somebody reports who is gone. Nobody speaks for a worker that does not exist yet.
     fn late_fact(&mut self, id: WorkerId) {
-        if self.workers.contains_key(&id) {
+        if self.workers.contains_key(&id) || self.last_worker.is_none_or(|last| id > last) {
             return;
         }
         let before = self.engine.late_facts();
@@ -336,6 +337,7 @@ impl World {
         policy.connections_per_host = self.caps.connections_per_host;
         policy.connections_total = self.caps.connections_total;
         let engine = Engine::new(policy, self.seed + self.life);
+        self.last_worker = None;
         let before = std::mem::replace(&mut self.engine, engine);
         for host in 0..self.hosts.len() {
             let memory = before.host(self.now, &self.hosts[host].name).filter(|_| self.rng.below(2) == 0);

@@ -34,6 +34,7 @@ impl World {
             }
         }
         self.by_job.insert((worker.job, id));
+        self.last_worker = Some(id);
         self.workers.insert(id, worker);
         let plan = self.new_plan(id);
         self.plan(after, Happening::Answer(id, plan));

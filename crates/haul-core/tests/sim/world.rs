@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) by_job: BTreeSet<(JobId, WorkerId)>,
+    /// The worker that the engine asked for last.
+    pub(crate) last_worker: Option<WorkerId>,
     pub(crate) rng: Rng,
     pub(crate) tick: Duration,
     /// Our own limit over all transfers, in bytes per second.
@@ -113,6 +115,7 @@ impl World {
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
             by_job: BTreeSet::new(),
+            last_worker: None,
             rng: Rng::new(seed ^ 0x5eed),
             tick: TICK,
             limit: f64::INFINITY,
