@@ -110,7 +110,7 @@ impl Default for Policy {
             // 640 MB: 400 ms make 1.036 x the ideal and 104 requests, 150 ms make 1.017 and 110. In 10,000 random worlds
             // 100 ms make 1.100 at the 99th percentile, and 150 ms 1.101.
             split_floor: Duration::from_millis(100),
-            split_floor_bytes: 4 << 10,
+            split_floor_bytes: 1 << 10,
             blind_bytes: 1 << 20,
             restarts_max: 3,
             range_lies_max: 3,

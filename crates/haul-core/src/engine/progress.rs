@@ -33,7 +33,8 @@ impl Engine {
         worker.reported_at = now;
         worker.meter = Meter::new(now, worker.at, WINDOW);
         let (job_id, kind, host, overlap) = (worker.job, worker.kind, worker.host, worker.overlap);
-        let beaten = worker.rival.filter(|_| worker.races_for_an_answer);
+        // Who has lost it may be answered all the same, before it hears of that.
+        let beaten = worker.rival.filter(|_| worker.races_for_an_answer && worker.stopping.is_none());
         let took = now.since(worker.started);
         let job = self.jobs.get_mut(&job_id).expect("a worker belongs to a job");
         job.served = true;

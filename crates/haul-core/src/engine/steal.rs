@@ -24,6 +24,10 @@ const OF_LATE: Duration = Duration::from_millis(500);
 /// From when on a worker's own speed counts; before that, it is expected to be like the others.
 pub(super) const SPEED_KNOWN: Duration = Duration::from_millis(100);
 
+/// A silence of so many answer times may be a gap: a packet was lost, and lost again when it was sent once more, and what
+/// comes next has arrived behind it.
+const GAP_ANSWERS: u32 = 4;
+
 /// Bytes that may be sent in vain, twice in a race or to a connection whose lease is cut: this share of the file.
 const WASTE_SHARE: u64 = 100;
 
@@ -167,10 +171,13 @@ impl Engine {
         let wait = (start - waited).max(0.0);
         match worker.opened_at {
             Some(_) => {
+                let gap = starts.answer_time().unwrap_or_default() * GAP_ANSWERS;
+                let seen = if now.since(worker.moved_at) < gap { worker.moved_at } else { now };
+                let of_late = worker.recent_speed(seen, OF_LATE);
                 // Whoever is getting going is not slow. Cut again and again, the same bytes would see nothing but starts.
                 let is_growing = worker.is_growing(starts.round_trip().unwrap_or_default());
-                let of_late = worker.recent_speed(now, OF_LATE);
-                if is_growing && of_late < usual {
+                let is_unknown = worker.age(seen).is_some_and(|age| age < SPEED_KNOWN);
+                if (is_growing || is_unknown) && of_late < usual {
                     Pace { speed: usual, wait }
                 } else {
                     Pace { speed: of_late, wait: 0.0 }

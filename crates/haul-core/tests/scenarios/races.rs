@@ -27,6 +27,24 @@ fn a_small_remainder_without_an_answer_is_raced_and_the_loser_is_stopped() {
 }
 
 #[test]
+fn of_two_that_race_for_an_answer_one_goes_on_where_both_are_answered() {
+    let mut t = Script::as_it_is(racing(2)).probed(JOB, 8 * MIB);
+    t.flow(3.9, |_, _| 1e6);
+    let worker = t.workers()[1];
+    t.hang(move |fetch| fetch.worker > worker);
+    t.fault(worker, FaultKind::Reset);
+    while t.racing().is_none() {
+        t.flow(0.02, |_, _| 1e6);
+        assert!(t.clock() < 10.0, "nobody races the one without an answer");
+    }
+    let (first, rival) = t.racing().expect("there are two");
+    t.hold_stops = true;
+    t.open(rival, 8 * MIB);
+    t.open(first, 8 * MIB);
+    assert_eq!(t.stops(StopReason::Overtaken), 1, "who hears too late that it has lost stops nobody");
+}
+
+#[test]
 fn without_races_it_is_waited_for_until_it_is_overdue() {
     let mut t = Script::as_it_is(Policy { races: false, ..racing(2) }).probed(JOB, 8 * MIB);
     t.flow(3.9, |_, _| 1e6);

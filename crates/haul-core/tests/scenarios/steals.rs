@@ -51,6 +51,29 @@ fn who_is_getting_going_is_not_taken_for_slow() {
     assert!(crawling < MIB / 4, "a speed that does not rise is what it is: {crawling}");
 }
 
+/// What a worker has left that nothing has come to for so many seconds, after another one has helped it.
+fn left_after_silence(seconds: f64) -> u64 {
+    let mut t = Script::with(Policy { speed_floor: 0, ..connections(2) });
+    t.tick = Duration::from_millis(20);
+    t.answer_after = Duration::from_millis(100);
+    t.start_at(&["http://host"], JOB, 24 * MIB);
+    t.flow(0.3, |_, _| 1e6);
+    let [slow, fast] = t.workers()[..] else { panic!("two workers") };
+    while t.workers().contains(&fast) {
+        let is_silent = ((t.mark(fast) - t.at(fast)) as f64) < 2e6 * seconds;
+        t.flow(0.02, |worker, _| if worker == fast { 2e6 } else { f64::from(u8::from(!is_silent)) * 1e6 });
+    }
+    t.mark(slow) - t.at(slow)
+}
+
+#[test]
+fn a_gap_in_a_stream_is_not_taken_for_a_slow_one() {
+    let usual = left_after_silence(0.0);
+    let [gap, silence] = [0.3, 1.5].map(left_after_silence);
+    assert!(gap > usual * 9 / 10, "a packet was lost twice, and what comes next is there already: {gap}, not {usual}");
+    assert!(silence < usual / 2, "four answer times are more than a gap: {silence}");
+}
+
 /// A connection's speed by the bytes that it has brought: at first it is slow, and loses 0.9 s.
 fn after_a_slow_start(brought: u64, speed: f64) -> f64 {
     if brought < 100_000 { 100e3 } else { speed }
