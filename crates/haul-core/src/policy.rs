@@ -54,7 +54,7 @@ pub struct Policy {
     pub replacement_cost: Duration,
     /// A remainder shorter than this, in time, is not split.
     pub split_floor: Duration,
-    /// The least that a request is made for when speeds are known, in bytes: its headers are then a small part of it.
+    /// The least that a request is made for when speeds are known, in bytes: below that, its headers are most of it.
     pub split_floor_bytes: u64,
     /// The least while no speed is known, in bytes, so that small files cost one request.
     pub blind_bytes: u64,

@@ -140,9 +140,9 @@ impl Ending {
         Self::Drop { what, released: false }
     }
 
-    /// The job only makes room: what its last workers are told still decides about it.
-    pub(super) fn is_undecided(&self) -> bool {
-        matches!(self, Self::Requeue | Self::Wait { waiting_for: WaitingFor::Schedule, .. })
+    /// It is a verdict on the job. One that only makes room has none yet: what its last workers are told may still be one.
+    pub(super) fn is_verdict(&self) -> bool {
+        !matches!(self, Self::Requeue | Self::Wait { waiting_for: WaitingFor::Schedule, .. })
     }
 }
 
@@ -295,6 +295,11 @@ impl Job {
     /// An interruption would have its request made once more, which nobody has asked for.
     pub(super) fn would_be_repeated(&self) -> bool {
         self.tuning.once && self.is_single()
+    }
+
+    /// What its last workers are told cannot change any more how it ends.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(&self.stage, Stage::Ending(ending) if ending.is_verdict())
     }
 
     /// Only one connection makes sense, or is possible.

@@ -100,8 +100,7 @@ impl Engine {
         }
         let job = &self.jobs[&worker.job];
         let in_vain = worker.at == worker.from || job.is_single();
-        let ending = matches!(job.stage, Stage::Ending(_));
-        if worker.remaining() > 0 && !job.is_covered() && in_vain && !ending {
+        if worker.remaining() > 0 && !job.is_covered() && in_vain && !job.is_decided() {
             let fault = Fault::new(FaultKind::Truncated, "the server sent less than it had announced");
             self.return_chunk(now, worker, fault);
         }
@@ -170,8 +169,7 @@ impl Engine {
         // What comes after a worker's last byte harms nobody, unless it harms everybody.
         let too_late = worker.remaining() == 0
             && !matches!(class, Class::Permanent | Class::Disk | Class::Volume | Class::SourceChanged);
-        let decided = matches!(&job.stage, Stage::Ending(ending) if !ending.is_undecided());
-        if decided || job.is_covered() || too_late {
+        if job.is_decided() || job.is_covered() || too_late {
             return;
         }
         if self.is_of_outage(worker, &fault) {

@@ -137,7 +137,7 @@ impl Engine {
                 return;
             }
             // The first verdict stands, unless the user wants the job gone.
-            Stage::Ending(before) if !before.is_undecided() && ending != Ending::Release => return,
+            Stage::Ending(before) if before.is_verdict() && ending != Ending::Release => return,
             Stage::Queued | Stage::Running | Stage::Waiting { .. } | Stage::Ending(_) => {}
         }
         self.leave_stage(id);
