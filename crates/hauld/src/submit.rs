@@ -2,18 +2,18 @@
 
 mod confine;
 mod credentials;
+mod digests;
+mod headers;
 mod roots;
+mod urls;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use haul_api::{
-    Method, OnChange, OnConflict, OnDuplicate, PatchJob, Pieces, Position, Problem, ProblemCode, Start, SubmitBody,
-    SubmitJob,
-};
+use haul_api::{Method, OnChange, OnConflict, OnDuplicate, PatchJob, Position, Problem, ProblemCode, Start, SubmitJob};
 use haul_core::Intent;
-use haul_store::{JobPatch, Mirror, NewJob, Private, Wish};
-use haul_transfer::{Checksum, ChecksumKind, check_user_name, host_of};
-use http::{HeaderName, HeaderValue};
+use haul_store::{JobPatch, NewJob, Private, Wish};
+use haul_transfer::check_user_name;
+use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -23,43 +23,24 @@ use crate::spread::spread;
 use crate::token::random_hex;
 
 use confine::confine;
+use digests::{checksum, checksum_url, pieces};
+use headers::{headers, stored_headers};
+use urls::urls;
 
 pub(crate) use confine::confine_patch;
 pub(crate) use credentials::{Credentials, basic_login};
+pub(crate) use headers::{is_forbidden_header, two_credentials};
 #[cfg(test)]
 pub(crate) use roots::RootSpace;
 pub(crate) use roots::{RootState, Roots, Volumes, keep_free};
+pub(crate) use urls::{
+    MIRRORS_MAX, URL_BYTES_MAX, has_userinfo, host_name, mirror, new_mirror, origin, uri_list, url, without_userinfo,
+};
 
-/// URLs longer than this are mistakes; browsers end at some 2 MB, servers at 8 to 64 KiB.
-pub(crate) const URL_BYTES_MAX: usize = 32 << 10;
-/// Mirrors that a job may have, its own URL among them. A guess: nobody lists more that are worth a connection.
-pub(crate) const MIRRORS_MAX: usize = 16;
-/// A name of 253 bytes (RFC 1035 section 2.3.4), brackets and a port.
-const HOST_BYTES_MAX: usize = 261;
 /// A guess at what a person would call a word.
 const LABEL_CHARS_MAX: usize = 64;
-/// A guess: the header limit of common servers is 8 to 16 KiB for all of them together.
-const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Priorities reach from minus this to plus this.
 const PRIORITY_MAX: i32 = 100;
-
-/// Headers that are ours to set, or that would change what an answer means (FAILURES.md, F-SEC-16).
-const FORBIDDEN_HEADERS: [&str; 14] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "range",
-    "if-range",
-    "accept-encoding",
-    "te",
-    "upgrade",
-    "expect",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "if-unmodified-since",
-];
 
 /// Checks one job and brings it into the form that is stored.
 ///
@@ -123,7 +104,7 @@ fn check_in(job: &SubmitJob, roots: &Roots, resolve: &mut Resolve<'_>) -> Result
         }
     }
     within_i64("size", job.size)?;
-    let pieces = job.pieces.as_ref().map(|pieces| self::pieces(pieces, job.size)).transpose()?;
+    let pieces = job.pieces.as_ref().map(|given| pieces(given, job.size)).transpose()?;
     let wish = Wish {
         host: origin(&url),
         url: Private(url.into()),
@@ -251,206 +232,11 @@ pub(crate) fn check_patch(patch: PatchJob) -> Result<JobPatch, Problem> {
     }))
 }
 
-/// Reads a list of URLs (RFC 2483 section 5): one a line, `#` starts a comment.
-pub(crate) fn uri_list(bytes: &[u8]) -> Result<SubmitBody, Problem> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Problem::new(ProblemCode::InvalidUrl, "the list of URLs must be UTF-8"))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut jobs: Vec<SubmitJob> = lines.map(SubmitJob::new).collect();
-    match jobs.len() {
-        0 => Err(Problem::new(ProblemCode::InvalidUrl, "the list holds no URL")),
-        1 => Ok(SubmitBody::One(Box::new(jobs.remove(0)))),
-        _ => Ok(SubmitBody::Many(jobs.into_iter().map(Ok).collect())),
-    }
-}
-
-/// The URL that has the say, and the others that are not the same once more.
-fn urls(job: &SubmitJob) -> Result<(Url, Vec<Url>), Problem> {
-    let mut known: Vec<Url> = Vec::new();
-    for (field, text) in job.urls() {
-        let url = url(&field, text)?;
-        if !known.contains(&url) {
-            known.push(url);
-        }
-    }
-    if known.len() > MIRRORS_MAX {
-        return Err(invalid("mirrors", format!("a file may have {MIRRORS_MAX} URLs at most")));
-    }
-    if known.is_empty() {
-        return Err(invalid("url", "`url` is missing".to_owned()));
-    }
-    let main = known.remove(0);
-    Ok((main, known))
-}
-
-/// A mirror as it is stored.
-pub(crate) fn mirror(mut url: Url) -> Mirror {
-    url.set_fragment(None);
-    Mirror { host: origin(&url), url: Private(url.into()), priority: None }
-}
-
-/// A mirror that a job is to get later.
-///
-/// # Errors
-///
-/// Says what is wrong with its URL.
-pub(crate) fn new_mirror(text: &str) -> Result<Mirror, Problem> {
-    let url = url("mirrors", text)?;
-    if has_userinfo(&url) {
-        let detail = "a URL that is added later cannot have a user in it".to_owned();
-        return Err(Problem::new(ProblemCode::InvalidUrl, detail).with_field("mirrors"));
-    }
-    Ok(mirror(url))
-}
-
-/// Reads a URL that is an `http` or `https` one, without its fragment.
-pub(crate) fn url(field: &str, text: &str) -> Result<Url, Problem> {
-    let refuse = |detail: &str| Problem::new(ProblemCode::InvalidUrl, detail).with_field(field);
-    if text.len() > URL_BYTES_MAX {
-        return Err(refuse("the URL is longer than 32 KiB"));
-    }
-    // The parser would silently drop some of these (FAILURES.md, F-SEC-17).
-    if text.chars().any(char::is_control) {
-        return Err(refuse("the URL holds control characters; paste it again without line breaks"));
-    }
-    let mut url = Url::parse(text.trim()).map_err(|error| {
-        if error == url::ParseError::RelativeUrlWithoutBase {
-            refuse("the URL needs a scheme: `https://…`")
-        } else {
-            refuse(&format!("the URL cannot be read: {error}"))
-        }
-    })?;
-    match url.scheme() {
-        "http" | "https" => {}
-        other => {
-            let other: String = other.chars().take(20).collect();
-            return Err(refuse(&format!("only http and https URLs can be fetched, not `{other}:`")));
-        }
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(refuse("the URL names no host"));
-    }
-    url.set_fragment(None);
-    Ok(url)
-}
-
-/// Scheme, host and port: what connections are counted by.
-pub(crate) fn origin(url: &Url) -> String {
-    url.origin().ascii_serialization()
-}
-
-/// Reads what a person calls a host: `https://example.org:8443`, or `example.org`, which means `https`. Answers with the
-/// name that jobs know it by.
-pub(crate) fn host_name(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '?' | '#' | '@' | '%');
-    let scheme = scheme.to_ascii_lowercase();
-    if !matches!(scheme.as_str(), "http" | "https") || authority.len() > HOST_BYTES_MAX || authority.contains(is_odd) {
-        return None;
-    }
-    let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
-    // Punycode can be longer than what it stands for.
-    (host_of(&url).len() <= HOST_BYTES_MAX).then(|| origin(&url))
-}
-
 fn on_change(policy: OnChange) -> haul_store::OnChange {
     match policy {
         OnChange::Restart => haul_store::OnChange::Restart,
         OnChange::Fail => haul_store::OnChange::Fail,
     }
-}
-
-fn stored_headers(headers: &BTreeMap<String, String>) -> Option<Private> {
-    let json = || serde_json::to_string(headers).expect("a map of strings is JSON");
-    (!headers.is_empty()).then(|| Private(json()))
-}
-
-/// A user in the URL and an `Authorization` header contradict each other (FAILURES.md, F-HTTP-15).
-pub(crate) fn two_credentials() -> Problem {
-    let detail = "give either a user in the URL or an Authorization header, not both";
-    Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers")
-}
-
-/// The URL without user and password.
-pub(crate) fn without_userinfo(mut url: Url) -> Url {
-    // Both fail only where there is no host, and then there is no userinfo either.
-    url.set_username("").ok();
-    url.set_password(None).ok();
-    url
-}
-
-pub(crate) fn has_userinfo(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
-fn headers(given: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Problem> {
-    let refuse = |detail: String| Problem::new(ProblemCode::HeaderNotAllowed, detail).with_field("headers");
-    let mut checked = BTreeMap::new();
-    let mut size = 0;
-    for (name, value) in given.into_iter().flatten() {
-        let lower = name.to_ascii_lowercase();
-        let known = HeaderName::from_bytes(name.as_bytes());
-        // A name that is none may be anything, a secret too: it is not repeated.
-        known.map_err(|_| refuse("a header name has characters that it cannot have".to_owned()))?;
-        if is_forbidden_header(&lower) {
-            return Err(refuse(format!("the header `{lower}` is set by haul itself")));
-        }
-        HeaderValue::from_str(value)
-            .map_err(|_| refuse(format!("the value of `{lower}` has characters that a header cannot hold")))?;
-        size += name.len() + value.len();
-        checked.insert(lower, value.clone());
-    }
-    if size > HEADER_BYTES_MAX {
-        return Err(refuse("the headers are larger than 16 KiB".to_owned()));
-    }
-    Ok(checked)
-}
-
-/// Whether a header, in lower case, is ours to set.
-pub(crate) fn is_forbidden_header(name: &str) -> bool {
-    FORBIDDEN_HEADERS.contains(&name) || name.starts_with("proxy-")
-}
-
-/// A digest in its one spelling.
-fn checksum(text: &str) -> Result<String, Problem> {
-    let checksum = text.trim().parse::<Checksum>().map_err(|problem| invalid("checksum", problem.to_string()))?;
-    Ok(checksum.to_string())
-}
-
-/// Where the digest is to be had, which is not needed where it is named.
-fn checksum_url(job: &SubmitJob) -> Result<Option<Private>, Problem> {
-    let Some(text) = &job.checksum_url else { return Ok(None) };
-    if job.checksum.is_some() {
-        let detail = "give either the `checksum` or the `checksum_url` that tells it, not both".to_owned();
-        return Err(invalid("checksum_url", detail));
-    }
-    url("checksum_url", text).map(|url| Some(Private(url.into())))
-}
-
-/// Digests of pieces as they are stored.
-fn pieces(given: &Pieces, size: Option<u64>) -> Result<haul_store::Pieces, Problem> {
-    let kind = ChecksumKind::named(&given.kind).ok_or_else(|| {
-        let detail = "`pieces.kind` must be `sha-256`, `sha-512`, `blake3`, `sha-1`, `md5` or `crc32c`".to_owned();
-        invalid("pieces.kind", detail)
-    })?;
-    if given.length == 0 || i64::try_from(given.length).is_err() {
-        return Err(invalid("pieces.length", "`pieces.length` must be a number of bytes from 1 on".to_owned()));
-    }
-    let mut digests = Vec::new();
-    for (index, digits) in given.digests.iter().enumerate() {
-        let field = format!("pieces.digests[{index}]");
-        let digest = Checksum::from_hex(kind, digits).ok_or_else(|| {
-            invalid(&field, format!("`{field}` must be {} hexadecimal digits for {kind}", kind.bytes() * 2))
-        })?;
-        digests.extend(digest.digest());
-    }
-    let number = given.digests.len() as u64;
-    if size.is_some_and(|size| number != size.div_ceil(given.length)) {
-        let detail = format!("{number} pieces of {} bytes do not make a file of this `size`", given.length);
-        return Err(invalid("pieces.digests", detail));
-    }
-    Ok(haul_store::Pieces { kind: kind.to_string(), length: given.length, digests })
 }
 
 fn connections(number: u32) -> Result<u32, Problem> {
@@ -498,6 +284,7 @@ fn invalid(field: &str, detail: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
@@ -506,61 +293,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let roots = Roots::new(dir.path(), &[], Arc::default(), Volumes::default()).expect("a directory that exists");
         (dir, roots)
-    }
-
-    #[test]
-    fn a_host_has_one_name_whatever_people_call_it() {
-        for (text, name) in [
-            ("example.org", "https://example.org"),
-            ("EXAMPLE.org:443", "https://example.org"),
-            ("HTTPS://example.org/", "https://example.org"),
-            ("https://example.org:8443", "https://example.org:8443"),
-            ("http://example.org:80", "http://example.org"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("[::1]:8443", "https://[::1]:8443"),
-            ("bücher.example", "https://xn--bcher-kva.example"),
-        ] {
-            assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
-            let (_dir, roots) = roots();
-            let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
-            assert_eq!(check(&job, &roots).expect("a good job").job.wish.host, name, "as jobs know it");
-        }
-    }
-
-    #[test]
-    fn what_is_no_host_is_refused() {
-        let long = format!("{}.example", "a".repeat(300));
-        let long_in_punycode = "é.".repeat(80);
-        for text in [
-            "",
-            " ",
-            "/",
-            "//",
-            "://",
-            "https://",
-            "http:///a",
-            "ftp://example.org",
-            "javascript:alert(1)",
-            "file:///etc",
-            "https://me:s3cret@example.org",
-            "https://@example.org",
-            "example.org/a",
-            "example.org/../b",
-            "a\\b",
-            "example.org?a",
-            "example.org#a",
-            "a b",
-            "a\tb",
-            "a\nb",
-            "a\0b",
-            "example.org:99999",
-            "a%2Fb",
-            "https:a",
-            &long,
-            &long_in_punycode,
-        ] {
-            assert_eq!(host_name(text), None, "{text:?}");
-        }
     }
 
     fn refusal(change: impl FnOnce(&mut SubmitJob)) -> (String, Option<String>) {
@@ -580,7 +312,7 @@ mod tests {
         let mirrors = |urls: Vec<String>| -> Change { Box::new(|job| job.mirrors = Some(urls)) };
         let pieces = |kind: &str, length, digests: &[&str]| -> Change {
             let digests = digests.iter().map(|digest| (*digest).to_owned()).collect();
-            let pieces = Pieces { kind: kind.to_owned(), length, digests };
+            let pieces = haul_api::Pieces { kind: kind.to_owned(), length, digests };
             Box::new(move |job| (job.pieces, job.size) = (Some(pieces), Some(5)))
         };
         let cases: Vec<(Change, &str, &str)> = vec![
@@ -778,13 +510,5 @@ mod tests {
         assert_eq!((job.wish.once, job.wish.connections), (true, Some(1)));
         let several = SubmitJob { mirrors: Some(vec!["http://b.example/f".to_owned()]), ..post };
         assert_eq!(check(&several, &roots).expect_err("two URLs").field.as_deref(), Some("mirrors"));
-    }
-
-    #[test]
-    fn a_uri_list_may_have_comments() {
-        let list = uri_list(b"# two files\r\nhttp://a/1\r\n\r\nhttp://a/2\r\n").expect("two URLs");
-        assert!(matches!(list, SubmitBody::Many(items) if items.len() == 2));
-        assert!(matches!(uri_list(b"http://a/1\n"), Ok(SubmitBody::One(_))));
-        assert!(uri_list(b"# nothing\n").is_err());
     }
 }
