@@ -73,6 +73,18 @@ fn a_verdict_that_comes_while_a_job_makes_room_counts() {
     assert_eq!(t.requests(JOB, 0, FetchKind::Probe), 1, "the server is not asked again");
 }
 
+#[test]
+fn an_answer_that_ends_empty_while_a_job_makes_room_counts() {
+    let mut t = Script::with(one_slot());
+    t.start(JOB);
+    let worker = t.only_worker();
+    t.open(worker, MIB);
+    t.hold_stops = true;
+    t.start_with(OTHER, at(1));
+    t.end(worker, End::Finished);
+    assert_eq!((t.view(JOB).state, t.charged(JOB)), (JobState::Queued, 1), "else it would be asked again at once");
+}
+
 /// Times that a job got a slot.
 fn turns(t: &Script, id: JobId) -> usize {
     let states = t.states(id);
