@@ -295,6 +295,25 @@ mod tests {
         (dir, roots)
     }
 
+    #[test]
+    fn a_host_has_one_name_whatever_people_call_it() {
+        for (text, name) in [
+            ("example.org", "https://example.org"),
+            ("EXAMPLE.org:443", "https://example.org"),
+            ("HTTPS://example.org/", "https://example.org"),
+            ("https://example.org:8443", "https://example.org:8443"),
+            ("http://example.org:80", "http://example.org"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8443", "https://[::1]:8443"),
+            ("bücher.example", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
+            let (_dir, roots) = roots();
+            let job = SubmitJob::new(format!("{name}/a.iso?b#c"));
+            assert_eq!(check(&job, &roots).expect("a good job").job.wish.host, name, "as jobs know it");
+        }
+    }
+
     fn refusal(change: impl FnOnce(&mut SubmitJob)) -> (String, Option<String>) {
         let (_dir, roots) = roots();
         let mut job = SubmitJob::new("http://host.example/file?secret-canary=1");

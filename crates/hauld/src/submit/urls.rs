@@ -134,24 +134,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_has_one_name_whatever_people_call_it() {
-        for (text, name) in [
-            ("example.org", "https://example.org"),
-            ("EXAMPLE.org:443", "https://example.org"),
-            ("HTTPS://example.org/", "https://example.org"),
-            ("https://example.org:8443", "https://example.org:8443"),
-            ("http://example.org:80", "http://example.org"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("[::1]:8443", "https://[::1]:8443"),
-            ("bücher.example", "https://xn--bcher-kva.example"),
-        ] {
-            assert_eq!(host_name(text).as_deref(), Some(name), "{text}");
-            let (url, _) = urls(&SubmitJob::new(format!("{name}/a.iso?b#c"))).expect("a good URL");
-            assert_eq!(origin(&url), name, "as jobs know it");
-        }
-    }
-
-    #[test]
     fn what_is_no_host_is_refused() {
         let long = format!("{}.example", "a".repeat(300));
         let long_in_punycode = "é.".repeat(80);
