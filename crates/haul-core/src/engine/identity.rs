@@ -23,8 +23,10 @@ const CONFLICTS_MAX: u32 = 1;
 impl Engine {
     /// An answer has another validator, and the same length.
     pub(super) fn validators_differ(&mut self, now: Time, worker: &Worker) {
+        // The others bring what can be compared. Begun anew, it might meet the same answers as quickly, again and again.
+        let others_run = self.is_served(worker.job, worker.mirror);
         let job = self.jobs.get_mut(&worker.job).expect("a worker belongs to a job");
-        if !has_sample(job) {
+        if !has_sample(job) && !others_run {
             // Too little is there to compare, and too little to be missed.
             self.end_job(now, worker.job, Ending::drop(Doubtful::Everything));
             return;

@@ -414,7 +414,7 @@ impl Engine {
     }
 
     /// A mirror serves others of the job.
-    fn is_served(&self, id: JobId, index: MirrorIndex) -> bool {
+    pub(super) fn is_served(&self, id: JobId, index: MirrorIndex) -> bool {
         self.workers_of(id).any(|(_, worker)| worker.mirror == index && worker.opened_at.is_some())
     }
 }

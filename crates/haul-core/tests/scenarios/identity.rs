@@ -63,6 +63,23 @@ fn another_validator_where_next_to_nothing_is_there_begins_anew_and_counts_for_n
 }
 
 #[test]
+fn f_ident_06_another_validator_at_once_waits_for_what_the_first_answer_brings() {
+    let mut t = Script::as_it_is(connections(8));
+    t.start(JOB);
+    t.serve(|fetch| (fetch.kind == FetchKind::Range).then_some(FaultKind::OtherValidator));
+    t.open(t.only_worker(), TOTAL);
+    while t.requests(JOB, 0, FetchKind::Compare) == 0 {
+        t.flow(0.02, |_, _| 100e3);
+        assert!(t.clock() < 20.0);
+    }
+    assert_eq!((t.resets, t.requests(JOB, 0, FetchKind::Probe)), (0, 1), "nothing is begun anew");
+    t.serve(|_| None);
+    t.flow(30.0, |_, _| 1e6);
+    assert!(vary(&t));
+    assert_eq!(t.outcome(JOB), Some(&Outcome::Completed));
+}
+
+#[test]
 fn a_job_that_shall_not_start_over_fails_when_its_source_has_changed_and_keeps_what_it_has() {
     for kind in [FaultKind::SourceChanged, FaultKind::BytesDiffer] {
         let mut t = Script::with(connections(1));
